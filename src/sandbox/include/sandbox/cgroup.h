@@ -1,0 +1,137 @@
+/* Control groups: limits and figures of runs, on cgroup v1, hybrid and v2.
+ *
+ * One `cgroup_host` for the process: it finds the hierarchies, owns the instance's directory (held by
+ * a flock(2) on it, so that the next start knows a dead instance's leftovers from a living one's) and
+ * makes one `cgroup` for each container. Nothing here joins a group while a run is starting:
+ *
+ *   v1, hybrid   init lives in the run's group for good, programs inherit it (init's own share is
+ *                subtracted from every figure; it is protected from the OOM killer by its score)
+ *   v2           init lives in a leaf beside the run's group; the program is cloned straight into the
+ *                run's group (CLONE_INTO_CGROUP, Linux 5.7)
+ *
+ *     <root>/<prefix>/<instance>/          v2 and each v1 controller; flock held on it
+ *         init/                            v2: the inits (leaf)
+ *         run-<index>[.<generation>]/      the run's group of container <index>
+ *
+ * Sources: Documentation/admin-guide/cgroup-v1/, cgroup-v2.rst, clone(2), cgroups(7). */
+#ifndef CJ_SANDBOX_CGROUP_H
+#define CJ_SANDBOX_CGROUP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/attr.h"
+#include "base/error.h"
+
+enum cgroup_kind {
+    CGROUP_NONE, /* nothing usable */
+    CGROUP_V1,   /* v1 controllers, with or without a unified tree beside them (hybrid) */
+    CGROUP_V2,
+};
+
+enum cgroup_controller {
+    CGROUP_CPU = 1 << 0,     /* v1 cpu (rate); v2 cpu */
+    CGROUP_CPUACCT = 1 << 1, /* v1 cpuacct; v2: always there (cpu.stat usage_usec) */
+    CGROUP_CPUSET = 1 << 2,
+    CGROUP_MEMORY = 1 << 3,
+    CGROUP_PIDS = 1 << 4,
+};
+
+/* What was found, for logs, /config, --json and doctor. */
+struct cgroup_facts {
+    enum cgroup_kind kind;
+    unsigned controllers;     /* enum cgroup_controller bits that work */
+    bool hybrid;              /* v1, and a writable unified tree beside it (cgroup.kill, cgroup.events) */
+    bool nsdelegate;          /* v2: mounted with nsdelegate */
+    bool has_kill;            /* cgroup.kill is there (Linux 5.14) */
+    bool has_memory_peak;     /* memory.peak (Linux 5.19); always on v1 (max_usage_in_bytes) */
+    bool can_reset_memory_peak; /* v1: yes; v2: by a write to an open descriptor, Linux 6.12 */
+    bool has_pids_peak;       /* pids.peak (v2 Linux 6.1, v1 Linux 6.11) */
+    bool limits_swap;         /* memory.swap.max / memory.memsw.*, or the host has no swap */
+    bool limits_kernel_memory;/* false only when booted with cgroup.memory=nokmem */
+    char path[512];           /* the instance's directory, for people (v1: of the memory controller) */
+    char reason[512];         /* why kind is NONE or a controller is missing, and what to do; or "" */
+};
+
+struct cgroup_options {
+    const char *prefix;     /* directory (v1) or subtree (v2) name; NULL = "cjudge" */
+    const char *mount_root; /* where hierarchies are mounted; NULL = "/sys/fs/cgroup" (tests: a fixture) */
+    const char *delegated;  /* v2: a subtree the operator gave us, absolute or below mount_root; NULL = own */
+};
+
+struct cgroup_host;
+
+/* Finds what can be used, removes what dead instances left below the prefix (processes killed first),
+ * makes and locks this instance's directory, and on v2 moves this process into a leaf where the "no
+ * internal process" rule asks for it. A host without usable cgroups is no error: facts->kind is
+ * CGROUP_NONE and facts->reason says why and what would mend it. Call before threads exist. */
+WARN_UNUSED int cgroup_host_open(const struct cgroup_options *options, struct cgroup_host **out,
+                                 struct cj_error *err);
+const struct cgroup_facts *cgroup_host_facts(const struct cgroup_host *host);
+/* Removes the instance's directory (every cgroup of it must be freed before). NULL is fine. */
+void cgroup_host_close(struct cgroup_host *host);
+
+/* ---- the group of one container ---- */
+
+enum { CGROUP_CPU_SET_SIZE = 128 };
+
+struct cgroup_limits {
+    uint64_t memory_bytes; /* 0: no limit (not for runs) */
+    uint64_t processes;    /* processes and threads of the run, without init's; 0: no limit */
+    uint64_t cpu_rate;     /* 1/1000 CPU, 1000 = one CPU; 0: no rate */
+    int64_t cpu_period_ns; /* of the rate; 0: 100 ms */
+    char cpu_set[CGROUP_CPU_SET_SIZE]; /* cpuset list syntax; "": all of the parent's */
+};
+
+struct cgroup_usage {
+    int64_t cpu_ns;         /* user + system of all tasks since cgroup_begin(), dead and alive */
+    uint64_t memory_bytes;  /* peak since cgroup_begin() without init's share; 0 if not known */
+    uint64_t process_peak;  /* tasks at once, without init's; 0 if not known */
+    uint64_t oom_kills;     /* processes the kernel killed for memory in this group */
+    bool has_memory;
+    bool has_process_peak;
+};
+
+/* Owned by one container; not thread-safe. Different groups may be used by different threads. */
+struct cgroup;
+
+/* Makes the group, keeps its files open, gives what clone(2) into it needs to owner (host uid/gid of
+ * the container's init). init_tasks: threads of init that v1 counts. */
+WARN_UNUSED int cgroup_new(struct cgroup_host *host, unsigned index, uid_t owner, unsigned init_tasks,
+                           struct cgroup **out, struct cj_error *err);
+
+/* Puts a container's init where it lives (see above). Slow (an RCU grace period): only at creation. */
+WARN_UNUSED int cgroup_adopt_init(struct cgroup *cg, pid_t init_pid, struct cj_error *err);
+
+/* Sets the limits (only values that changed are written) and starts counting from zero. The group
+ * holds init only (v1) or nobody (v2). An unusable value (cpu_set) is an ERROR_REQUEST error. */
+WARN_UNUSED int cgroup_begin(struct cgroup *cg, const struct cgroup_limits *limits,
+                             struct cj_error *err);
+
+/* v2: the directory to clone into, owned by cg, may change at every cgroup_recycle(). v1: -1. */
+int cgroup_clone_fd(const struct cgroup *cg);
+
+/* CPU time since cgroup_begin(), also while tasks run (then behind by up to a scheduler tick). About
+ * 1 us. Returns 0, or -1 with err. */
+WARN_UNUSED int cgroup_cpu_ns(const struct cgroup *cg, int64_t *cpu_ns, struct cj_error *err);
+
+/* Tasks of the run at this moment (without init's); an upper bound of what can run in parallel. */
+WARN_UNUSED int cgroup_tasks(const struct cgroup *cg, uint64_t *tasks, struct cj_error *err);
+
+/* The figures of the run, once every process of it is dead and reaped. */
+WARN_UNUSED int cgroup_finish(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error *err);
+
+/* Makes the group fit for the next run, off the critical path: gives back clean page cache, replaces
+ * the group where a peak cannot be reset and was touched (v1 pids.peak, v2 before 6.12: memory.peak).
+ * Does next to nothing after an ordinary run. init_pid as in cgroup_adopt_init(). */
+WARN_UNUSED int cgroup_recycle(struct cgroup *cg, pid_t init_pid, struct cj_error *err);
+
+/* Kills everything inside, init too, and waits until it is empty (for containers that are given up).
+ * timeout_ns counts from the call. err->code is ETIMEDOUT if a process stays. */
+WARN_UNUSED int cgroup_kill_all(struct cgroup *cg, int64_t timeout_ns, struct cj_error *err);
+
+/* Removes the group (nobody may be inside) and forgets it. NULL is fine. */
+void cgroup_free(struct cgroup *cg);
+
+#endif
