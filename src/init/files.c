@@ -1,0 +1,461 @@
+/* The janitor: files beneath the container's root, clean state between runs, killing on demand.
+ *
+ * Runs beside the launcher, unfiltered, so that it can mount. Paths come from the service, which made
+ * them absolute and resolved "." and ".." in text; here they are opened beneath the root without
+ * following any symlink (openat2(2)), so a program that left one cannot lead us anywhere. Copy-out
+ * happens when every process of the run is dead: what is checked is what is read. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <linux/openat2.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/ipc.h>
+#include <sys/mount.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "init.h"
+
+enum { WIPE_ENTRIES_MAX = 32 }; /* more, or a directory: a new mount is cheaper and surer */
+
+/* F_GET_RW_HINT is from Linux 4.13, <linux/fcntl.h>; that header and <fcntl.h> exclude each other. */
+enum { GET_RW_HINT = 1024 + 11 };
+
+/* What a kept descriptor's inode looked like when it came. */
+static struct {
+    mode_t mode;
+    uid_t uid;
+    gid_t gid;
+    int pipe_size;
+} kept_fresh[INIT_KEPT_MAX];
+
+static uid_t run_uid(void) { return self.setup->flags & SETUP_SINGLE_ID ? 0 : self.setup->uid; }
+static gid_t run_gid(void) { return self.setup->flags & SETUP_SINGLE_ID ? 0 : self.setup->gid; }
+
+/* ---- what the last run has touched ---- */
+
+static bool tmpfs_touched(const struct tmpfs *tmpfs)
+{
+    struct stat now;
+    struct statfs space;
+    if (fstat(tmpfs->dir_fd, &now) < 0 || fstatfs(tmpfs->dir_fd, &space) < 0)
+        return true;
+    /* Without an inode cap nothing is counted; of a root directory that is the run's own anything may
+     * have changed. Otherwise equal counts mean that nothing is there, and the times, as coarse as a
+     * scheduler tick, only have to tell the rest. */
+    if (tmpfs->fresh_files == 0 || tmpfs->fresh.st_uid == run_uid())
+        return true;
+    return now.st_ctim.tv_sec != tmpfs->fresh.st_ctim.tv_sec ||
+           now.st_ctim.tv_nsec != tmpfs->fresh.st_ctim.tv_nsec ||
+           (uint64_t)space.f_bfree != tmpfs->fresh_blocks ||
+           (uint64_t)space.f_ffree != tmpfs->fresh_files;
+}
+
+static bool queues_left(void)
+{
+    if (self.mqueue_fd < 0)
+        return false;
+    char entries[512];
+    lseek(self.mqueue_fd, 0, SEEK_SET);
+    long length = syscall(SYS_getdents64, self.mqueue_fd, entries, sizeof(entries));
+    /* "." and ".." take 24 bytes each, getdents(2): anything beyond is a queue */
+    return length > 48;
+}
+
+static bool ipc_left(void)
+{
+    struct shm_info shm;
+    struct seminfo sem;
+    struct msginfo msg;
+    union {
+        struct seminfo *info;
+    } sem_arg = {.info = &sem};
+    if (shmctl(0, SHM_INFO, (struct shmid_ds *)(void *)&shm) < 0 || shm.used_ids != 0)
+        return true;
+    if (semctl(0, 0, SEM_INFO, sem_arg) < 0 || sem.semusz != 0)
+        return true;
+    if (msgctl(0, MSG_INFO, (struct msqid_ds *)(void *)&msg) < 0 || msg.msgpool != 0)
+        return true;
+    return queues_left();
+}
+
+static bool kept_changed(unsigned index)
+{
+    struct stat now;
+    int fd = self.kept[index];
+    return fstat(fd, &now) < 0 || now.st_mode != kept_fresh[index].mode ||
+           now.st_uid != kept_fresh[index].uid || now.st_gid != kept_fresh[index].gid ||
+           (S_ISFIFO(now.st_mode) && fcntl(fd, F_GETPIPE_SZ) != kept_fresh[index].pipe_size);
+}
+
+static bool hint_changed(unsigned index)
+{
+    uint64_t hint = 0;
+    return fcntl(self.kept[index], GET_RW_HINT, &hint) == 0 && hint != 0;
+}
+
+uint32_t files_dirt(void)
+{
+    uint32_t dirt = 0;
+    for (unsigned i = 0; i < self.tmpfs_count; i++)
+        if (tmpfs_touched(&self.tmpfs[i]))
+            dirt |= (uint32_t)DIRT_TMPFS << i;
+    if (ipc_left())
+        dirt |= DIRT_IPC;
+    for (unsigned i = 0; i < INIT_KEPT_MAX; i++)
+        if (self.kept[i] >= 0 && (kept_changed(i) || hint_changed(i)))
+            dirt |= (uint32_t)DIRT_KEPT << i;
+    return dirt;
+}
+
+/* ---- making it fresh ---- */
+
+/* Removes a few plain entries. Returns false when there is more to it: a directory, many entries,
+ * attributes of the root directory itself. */
+static bool wipe_entries(struct tmpfs *tmpfs)
+{
+    char entries[4096];
+    unsigned removed = 0;
+    lseek(tmpfs->dir_fd, 0, SEEK_SET);
+    for (;;) {
+        long length = syscall(SYS_getdents64, tmpfs->dir_fd, entries, sizeof(entries));
+        if (length < 0)
+            return false;
+        if (length == 0)
+            break;
+        for (long at = 0; at < length;) {
+            const struct dirent64 *entry = (const struct dirent64 *)(void *)(entries + at);
+            at += entry->d_reclen;
+            if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+                continue;
+            if (++removed > WIPE_ENTRIES_MAX || unlinkat(tmpfs->dir_fd, entry->d_name, 0) < 0)
+                return false; /* EISDIR for a directory, unlink(2) */
+        }
+    }
+    struct stat now;
+    struct statfs space;
+    unsigned long attributes = 0;
+    if (fstat(tmpfs->dir_fd, &now) < 0 || fstatfs(tmpfs->dir_fd, &space) < 0 ||
+        now.st_mode != tmpfs->fresh.st_mode || now.st_uid != tmpfs->fresh.st_uid ||
+        now.st_gid != tmpfs->fresh.st_gid || flistxattr(tmpfs->dir_fd, NULL, 0) > 0 ||
+        (ioctl(tmpfs->dir_fd, FS_IOC_GETFLAGS, &attributes) == 0 && attributes != 0) ||
+        (uint64_t)space.f_bfree != tmpfs->fresh_blocks ||
+        (uint64_t)space.f_ffree != tmpfs->fresh_files)
+        return false;
+    tmpfs->fresh = now;
+    return true;
+}
+
+/* A deletion must never happen anywhere but on the sandbox's own tmpfs. */
+static void prove_place(const struct tmpfs *tmpfs)
+{
+    struct statfs space;
+    struct stat here, root;
+    if (getpid() != 1 || fstatfs(tmpfs->dir_fd, &space) < 0 || space.f_type != TMPFS_MAGIC ||
+        fstat(tmpfs->dir_fd, &here) < 0 || fstat(self.root_fd, &root) < 0 ||
+        here.st_dev == root.st_dev || here.st_dev != tmpfs->fresh.st_dev)
+        give_up("asked to clean a place that is not ours");
+}
+
+int files_reset_tmpfs(unsigned i)
+{
+    struct tmpfs *tmpfs = &self.tmpfs[i];
+    prove_place(tmpfs);
+    if (wipe_entries(tmpfs))
+        return 0;
+    close(tmpfs->dir_fd);
+    tmpfs->dir_fd = -1;
+    if (umount2(tmpfs->target, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
+        return -1;
+    return setup_mount_tmpfs(i);
+}
+
+static int reset(uint32_t dirt)
+{
+    for (unsigned i = 0; i < self.tmpfs_count; i++)
+        if ((dirt & (uint32_t)DIRT_TMPFS << i) != 0 && files_reset_tmpfs(i) < 0)
+            return -1;
+    return 0;
+}
+
+/* ---- files in and out ---- */
+
+static int open_beneath_root(const char *path, int flags, mode_t mode)
+{
+    struct open_how how = {
+        .flags = (uint64_t)(unsigned)flags | O_CLOEXEC | O_NOCTTY,
+        .mode = mode,
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+    };
+    return (int)syscall(SYS_openat2, self.root_fd, path, &how, sizeof(how));
+}
+
+/* Opens the directory that holds path's last part, making missing ones. */
+static int open_parent(const char *path, const char **last)
+{
+    char prefix[INIT_PATH_MAX];
+    int parent = open_beneath_root(".", O_PATH | O_DIRECTORY, 0);
+    const char *start = path;
+    for (const char *slash = strchr(path, '/'); slash != NULL; slash = strchr(start, '/')) {
+        size_t length = (size_t)(slash - path);
+        memcpy(prefix, path, length);
+        prefix[length] = '\0';
+        int next = open_beneath_root(prefix, O_PATH | O_DIRECTORY, 0);
+        if (next < 0 && errno == ENOENT && parent >= 0) {
+            const char *name = prefix + (start - path);
+            if (mkdirat(parent, name, 0777) == 0 &&
+                fchownat(parent, name, run_uid(), run_gid(), AT_SYMLINK_NOFOLLOW) == 0)
+                next = open_beneath_root(prefix, O_PATH | O_DIRECTORY, 0);
+        }
+        int saved_errno = errno;
+        if (parent >= 0)
+            close(parent);
+        errno = saved_errno;
+        parent = next;
+        if (parent < 0)
+            return -1;
+        start = slash + 1;
+    }
+    *last = start;
+    return parent;
+}
+
+/* Special file systems hold files that are no files; only what is stored somewhere may be copied. */
+static bool is_special(int fd)
+{
+    struct statfs space;
+    return fstatfs(fd, &space) < 0 || space.f_type == PROC_SUPER_MAGIC ||
+           space.f_type == SYSFS_MAGIC || space.f_type == CGROUP_SUPER_MAGIC ||
+           space.f_type == CGROUP2_SUPER_MAGIC;
+}
+
+static int open_in(const char *path)
+{
+    const char *last = NULL;
+    int parent = open_parent(path, &last);
+    if (parent < 0)
+        return -1;
+    struct open_how how = {
+        .flags = O_CREAT | O_WRONLY | O_TRUNC | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY,
+        .mode = 0777,
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+    };
+    int fd = (int)syscall(SYS_openat2, parent, last, &how, sizeof(how));
+    int saved_errno = errno;
+    close(parent);
+    errno = saved_errno;
+    if (fd < 0)
+        return -1;
+    struct stat info;
+    if (fstat(fd, &info) < 0 || !S_ISREG(info.st_mode) || is_special(fd)) {
+        close(fd);
+        errno = EINVAL;
+        return -1;
+    }
+    if (fchown(fd, run_uid(), run_gid()) < 0 || fchmod(fd, 0777) < 0) {
+        saved_errno = errno;
+        close(fd);
+        errno = saved_errno;
+        return -1;
+    }
+    return fd;
+}
+
+static int make_symlink(const char *path, const char *target)
+{
+    const char *last = NULL;
+    int parent = open_parent(path, &last);
+    if (parent < 0)
+        return -1;
+    int result = symlinkat(target, parent, last);
+    if (result == 0)
+        result = fchownat(parent, last, run_uid(), run_gid(), AT_SYMLINK_NOFOLLOW);
+    int saved_errno = errno;
+    close(parent);
+    errno = saved_errno;
+    return result;
+}
+
+/* O_PATH first: opening a FIFO or a device for real could wait or act. */
+static int open_out(const char *path, uint32_t *not_regular)
+{
+    int place = open_beneath_root(path, O_PATH | O_NOFOLLOW, 0);
+    if (place < 0) {
+        *not_regular = errno == ELOOP;
+        return -1;
+    }
+    struct stat info;
+    if (fstat(place, &info) < 0 || !S_ISREG(info.st_mode) || is_special(place)) {
+        close(place);
+        *not_regular = 1;
+        errno = EINVAL;
+        return -1;
+    }
+    close(place);
+    int fd = open_beneath_root(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+    if (fd >= 0 && (fstat(fd, &info) < 0 || !S_ISREG(info.st_mode))) {
+        close(fd);
+        *not_regular = 1;
+        errno = EINVAL;
+        return -1;
+    }
+    return fd;
+}
+
+/* ---- figures where no cgroup has them ---- */
+
+/* Sums up what lives in our pid namespace: utime and stime with those of reaped children, threads,
+ * resident pages: proc_pid_stat(5), fields 14-17, 20 and 24. */
+static void add_process(const char *pid, struct init_answer *answer)
+{
+    char path[NAME_MAX + 8], text[1024];
+    snprintf(path, sizeof(path), "%s/stat", pid);
+    int fd = openat(self.proc_fd, path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    ssize_t length = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    if (length <= 0)
+        return;
+    text[length] = '\0';
+    const char *after_name = strrchr(text, ')'); /* the name may hold anything */
+    unsigned long long user, system;
+    long long child_user, child_system, threads, pages;
+    if (after_name == NULL ||
+        sscanf(after_name + 1,
+               " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %lld %lld %*d %*d %lld %*d "
+               "%*u %*u %lld",
+               &user, &system, &child_user, &child_system, &threads, &pages) != 6)
+        return;
+    answer->value += ((long long)(user + system) + child_user + child_system) *
+                     (1000000000LL / sysconf(_SC_CLK_TCK));
+    answer->tasks += (uint64_t)threads;
+    answer->rss_bytes += (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void read_cpu_time(struct init_answer *answer)
+{
+    int fd = openat(self.proc_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    if (dir == NULL) {
+        answer->error = errno;
+        return;
+    }
+    for (const struct dirent *entry; (entry = readdir(dir)) != NULL;)
+        if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && strcmp(entry->d_name, "1") != 0)
+            add_process(entry->d_name, answer);
+    closedir(dir);
+}
+
+/* ---- requests ---- */
+
+/* A path of the request, checked: inside the arena, NUL-terminated, relative, not empty. */
+static const char *request_path(uint32_t offset, uint32_t length, char *copy)
+{
+    if (offset >= INIT_ARENA_SIZE || length == 0 || length >= INIT_PATH_MAX ||
+        length >= INIT_ARENA_SIZE - offset)
+        return NULL;
+    memcpy(copy, self.arena + offset, length);
+    copy[length] = '\0';
+    return strlen(copy) == length ? copy : NULL;
+}
+
+static void keep(unsigned index, int fd, struct init_answer *answer)
+{
+    struct stat info;
+    if (index >= INIT_KEPT_MAX || fd < 0 || fstat(fd, &info) < 0) {
+        answer->error = EBADF;
+        return;
+    }
+    if (self.kept[index] >= 0)
+        close(self.kept[index]);
+    self.kept[index] = fd;
+    kept_fresh[index].mode = info.st_mode;
+    kept_fresh[index].uid = info.st_uid;
+    kept_fresh[index].gid = info.st_gid;
+    kept_fresh[index].pipe_size = S_ISFIFO(info.st_mode) ? fcntl(fd, F_GETPIPE_SZ) : 0;
+}
+
+/* Does what is asked; returns a descriptor to send with the answer, or -1. *passed is consumed by
+ * setting it to -1. */
+static int serve(const struct init_request *request, int *passed, struct init_answer *answer)
+{
+    char path_copy[INIT_PATH_MAX], target_copy[INIT_PATH_MAX];
+    const char *path = request_path(request->path_offset, request->path_length, path_copy);
+    const char *target = request_path(request->target_offset, request->target_length, target_copy);
+    int fd = -1;
+    switch (request->op) {
+    case INIT_OP_OPEN_IN:
+        fd = path != NULL && path[0] != '/' ? open_in(path) : (errno = EINVAL, -1);
+        answer->error = fd < 0 ? errno : 0;
+        break;
+    case INIT_OP_OPEN_OUT:
+        fd = path != NULL && path[0] != '/' ? open_out(path, &answer->detail) : (errno = EINVAL, -1);
+        answer->error = fd < 0 ? errno : 0;
+        break;
+    case INIT_OP_SYMLINK:
+        errno = EINVAL;
+        if (path == NULL || path[0] == '/' || target == NULL || make_symlink(path, target) < 0)
+            answer->error = errno;
+        break;
+    case INIT_OP_KEEP:
+        keep(request->index, *passed, answer);
+        if (answer->error == 0)
+            *passed = -1;
+        break;
+    case INIT_OP_CGROUP:
+        if (self.cgroup_fd >= 0)
+            close(self.cgroup_fd);
+        self.cgroup_fd = *passed;
+        *passed = -1;
+        break;
+    case INIT_OP_RESET:
+        if (reset(request->dirt) < 0)
+            answer->error = errno;
+        break;
+    case INIT_OP_CPU_TIME:
+        read_cpu_time(answer);
+        break;
+    case INIT_OP_KILL: /* answered, so that it can never meet the run after */
+        kill(-1, SIGKILL);
+        break;
+    case INIT_OP_PING:
+        break;
+    default:
+        answer->error = ENOSYS;
+    }
+    return fd;
+}
+
+void janitor_main(void)
+{
+    for (;;) {
+        struct init_request request;
+        int passed[4] = {-1, -1, -1, -1};
+        int passed_count = message_receive(INIT_FD_FILES, &request, sizeof(request), passed, 1);
+        if (passed_count < 0)
+            _exit(0); /* the service is gone */
+        if (request.magic != INIT_MAGIC)
+            give_up("a request that is none");
+        struct init_answer answer = {.magic = INIT_MAGIC, .sequence = request.sequence};
+        int fd = serve(&request, &passed[0], &answer);
+        message_send(INIT_FD_FILES, &answer, sizeof(answer), fd);
+        if (fd >= 0)
+            close(fd);
+        if (passed[0] >= 0)
+            close(passed[0]);
+    }
+}

@@ -1,0 +1,234 @@
+/* What the service and cjudge-init say to each other.
+ *
+ * cjudge-init is pid 1 of a container's namespaces. It is started with four descriptors and never
+ * opens another way in:
+ *
+ *     INIT_FD_RUN     SEQPACKET: one EXEC at a time; answered when the run has ended and everything
+ *                     it started is dead and reaped. Served by the launcher thread.
+ *     INIT_FD_FILES   SEQPACKET: everything else (files, kept descriptors, KILL, RESET). Served by the
+ *                     janitor thread, also while a program runs.
+ *     INIT_FD_SETUP   sealed memfd with a struct init_setup: how the container looks
+ *     INIT_FD_ARENA   memfd sealed against resizing, mapped by both sides: argv, env, paths of the
+ *                     message just sent
+ *
+ * Every message is one fixed struct; init checks magic, size and every offset again. End of file on
+ * INIT_FD_FILES means that the service is gone: init exits, and the kernel kills the rest of the pid
+ * namespace (pid_namespaces(7)). This header is all that both programs share. */
+#ifndef CJ_INIT_PROTOCOL_H
+#define CJ_INIT_PROTOCOL_H
+
+#include <stdint.h>
+
+enum {
+    INIT_FD_RUN = 3,
+    INIT_FD_FILES = 4,
+    INIT_FD_SETUP = 5,
+    INIT_FD_ARENA = 6,
+    INIT_FD_FIRST_FREE = 7,
+};
+
+enum {
+    INIT_MAGIC = 0x636a3031,             /* "cj01"; changes with every change below */
+    INIT_TASKS = 2,                      /* threads of init: launcher and janitor */
+    INIT_DESCRIPTORS_MAX = 250,          /* of a program; SCM_MAX_FD is 253, unix(7) */
+    INIT_KEPT_MAX = 8,                   /* descriptors that init keeps between runs */
+    INIT_TMPFS_MAX = 16,                 /* writable tmpfs mounts of a container */
+    INIT_ARENA_SIZE = 8 * 1024 * 1024,   /* > the kernel's own limit on args + env, 6 MiB, execve(2) */
+    INIT_FILTER_MAX = 4096,              /* BPF_MAXINSNS */
+    INIT_SETUP_SIZE_MAX = 1024 * 1024,
+    INIT_PATH_MAX = 4096,
+};
+
+/* ---- setup ---- */
+
+/* A string in the setup blob: offset from its start, length without the NUL that follows it. */
+struct init_text {
+    uint32_t offset;
+    uint32_t length;
+};
+
+enum init_setup_flags {
+    SETUP_PROC = 1 << 0,          /* mount /proc */
+    SETUP_PROC_WRITABLE = 1 << 1,
+    SETUP_SINGLE_ID = 1 << 2,     /* only one uid is mapped: programs run as it (inside 0) */
+    SETUP_CGROUP_NS = 1 << 3,     /* v1: init unshares its cgroup namespace once, it stays in the group */
+    SETUP_RUN_CGROUP_NS = 1 << 4, /* v2: each run's process unshares it, after clone3 put it there */
+    SETUP_OOM_RESET = 1 << 5,     /* init is protected from the OOM killer: programs reset the score */
+    SETUP_FILTER_INHERITED = 1 << 6, /* the launcher installs the filter on itself */
+    SETUP_LOOPBACK = 1 << 7,      /* bring lo up */
+};
+
+enum init_mount_kind { INIT_MOUNT_BIND, INIT_MOUNT_TMPFS };
+
+struct init_mount {
+    uint32_t kind; /* enum init_mount_kind */
+    uint32_t read_only;
+    struct init_text source; /* bind: host path */
+    struct init_text target; /* below the root, no leading '/' */
+    struct init_text data;   /* tmpfs options */
+};
+
+struct init_link {
+    struct init_text path;
+    struct init_text target;
+};
+
+struct init_setup {
+    uint32_t magic;
+    uint32_t size; /* of the whole blob */
+    uint32_t flags;
+    uint32_t uid, gid; /* of programs, inside */
+    uint32_t mount_count, mount_offset;   /* struct init_mount[] */
+    uint32_t link_count, link_offset;     /* struct init_link[] */
+    uint32_t mask_count, mask_offset;     /* struct init_text[] */
+    uint32_t filter_count, filter_offset; /* struct sock_filter[] */
+    struct init_text work_dir;
+    struct init_text host_name;
+    struct init_text domain_name;
+    struct init_text init_command;
+    uint64_t clone3_args_address; /* where the launcher puts its clone3 arguments; 0: clone(2) only */
+};
+
+/* The first message on INIT_FD_RUN, from init: the container stands, or why it does not. */
+struct init_ready {
+    uint32_t magic;
+    int32_t failed; /* 0: ready */
+    int32_t error;  /* errno */
+    char step[244]; /* what failed */
+};
+
+/* ---- runs: INIT_FD_RUN ---- */
+
+enum init_source {
+    INIT_SOURCE_CLOSED, /* the descriptor is closed in the program */
+    INIT_SOURCE_PASSED, /* index: position in the SCM_RIGHTS array of this message */
+    INIT_SOURCE_KEPT,   /* index: a kept descriptor, opened anew so that no flag of an earlier run stays */
+};
+
+struct init_descriptor {
+    uint16_t source; /* enum init_source */
+    uint16_t index;
+};
+
+enum init_run_flags {
+    RUN_TTY = 1 << 0,       /* descriptor 0 becomes the controlling terminal */
+    RUN_CPU_SET = 1 << 1,   /* cpu_mask is valid */
+    RUN_INTO_CGROUP = 1 << 2, /* clone3 into the kept cgroup descriptor */
+};
+
+enum init_rlimit {
+    INIT_RLIMIT_CPU,
+    INIT_RLIMIT_FSIZE,
+    INIT_RLIMIT_DATA,
+    INIT_RLIMIT_STACK,
+    INIT_RLIMIT_AS,
+    INIT_RLIMIT_NOFILE,
+    INIT_RLIMIT_NPROC,
+    INIT_RLIMIT_COUNT,
+};
+
+struct init_rlimit_value {
+    uint64_t soft, hard; /* UINT64_MAX: unlimited */
+};
+
+enum { INIT_CPU_MASK_WORDS = 16 }; /* 1024 CPUs */
+
+/* EXEC. The arena holds: uint64_t argv offsets (arg_count, then a 0), uint64_t env offsets (env_count,
+ * then a 0), strings with their NULs, the last byte being one. path_offset: the value of PATH, 0 = none;
+ * used to look up an argv[0] without '/', work directory first. */
+struct init_exec {
+    uint32_t magic;
+    uint32_t sequence;
+    uint32_t flags; /* enum init_run_flags */
+    uint32_t arg_count;
+    uint32_t env_count;
+    uint32_t arena_used;
+    uint32_t path_offset;
+    uint32_t descriptor_count;
+    uint32_t passed_count;
+    uint32_t rlimit_mask; /* bit per enum init_rlimit: others stay as init has them */
+    struct init_rlimit_value rlimits[INIT_RLIMIT_COUNT];
+    uint64_t cpu_mask[INIT_CPU_MASK_WORDS];
+    struct init_descriptor descriptors[INIT_DESCRIPTORS_MAX];
+};
+
+/* Where a start failed; texts are made by the service. */
+enum init_step {
+    STEP_NONE,
+    STEP_PROTOCOL,
+    STEP_CLONE,
+    STEP_SESSION,
+    STEP_CGROUP_NS,
+    STEP_OOM_SCORE,
+    STEP_RLIMIT, /* detail: enum init_rlimit */
+    STEP_AFFINITY,
+    STEP_DESCRIPTOR, /* detail: which */
+    STEP_WORK_DIR,
+    STEP_TTY,
+    STEP_CREDENTIALS,
+    STEP_KEYRING,
+    STEP_FILTER,
+    STEP_LOOKUP_NO_PATH, /* a bare name and no PATH in the environment */
+    STEP_LOOKUP,         /* a bare name found nowhere */
+    STEP_EXEC,
+};
+
+enum init_dirt {
+    DIRT_TMPFS = 1 << 0, /* bits 0..15: the tmpfs of that number was touched */
+    DIRT_IPC = 1 << 16,  /* System V or POSIX IPC objects are left */
+    DIRT_KEPT = 1 << 17, /* bits 17..24: the kept descriptor of that number was changed */
+};
+
+struct init_end {
+    uint32_t magic;
+    uint32_t sequence;
+    int32_t step;   /* enum init_step: STEP_NONE = the program ran */
+    int32_t error;  /* errno of that step */
+    uint32_t detail;
+    int32_t wait_status; /* of the main process, as in wait(2) */
+    int64_t start_ns;    /* CLOCK_MONOTONIC right before the clone */
+    int64_t end_ns;      /* right after the main process was reaped */
+    int64_t user_ns, system_ns; /* of the main process and the children it waited for */
+    int64_t all_cpu_ns;  /* of all processes that were reaped, wait(2) rules */
+    int64_t init_cpu_ns; /* of init itself between start and end */
+    uint64_t max_rss_bytes; /* largest process */
+    uint32_t dirt;       /* enum init_dirt */
+    uint32_t reaped;     /* processes besides the main one */
+};
+
+/* ---- everything else: INIT_FD_FILES ---- */
+
+enum init_op {
+    INIT_OP_KILL = 1,   /* SIGKILL to everything but init */
+    INIT_OP_OPEN_IN,    /* create the file arena[path], 0777, owned by the run's uid; parents too.
+                         * Answer carries a descriptor for writing */
+    INIT_OP_SYMLINK,    /* arena[path] -> arena[target]; fails when something is there */
+    INIT_OP_OPEN_OUT,   /* open the regular file arena[path] for reading. Answer carries it */
+    INIT_OP_KEEP,       /* keep the descriptor that came with the message as number index */
+    INIT_OP_RESET,      /* empty the tmpfs mounts of the mask in dirt */
+    INIT_OP_CGROUP,     /* the descriptor that came is the directory to clone into from now on */
+    INIT_OP_PING,
+    INIT_OP_CPU_TIME,   /* CPU time of the run's live processes, from /proc (levels without cgroup) */
+};
+
+struct init_request {
+    uint32_t magic;
+    uint32_t op;
+    uint32_t sequence;
+    uint32_t path_offset, path_length; /* in the arena, NUL after it; relative to the root, no '/' first */
+    uint32_t target_offset, target_length;
+    uint32_t index;
+    uint32_t dirt;
+};
+
+struct init_answer {
+    uint32_t magic;
+    uint32_t sequence;
+    int32_t error;   /* errno, 0 = done */
+    uint32_t detail; /* OPEN_OUT: 1 = there, but not a regular file; else 0 */
+    int64_t value;   /* CPU_TIME: ns; PING: init's resident bytes */
+    uint64_t tasks;  /* CPU_TIME: tasks alive */
+    uint64_t rss_bytes; /* CPU_TIME: resident memory of all of them */
+};
+
+#endif

@@ -1,0 +1,73 @@
+/* Private to cjudge-init: its state, and what each file gives the others. */
+#ifndef CJ_INIT_INIT_H
+#define CJ_INIT_INIT_H
+
+#include <linux/filter.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "init/protocol.h"
+
+/* A writable tmpfs of the container, and what it looked like when it was fresh. */
+struct tmpfs {
+    char target[INIT_PATH_MAX]; /* absolute, inside */
+    char data[256];
+    int dir_fd; /* its root directory */
+    struct stat fresh;
+    uint64_t fresh_blocks, fresh_files;
+};
+
+struct init {
+    const struct init_setup *setup; /* private copy of the sealed blob, checked */
+    char *arena;
+    const char *work_dir;
+    int root_fd;        /* "/" of the container */
+    int proc_fd;        /* a /proc of our own that no program can reach (it is writable) */
+    int kept[INIT_KEPT_MAX];
+    int cgroup_fd;      /* v2: where to clone into; -1 */
+    int mqueue_fd;      /* root of the IPC namespace's message queues; -1 */
+    struct tmpfs tmpfs[INIT_TMPFS_MAX];
+    unsigned tmpfs_count;
+    struct sock_fprog filter;
+};
+
+extern struct init self;
+
+/* Ends init, and with it the container. Says why on stderr when there is a reason. */
+__attribute__((noreturn)) void give_up(const char *why);
+
+/* setup.c */
+
+/* The text of the setup blob, always NUL-terminated. */
+const char *setup_text(struct init_text text);
+/* Checks the blob: every offset, count and NUL. */
+bool setup_valid(const struct init_setup *setup, size_t size);
+/* Builds the container around the calling process. Returns 0, or -1 with errno and the step's name. */
+int setup_container(const char **step);
+/* Mounts tmpfs number i again, empty, and remembers what fresh looks like. */
+int setup_mount_tmpfs(unsigned i);
+
+/* launch.c */
+
+__attribute__((noreturn)) void launcher_main(void);
+
+/* files.c */
+
+__attribute__((noreturn)) void janitor_main(void);
+/* Which parts of the container the last run has touched: enum init_dirt bits. */
+uint32_t files_dirt(void);
+/* Empties tmpfs number i: a few plain files are removed, anything more is mounted anew.
+ * Returns 0, or -1 with errno. */
+int files_reset_tmpfs(unsigned i);
+
+/* message.c */
+
+/* Receives one whole message of exactly size bytes and at most fd_max descriptors into fds.
+ * Returns the number of descriptors; -1 at end of file; a malformed message ends init. */
+int message_receive(int socket, void *message, size_t size, int *fds, int fd_max);
+void message_send(int socket, const void *message, size_t size, int fd);
+
+#endif

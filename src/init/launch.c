@@ -1,0 +1,466 @@
+/* The launcher: starts each run's process, waits for it, kills and reaps what it left.
+ *
+ * The process is made by a vfork-like clone (CLONE_VM | CLONE_VFORK): it borrows our memory until its
+ * execve(2), and we sleep meanwhile. So everything between the clone and execve is a short list of
+ * system calls, takes no lock, allocates nothing, and reports a failure by writing to our memory. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "init.h"
+
+enum { CHILD_STACK_SIZE = 64 * 1024, PATH_LIST_MAX = 64 * 1024 };
+
+/* Linux 5.7 added cgroup; the C library's headers of Debian 12 have it, older ones do not. */
+struct clone3_args {
+    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
+        set_tid_size, cgroup;
+};
+
+struct run {
+    struct init_exec request;
+    int passed[INIT_DESCRIPTORS_MAX];
+    char **args;
+    char **environment;
+    const char *path; /* value of PATH, or NULL */
+    /* written by the child before its execve */
+    volatile enum init_step step;
+    volatile int error;
+    volatile unsigned detail;
+};
+
+static struct run run;
+static char *child_stack;
+static struct clone3_args *clone3_args; /* at the address that the filter lets through; or NULL */
+
+/* ---- in the child, on our memory ---- */
+
+__attribute__((noreturn)) static void child_fail(enum init_step step, unsigned detail)
+{
+    run.error = errno;
+    run.detail = detail;
+    run.step = step;
+    _exit(127);
+}
+
+static void child_reset_oom_score(void)
+{
+    if ((self.setup->flags & SETUP_OOM_RESET) == 0)
+        return;
+    /* A vfork child's score is its own although memory is shared: fs/proc/base.c, __set_oom_adj(). */
+    int fd = openat(self.proc_fd, "self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, "0", 1) != 1)
+        child_fail(STEP_OOM_SCORE, 0);
+    close(fd);
+}
+
+static void child_limit(void)
+{
+    static const int resources[INIT_RLIMIT_COUNT] = {
+        [INIT_RLIMIT_CPU] = RLIMIT_CPU,       [INIT_RLIMIT_FSIZE] = RLIMIT_FSIZE,
+        [INIT_RLIMIT_DATA] = RLIMIT_DATA,     [INIT_RLIMIT_STACK] = RLIMIT_STACK,
+        [INIT_RLIMIT_AS] = RLIMIT_AS,         [INIT_RLIMIT_NOFILE] = RLIMIT_NOFILE,
+        [INIT_RLIMIT_NPROC] = RLIMIT_NPROC,
+    };
+    for (unsigned i = 0; i < INIT_RLIMIT_COUNT; i++) {
+        if ((run.request.rlimit_mask & 1U << i) == 0)
+            continue;
+        struct rlimit limit = {.rlim_cur = run.request.rlimits[i].soft,
+                               .rlim_max = run.request.rlimits[i].hard};
+        if (syscall(SYS_prlimit64, 0, resources[i], &limit, NULL) < 0)
+            child_fail(STEP_RLIMIT, i);
+    }
+}
+
+/* A kept descriptor opened anew: file status flags, offset, locks and owners of an earlier run stay
+ * with the earlier description. */
+static int child_open_kept(unsigned index)
+{
+    char link[] = "self/fd/\0\0\0\0";
+    int fd = self.kept[index];
+    int flags = fcntl(fd, F_GETFL);
+    char *digit = link + strlen(link);
+    if (fd >= 100)
+        *digit++ = (char)('0' + fd / 100 % 10);
+    if (fd >= 10)
+        *digit++ = (char)('0' + fd / 10 % 10);
+    *digit = (char)('0' + fd % 10);
+    return flags < 0 ? -1 : openat(self.proc_fd, link, flags & O_ACCMODE);
+}
+
+/* Every source is first brought above all targets, so that no dup2 below hits one still needed. */
+static void child_take_descriptors(int *sources)
+{
+    int count = (int)run.request.descriptor_count;
+    for (int i = 0; i < count; i++) {
+        struct init_descriptor from = run.request.descriptors[i];
+        sources[i] = -1;
+        if (from.source == INIT_SOURCE_PASSED)
+            sources[i] = run.passed[from.index];
+        else if (from.source == INIT_SOURCE_KEPT)
+            sources[i] = child_open_kept(from.index);
+        else
+            continue;
+        if (sources[i] >= 0 && sources[i] < count)
+            sources[i] = fcntl(sources[i], F_DUPFD_CLOEXEC, count);
+        if (sources[i] < 0)
+            child_fail(STEP_DESCRIPTOR, (unsigned)i);
+    }
+}
+
+static void child_place_descriptors(const int *sources)
+{
+    int count = (int)run.request.descriptor_count;
+    for (int i = 0; i < count; i++) {
+        if (sources[i] < 0)
+            close(i);
+        else if (dup2(sources[i], i) < 0)
+            child_fail(STEP_DESCRIPTOR, (unsigned)i);
+    }
+    if (syscall(SYS_close_range, count, ~0U, 0) < 0)
+        child_fail(STEP_DESCRIPTOR, (unsigned)count);
+}
+
+static void child_drop_privileges(void)
+{
+    /* Raw calls: the C library's wrappers would change every thread of init, nptl(7). */
+    bool single = (self.setup->flags & SETUP_SINGLE_ID) != 0;
+    uid_t uid = single ? 0 : self.setup->uid;
+    gid_t gid = single ? 0 : self.setup->gid;
+    if (syscall(SYS_setresgid, gid, gid, gid) < 0 || syscall(SYS_setresuid, uid, uid, uid) < 0)
+        child_fail(STEP_CREDENTIALS, 0);
+    static const struct {
+        uint32_t version;
+        int pid;
+    } header = {0x20080522 /* _LINUX_CAPABILITY_VERSION_3 */, 0};
+    static const uint32_t none[6] = {0};
+    if (syscall(SYS_capset, &header, none) < 0)
+        child_fail(STEP_CREDENTIALS, 1);
+}
+
+/* A filter of the operator's own may allow keys and forbid what init needs: both are seen to here. */
+static void child_install_own_filter(void)
+{
+    if (self.filter.len == 0 || (self.setup->flags & SETUP_FILTER_INHERITED) != 0)
+        return;
+    if (syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, NULL) < 0 && errno != ENOSYS &&
+        errno != EPERM)
+        child_fail(STEP_KEYRING, 0);
+    if (syscall(SYS_keyctl, 7 /* KEYCTL_CLEAR */, -4 /* user keyring */) < 0 && errno == EACCES)
+        child_fail(STEP_KEYRING, 1);
+    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &self.filter) < 0)
+        child_fail(STEP_FILTER, 0);
+}
+
+/* A bare name: the work directory first, then PATH; an empty element means the work directory.
+ * The name that is found becomes argv[0]. */
+static void child_exec(void)
+{
+    static char candidate[INIT_PATH_MAX];
+    char *name = run.args[0];
+    if (strchr(name, '/') != NULL) {
+        execve(name, run.args, run.environment);
+        child_fail(STEP_EXEC, 0);
+    }
+    struct stat info;
+    if (faccessat(AT_FDCWD, name, X_OK, 0) == 0 && stat(name, &info) == 0 &&
+        S_ISREG(info.st_mode)) {
+        execve(name, run.args, run.environment);
+        child_fail(STEP_EXEC, 0);
+    }
+    if (run.path == NULL)
+        child_fail(STEP_LOOKUP_NO_PATH, 0);
+    size_t name_length = strlen(name);
+    for (const char *element = run.path;; element++) {
+        size_t length = strcspn(element, ":");
+        if (length > 0 && length + name_length + 2 <= sizeof(candidate)) {
+            memcpy(candidate, element, length);
+            candidate[length] = '/';
+            memcpy(candidate + length + 1, name, name_length + 1);
+            if (faccessat(AT_FDCWD, candidate, X_OK, 0) == 0 && stat(candidate, &info) == 0 &&
+                S_ISREG(info.st_mode)) {
+                run.args[0] = candidate;
+                execve(candidate, run.args, run.environment);
+                child_fail(STEP_EXEC, 0);
+            }
+        }
+        element += length;
+        if (*element == '\0')
+            break;
+    }
+    child_fail(STEP_LOOKUP, 0);
+}
+
+/* The order matters: what needs /proc or a capability comes before credentials are dropped; a limit
+ * on descriptors or processes before anything of the program's; the filter last. */
+static int child_main(void *nothing)
+{
+    (void)nothing;
+    int sources[INIT_DESCRIPTORS_MAX];
+    if (setsid() < 0)
+        child_fail(STEP_SESSION, 0);
+    if ((self.setup->flags & SETUP_RUN_CGROUP_NS) != 0 && unshare(CLONE_NEWCGROUP) < 0)
+        child_fail(STEP_CGROUP_NS, 0);
+    child_reset_oom_score();
+    if ((run.request.flags & RUN_CPU_SET) != 0 &&
+        syscall(SYS_sched_setaffinity, 0, sizeof(run.request.cpu_mask), run.request.cpu_mask) < 0)
+        child_fail(STEP_AFFINITY, 0);
+    child_take_descriptors(sources);
+    child_limit();
+    child_drop_privileges();
+    if (chdir(self.work_dir) < 0)
+        child_fail(STEP_WORK_DIR, 0);
+    child_place_descriptors(sources);
+    if ((run.request.flags & RUN_TTY) != 0 && ioctl(0, TIOCSCTTY, 0) < 0)
+        child_fail(STEP_TTY, 0);
+    child_install_own_filter();
+    child_exec();
+    return 127;
+}
+
+/* ---- the clone ---- */
+
+/* clone3 with a stack of the child's own. The raw call returns twice on two stacks, so it cannot be a
+ * C function call: the child goes straight to child_main. */
+static long clone3_child(struct clone3_args *args)
+{
+    long result;
+#if defined(__x86_64__)
+    __asm__ volatile("syscall\n\t"
+                     "test %%rax, %%rax\n\t"
+                     "jnz 1f\n\t"
+                     "xor %%ebp, %%ebp\n\t"
+                     "xor %%edi, %%edi\n\t"
+                     "call *%[entry]\n\t"
+                     "mov %%eax, %%edi\n\t"
+                     "mov %[exit], %%eax\n\t"
+                     "syscall\n\t"
+                     "1:"
+                     : "=a"(result)
+                     : "0"((long)SYS_clone3), "D"(args), "S"(sizeof(*args)),
+                       [entry] "r"(child_main), [exit] "i"(SYS_exit)
+                     : "rcx", "r11", "memory", "cc");
+#elif defined(__aarch64__)
+    register long x8 __asm__("x8") = SYS_clone3;
+    register long x0 __asm__("x0") = (long)args;
+    register long x1 __asm__("x1") = sizeof(*args);
+    __asm__ volatile("svc #0\n\t"
+                     "cbnz x0, 1f\n\t"
+                     "mov x29, xzr\n\t"
+                     "mov x0, xzr\n\t"
+                     "blr %[entry]\n\t"
+                     "mov x8, %[exit]\n\t"
+                     "svc #0\n\t"
+                     "1:"
+                     : "+r"(x0)
+                     : "r"(x8), "r"(x1), [entry] "r"(child_main), [exit] "i"(SYS_exit)
+                     : "memory", "cc", "x30");
+    result = x0;
+#else
+#error "clone3_child: write it for this architecture"
+#endif
+    if (result < 0) {
+        errno = (int)-result;
+        return -1;
+    }
+    return result;
+}
+
+static pid_t start_child(void)
+{
+    if ((run.request.flags & RUN_INTO_CGROUP) == 0)
+        return clone(child_main, child_stack + CHILD_STACK_SIZE,
+                     CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
+    if (clone3_args == NULL || self.cgroup_fd < 0) {
+        errno = EBADF;
+        return -1;
+    }
+    *clone3_args = (struct clone3_args){
+        .flags = CLONE_VM | CLONE_VFORK | CLONE_INTO_CGROUP,
+        .exit_signal = SIGCHLD,
+        .stack = (uint64_t)(uintptr_t)child_stack,
+        .stack_size = CHILD_STACK_SIZE,
+        .cgroup = (uint64_t)self.cgroup_fd,
+    };
+    return (pid_t)clone3_child(clone3_args);
+}
+
+/* ---- the request ---- */
+
+/* Offsets become pointers in place: the arena is ours while the request lasts. */
+static char **pointers(uint64_t *offsets, uint32_t count, uint32_t used)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (offsets[i] >= used)
+            return NULL;
+        offsets[i] = (uint64_t)(uintptr_t)(self.arena + offsets[i]);
+    }
+    if (offsets[count] != 0)
+        return NULL;
+    return (char **)offsets;
+}
+
+static bool request_valid(int passed_count)
+{
+    struct init_exec *request = &run.request;
+    uint64_t table = ((uint64_t)request->arg_count + request->env_count + 2) * sizeof(uint64_t);
+    if (request->magic != INIT_MAGIC || request->arg_count == 0 ||
+        request->arena_used > INIT_ARENA_SIZE || table >= request->arena_used ||
+        self.arena[request->arena_used - 1] != '\0' ||
+        request->descriptor_count > INIT_DESCRIPTORS_MAX ||
+        request->passed_count != (uint32_t)passed_count ||
+        request->path_offset >= request->arena_used)
+        return false;
+    for (uint32_t i = 0; i < request->descriptor_count; i++) {
+        struct init_descriptor from = request->descriptors[i];
+        if (from.source > INIT_SOURCE_KEPT ||
+            (from.source == INIT_SOURCE_PASSED && from.index >= request->passed_count) ||
+            (from.source == INIT_SOURCE_KEPT &&
+             (from.index >= INIT_KEPT_MAX || self.kept[from.index] < 0)))
+            return false;
+    }
+    uint64_t *offsets = (uint64_t *)(void *)self.arena;
+    run.args = pointers(offsets, request->arg_count, request->arena_used);
+    run.environment =
+        pointers(offsets + request->arg_count + 1, request->env_count, request->arena_used);
+    run.path = request->path_offset != 0 ? self.arena + request->path_offset : NULL;
+    return run.args != NULL && run.environment != NULL;
+}
+
+static int64_t now_ns(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+static int64_t timeval_ns(struct timeval time)
+{
+    return time.tv_sec * INT64_C(1000000000) + time.tv_usec * INT64_C(1000);
+}
+
+static void account(struct init_end *end, const struct rusage *usage)
+{
+    uint64_t rss = (uint64_t)usage->ru_maxrss * 1024;
+    if (rss > end->max_rss_bytes)
+        end->max_rss_bytes = rss;
+    end->all_cpu_ns += timeval_ns(usage->ru_utime) + timeval_ns(usage->ru_stime);
+}
+
+/* __WALL: children that were cloned with another exit signal are ours to reap, too. */
+static pid_t reap(int *status, struct rusage *usage)
+{
+    pid_t pid;
+    do
+        pid = wait4(-1, status, __WALL, usage);
+    while (pid < 0 && errno == EINTR);
+    return pid;
+}
+
+/* The end of the main process ends the run, whatever else it started. kill(-1) reaches every process
+ * of the namespace but ourselves, also one that is just being forked: the kernel holds back forks of
+ * a process with a signal pending, fork(2). */
+static void await_end(pid_t main_pid, struct init_end *end)
+{
+    struct rusage usage;
+    int status;
+    pid_t pid;
+    while ((pid = reap(&status, &usage)) != main_pid) {
+        if (pid < 0)
+            give_up("wait for a run");
+        account(end, &usage);
+        end->reaped++;
+    }
+    end->end_ns = now_ns(CLOCK_MONOTONIC);
+    end->wait_status = status;
+    end->user_ns = timeval_ns(usage.ru_utime);
+    end->system_ns = timeval_ns(usage.ru_stime);
+    account(end, &usage);
+    if (kill(-1, SIGKILL) < 0 && errno == ESRCH)
+        return;
+    while (reap(&status, &usage) > 0) {
+        account(end, &usage);
+        end->reaped++;
+    }
+}
+
+static void serve_one(void)
+{
+    int passed_count =
+        message_receive(INIT_FD_RUN, &run.request, sizeof(run.request), run.passed,
+                        INIT_DESCRIPTORS_MAX);
+    if (passed_count < 0)
+        _exit(0); /* the service is gone */
+    struct init_end end = {.magic = INIT_MAGIC, .sequence = run.request.sequence};
+    if (!request_valid(passed_count)) {
+        end.step = STEP_PROTOCOL;
+        end.error = EINVAL;
+    } else {
+        run.step = STEP_NONE;
+        int64_t own_cpu = now_ns(CLOCK_PROCESS_CPUTIME_ID);
+        end.start_ns = now_ns(CLOCK_MONOTONIC);
+        pid_t pid = start_child();
+        int clone_error = errno;
+        for (int i = 0; i < passed_count; i++)
+            close(run.passed[i]);
+        passed_count = 0;
+        if (pid < 0) {
+            end.step = STEP_CLONE;
+            end.error = clone_error;
+        } else {
+            await_end(pid, &end);
+            end.step = run.step;
+            end.error = run.error;
+            end.detail = run.detail;
+        }
+        end.init_cpu_ns = now_ns(CLOCK_PROCESS_CPUTIME_ID) - own_cpu;
+        end.dirt = files_dirt();
+    }
+    for (int i = 0; i < passed_count; i++)
+        close(run.passed[i]);
+    message_send(INIT_FD_RUN, &end, sizeof(end), -1);
+}
+
+/* Where the filter lets clone3 through: a page at an address that only service and init know. */
+static void place_clone3_args(void)
+{
+    uint64_t address = self.setup->clone3_args_address;
+    if (address == 0)
+        return;
+    void *page = mmap((void *)(uintptr_t)(address & ~UINT64_C(4095)), 4096, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    if (page == MAP_FAILED)
+        give_up("map the clone3 arguments");
+    clone3_args = (struct clone3_args *)(uintptr_t)address;
+}
+
+void launcher_main(void)
+{
+    child_stack = mmap(NULL, CHILD_STACK_SIZE, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    if (child_stack == MAP_FAILED)
+        give_up("map the child's stack");
+    place_clone3_args();
+    if (self.filter.len > 0 && (self.setup->flags & SETUP_FILTER_INHERITED) != 0 &&
+        syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &self.filter) < 0)
+        give_up("install the system-call filter");
+    struct init_ready ready = {.magic = INIT_MAGIC};
+    message_send(INIT_FD_RUN, &ready, sizeof(ready), -1);
+    for (;;)
+        serve_one();
+}

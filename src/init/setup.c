@@ -1,0 +1,550 @@
+/* Builds the container: a read-only view of the host, writable tmpfs, nothing else.
+ *
+ * Runs once, as root of the new user namespace. Every capability used here is one over the container's
+ * own namespaces; the host's mounts are only copied (open_tree(2)), made read-only and nosuid, and
+ * moved below a tmpfs root, after which the old root is gone. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/if.h>
+#include <linux/mount.h>
+#include <linux/openat2.h>
+#include <linux/securebits.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "init.h"
+
+static const char *const container_root = "/tmp"; /* any directory of the host: covered, then left */
+
+/* What failed, with its object, for the service's error text. */
+static char step_text[240];
+
+__attribute__((format(printf, 1, 2))) static int fail(const char *format, ...)
+{
+    int saved_errno = errno;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(step_text, sizeof(step_text), format, args);
+    va_end(args);
+    errno = saved_errno;
+    return -1;
+}
+
+/* ---- the blob ---- */
+
+const char *setup_text(struct init_text text) { return (const char *)self.setup + text.offset; }
+
+static bool text_valid(const struct init_setup *setup, struct init_text text)
+{
+    const char *blob = (const char *)setup;
+    return text.offset <= setup->size && text.length < setup->size - text.offset &&
+           text.length < INIT_PATH_MAX && blob[text.offset + text.length] == '\0' &&
+           memchr(blob + text.offset, '\0', text.length) == NULL;
+}
+
+static bool array_valid(const struct init_setup *setup, uint32_t offset, uint32_t count,
+                        uint32_t item_size)
+{
+    return offset % 8 == 0 && offset <= setup->size && count <= (setup->size - offset) / item_size;
+}
+
+/* Relative, without empty, "." or ".." parts: it cannot leave the root. */
+static bool target_valid(const char *target)
+{
+    if (*target == '\0')
+        return false;
+    for (const char *part = target;; part++) {
+        size_t length = strcspn(part, "/");
+        if (length == 0 || (length == 1 && part[0] == '.') ||
+            (length == 2 && part[0] == '.' && part[1] == '.'))
+            return false;
+        part += length;
+        if (*part == '\0')
+            return true;
+    }
+}
+
+bool setup_valid(const struct init_setup *setup, size_t size)
+{
+    const char *blob = (const char *)setup;
+    if (size < sizeof(*setup) || setup->magic != INIT_MAGIC || setup->size != size)
+        return false;
+    if (!array_valid(setup, setup->mount_offset, setup->mount_count, sizeof(struct init_mount)) ||
+        !array_valid(setup, setup->link_offset, setup->link_count, sizeof(struct init_link)) ||
+        !array_valid(setup, setup->mask_offset, setup->mask_count, sizeof(struct init_text)) ||
+        !array_valid(setup, setup->filter_offset, setup->filter_count, sizeof(struct sock_filter)) ||
+        setup->filter_count > INIT_FILTER_MAX)
+        return false;
+    if (!text_valid(setup, setup->work_dir) || !text_valid(setup, setup->host_name) ||
+        !text_valid(setup, setup->domain_name) || !text_valid(setup, setup->init_command) ||
+        blob[setup->work_dir.offset] != '/')
+        return false;
+    const struct init_mount *mounts = (const struct init_mount *)(blob + setup->mount_offset);
+    unsigned tmpfs_count = 0;
+    for (uint32_t i = 0; i < setup->mount_count; i++) {
+        if (mounts[i].kind != INIT_MOUNT_BIND && mounts[i].kind != INIT_MOUNT_TMPFS)
+            return false;
+        if (!text_valid(setup, mounts[i].source) || !text_valid(setup, mounts[i].target) ||
+            !text_valid(setup, mounts[i].data) || !target_valid(blob + mounts[i].target.offset))
+            return false;
+        if (mounts[i].kind == INIT_MOUNT_TMPFS &&
+            (mounts[i].data.length >= sizeof(self.tmpfs[0].data) || ++tmpfs_count > INIT_TMPFS_MAX))
+            return false;
+    }
+    const struct init_link *links = (const struct init_link *)(blob + setup->link_offset);
+    for (uint32_t i = 0; i < setup->link_count; i++)
+        if (!text_valid(setup, links[i].path) || !text_valid(setup, links[i].target))
+            return false;
+    const struct init_text *masks = (const struct init_text *)(blob + setup->mask_offset);
+    for (uint32_t i = 0; i < setup->mask_count; i++)
+        if (!text_valid(setup, masks[i]))
+            return false;
+    return true;
+}
+
+/* ---- below the new root ---- */
+
+static int open_beneath(int root_fd, const char *path, int flags, mode_t mode)
+{
+    struct open_how how = {
+        .flags = (uint64_t)(unsigned)flags | O_CLOEXEC,
+        .mode = mode,
+        .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+    };
+    return (int)syscall(SYS_openat2, root_fd, *path ? path : ".", &how, sizeof(how));
+}
+
+/* Makes the directories that lead to path (not its last part). */
+static int make_parents(int root_fd, const char *path)
+{
+    char prefix[INIT_PATH_MAX];
+    for (const char *slash = strchr(path, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        size_t length = (size_t)(slash - path);
+        if (length == 0)
+            continue;
+        memcpy(prefix, path, length);
+        prefix[length] = '\0';
+        int fd = open_beneath(root_fd, prefix, O_PATH | O_DIRECTORY, 0);
+        if (fd < 0 && errno == ENOENT && mkdirat(root_fd, prefix, 0755) == 0)
+            fd = open_beneath(root_fd, prefix, O_PATH | O_DIRECTORY, 0);
+        if (fd < 0)
+            return -1;
+        close(fd);
+    }
+    return 0;
+}
+
+/* A place to mount on: a directory, or an empty file for a file. Returns an O_PATH descriptor. */
+static int make_target(int root_fd, const char *target, bool directory)
+{
+    if (make_parents(root_fd, target) < 0)
+        return -1;
+    int fd = open_beneath(root_fd, target, O_PATH, 0);
+    if (fd >= 0 || errno != ENOENT)
+        return fd;
+    if (directory) {
+        if (mkdirat(root_fd, target, 0755) < 0)
+            return -1;
+    } else {
+        int file = openat(root_fd, target, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
+        if (file < 0)
+            return -1;
+        close(file);
+    }
+    return open_beneath(root_fd, target, O_PATH, 0);
+}
+
+static int move_onto(int tree_fd, int target_fd)
+{
+    return (int)syscall(SYS_move_mount, tree_fd, "", target_fd, "",
+                        MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+}
+
+static int set_attributes(int fd, unsigned flags, uint64_t attributes)
+{
+    struct mount_attr attr = {.attr_set = attributes};
+    return (int)syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | flags, &attr, sizeof(attr));
+}
+
+/* ---- mounts ---- */
+
+/* A detached copy of a host tree. AT_RECURSIVE also because a user namespace may not take a mount
+ * without what is mounted on it (mount_namespaces(7)). */
+static int copy_tree(const char *source)
+{
+    return (int)syscall(SYS_open_tree, AT_FDCWD, source,
+                        OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+}
+
+static int bind_tree(int root_fd, int tree_fd, const struct init_mount *mount)
+{
+    struct stat info;
+    if (fstat(tree_fd, &info) < 0)
+        return -1;
+    uint64_t attributes = MOUNT_ATTR_NOSUID;
+    /* Devices work only where the operator's table names them, one by one or /dev itself. */
+    const char *target = setup_text(mount->target);
+    bool device = S_ISCHR(info.st_mode) || strcmp(target, "dev") == 0 ||
+                  strncmp(target, "dev/", strlen("dev/")) == 0;
+    if (!device)
+        attributes |= MOUNT_ATTR_NODEV;
+    if (S_ISCHR(info.st_mode))
+        attributes |= MOUNT_ATTR_NOEXEC;
+    if (mount->read_only)
+        attributes |= MOUNT_ATTR_RDONLY;
+    if (set_attributes(tree_fd, AT_RECURSIVE, attributes) < 0)
+        return -1;
+    int target_fd = make_target(root_fd, target, S_ISDIR(info.st_mode));
+    if (target_fd < 0)
+        return -1;
+    int result = move_onto(tree_fd, target_fd);
+    int saved_errno = errno;
+    close(target_fd);
+    errno = saved_errno;
+    return result;
+}
+
+static void remember_fresh(struct tmpfs *tmpfs)
+{
+    struct statfs space;
+    fstat(tmpfs->dir_fd, &tmpfs->fresh);
+    fstatfs(tmpfs->dir_fd, &space);
+    tmpfs->fresh_blocks = (uint64_t)space.f_bfree;
+    tmpfs->fresh_files = (uint64_t)space.f_ffree;
+}
+
+int setup_mount_tmpfs(unsigned i)
+{
+    struct tmpfs *tmpfs = &self.tmpfs[i];
+    if (mount("tmpfs", tmpfs->target, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOATIME, tmpfs->data) < 0)
+        return -1;
+    tmpfs->dir_fd = open(tmpfs->target, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (tmpfs->dir_fd < 0)
+        return -1;
+    remember_fresh(tmpfs);
+    return 0;
+}
+
+/* Copies of all sources are taken before the new root covers a directory of the host. */
+static int mount_all(int root_fd, const int *trees)
+{
+    const struct init_setup *setup = self.setup;
+    const struct init_mount *mounts =
+        (const struct init_mount *)((const char *)setup + setup->mount_offset);
+    for (uint32_t i = 0; i < setup->mount_count; i++) {
+        const char *target = setup_text(mounts[i].target);
+        if (mounts[i].kind == INIT_MOUNT_BIND) {
+            if (bind_tree(root_fd, trees[i], &mounts[i]) < 0)
+                return fail("bind %s to /%s", setup_text(mounts[i].source), target);
+            close(trees[i]);
+            continue;
+        }
+        int target_fd = make_target(root_fd, target, true);
+        if (target_fd < 0)
+            return fail("make the directory /%s", target);
+        close(target_fd);
+        struct tmpfs *tmpfs = &self.tmpfs[self.tmpfs_count];
+        snprintf(tmpfs->target, sizeof(tmpfs->target), "/%s", target);
+        snprintf(tmpfs->data, sizeof(tmpfs->data), "%s", setup_text(mounts[i].data));
+        self.tmpfs_count++;
+        /* mounted after pivot_root, when its absolute path is right */
+    }
+    return 0;
+}
+
+static int make_links(int root_fd)
+{
+    const struct init_setup *setup = self.setup;
+    const struct init_link *links =
+        (const struct init_link *)((const char *)setup + setup->link_offset);
+    for (uint32_t i = 0; i < setup->link_count; i++) {
+        const char *path = setup_text(links[i].path);
+        while (*path == '/')
+            path++;
+        if (make_parents(root_fd, path) < 0 ||
+            (symlinkat(setup_text(links[i].target), root_fd, path) < 0 && errno != EEXIST))
+            return fail("link /%s", path);
+    }
+    return 0;
+}
+
+/* Names for the ids that programs have, unless the operator gave files of his own: without them
+ * getpwuid(3) fails and with it Python's expanduser, Java's user.home, ... */
+static int write_identity(int root_fd)
+{
+    char passwd[256], group[256];
+    unsigned uid = self.setup->flags & SETUP_SINGLE_ID ? 0 : self.setup->uid;
+    unsigned gid = self.setup->flags & SETUP_SINGLE_ID ? 0 : self.setup->gid;
+    snprintf(passwd, sizeof(passwd),
+             "%sjudge:x:%u:%u:judge:/tmp:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
+             uid == 0 ? "" : "root:x:0:0:root:/:/bin/false\n", uid, gid);
+    snprintf(group, sizeof(group), "%sjudge:x:%u:\nnogroup:x:65534:\n",
+             gid == 0 ? "" : "root:x:0:\n", gid);
+    const struct {
+        const char *path, *text;
+    } files[] = {
+        {"etc/passwd", passwd},
+        {"etc/group", group},
+        {"etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"},
+        {"etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n"},
+    };
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        if (make_parents(root_fd, files[i].path) < 0)
+            return fail("make /etc");
+        int fd = openat(root_fd, files[i].path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
+        if (fd < 0 && (errno == EEXIST || errno == EROFS))
+            continue;
+        if (fd < 0 || write(fd, files[i].text, strlen(files[i].text)) < 0)
+            return fail("write /%s", files[i].path);
+        close(fd);
+    }
+    return 0;
+}
+
+/* The message queues of this IPC namespace, seen through a mount that only init holds: mq_overview(7).
+ * It borrows the directory that /proc is mounted on next. */
+static int watch_message_queues(void)
+{
+    if (mount("mqueue", "proc", "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
+        return 0; /* a kernel without them has none to leave */
+    self.mqueue_fd = open("proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (self.mqueue_fd < 0 || umount2("proc", MNT_DETACH) < 0)
+        return fail("hold the message queues");
+    return 0;
+}
+
+/* /proc comes twice: a read-only one that programs see, and a private one that only init holds. */
+static int mount_proc(int root_fd)
+{
+    int target_fd = make_target(root_fd, "proc", true);
+    if (target_fd < 0)
+        return fail("make the directory /proc");
+    close(target_fd);
+    if (watch_message_queues() < 0)
+        return -1;
+    if (mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
+        return fail("mount /proc (in a container of the host, its /proc must not be masked: "
+                    "run it with --security-opt systempaths=unconfined)");
+    self.proc_fd = open("proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (self.proc_fd < 0)
+        return fail("open /proc");
+    return 0;
+}
+
+/* The descriptor keeps the first mount alive after it has been taken off the tree; what programs see
+ * is a second one. */
+static int show_proc(void)
+{
+    if (umount2("/proc", MNT_DETACH) < 0)
+        return fail("take the private /proc off");
+    if ((self.setup->flags & SETUP_PROC) == 0)
+        return 0;
+    if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
+        return fail("mount /proc");
+    /* A procfs of one pid namespace is one superblock: read-only belongs to the mount, not to it. */
+    if ((self.setup->flags & SETUP_PROC_WRITABLE) == 0) {
+        int fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0 || set_attributes(fd, 0, MOUNT_ATTR_RDONLY) < 0)
+            return fail("make /proc read-only");
+        close(fd);
+    }
+    return 0;
+}
+
+static int mask_paths(int null_tree)
+{
+    const struct init_setup *setup = self.setup;
+    const struct init_text *masks =
+        (const struct init_text *)((const char *)setup + setup->mask_offset);
+    for (uint32_t i = 0; i < setup->mask_count; i++) {
+        const char *path = setup_text(masks[i]);
+        struct stat info;
+        int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0)
+            continue; /* nothing to hide */
+        if (fstat(fd, &info) < 0)
+            return fail("look at %s", path);
+        close(fd);
+        if (S_ISDIR(info.st_mode)) {
+            if (mount("tmpfs", path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+                      "size=4k,nr_inodes=1,mode=555") < 0)
+                return fail("cover %s", path);
+        } else if (!S_ISLNK(info.st_mode)) {
+            int copy = (int)syscall(SYS_open_tree, null_tree, "",
+                                    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+            int target = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+            if (copy < 0 || target < 0 || move_onto(copy, target) < 0)
+                return fail("cover %s", path);
+            close(copy);
+            close(target);
+        }
+    }
+    return 0;
+}
+
+/* Root: tmpfs over a directory of the host (in our own mount namespace), then pivot_root(".", "."),
+ * which needs no place for the old root: pivot_root(2), NOTES. */
+static int build_root(void)
+{
+    const struct init_setup *setup = self.setup;
+    const struct init_mount *mounts =
+        (const struct init_mount *)((const char *)setup + setup->mount_offset);
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return fail("make mounts private");
+    int *trees = calloc(setup->mount_count + 1, sizeof(int));
+    if (trees == NULL)
+        return fail("mount table");
+    for (uint32_t i = 0; i < setup->mount_count; i++) {
+        trees[i] = mounts[i].kind == INIT_MOUNT_BIND ? copy_tree(setup_text(mounts[i].source)) : -1;
+        if (mounts[i].kind == INIT_MOUNT_BIND && trees[i] < 0)
+            return fail("copy the mount of %s (needs Linux 5.12)", setup_text(mounts[i].source));
+    }
+    int null_tree = copy_tree("/dev/null");
+    if (null_tree < 0)
+        return fail("copy the mount of /dev/null");
+    if (mount("tmpfs", container_root, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOATIME,
+              "size=4m,nr_inodes=4096,mode=755") < 0)
+        return fail("mount the root tmpfs on %s", container_root);
+    int root_fd = open(container_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (root_fd < 0 || fchdir(root_fd) < 0)
+        return fail("enter the new root");
+    if (mount_proc(root_fd) < 0 || mount_all(root_fd, trees) < 0 || make_links(root_fd) < 0 ||
+        write_identity(root_fd) < 0)
+        return -1;
+    if (make_parents(root_fd, setup_text(setup->work_dir) + 1) < 0)
+        return fail("make the work directory's parents");
+    int work = make_target(root_fd, setup_text(setup->work_dir) + 1, true);
+    if (work < 0)
+        return fail("make the work directory");
+    close(work);
+    if (syscall(SYS_pivot_root, ".", ".") < 0)
+        return fail("pivot_root");
+    if (umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+        return fail("leave the old root");
+    free(trees);
+    close(root_fd);
+    for (unsigned i = 0; i < self.tmpfs_count; i++)
+        if (setup_mount_tmpfs(i) < 0)
+            return fail("mount tmpfs on %s with '%s'", self.tmpfs[i].target, self.tmpfs[i].data);
+    self.root_fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (self.root_fd < 0 || set_attributes(self.root_fd, 0, MOUNT_ATTR_RDONLY) < 0)
+        return fail("make the root read-only");
+    if (show_proc() < 0)
+        return -1;
+    if (mask_paths(null_tree) < 0)
+        return -1;
+    close(null_tree);
+    return 0;
+}
+
+/* ---- the rest ---- */
+
+/* No user namespace can be made below ours: namespaces(7), /proc/sys/user/. The private /proc is the
+ * only way to this file. */
+static int forbid_user_namespaces(void)
+{
+    int fd = openat(self.proc_fd, "sys/user/max_user_namespaces", O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, "0", 1) != 1)
+        return fail("set user.max_user_namespaces to 0");
+    close(fd);
+    return 0;
+}
+
+static int set_names(void)
+{
+    const char *host = setup_text(self.setup->host_name);
+    const char *domain = setup_text(self.setup->domain_name);
+    if (sethostname(host, strlen(host)) < 0 || setdomainname(domain, strlen(domain)) < 0)
+        return fail("set the host name");
+    return 0;
+}
+
+static int bring_loopback_up(void)
+{
+    struct ifreq request = {.ifr_name = "lo"};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &request) < 0)
+        return fail("look at lo");
+    request.ifr_flags |= IFF_UP;
+    if (ioctl(fd, SIOCSIFFLAGS, &request) < 0)
+        return fail("bring lo up");
+    close(fd);
+    return 0;
+}
+
+/* Programs get no capability back: not by execve(2) as uid 0, not from the bounding set. Init keeps
+ * those it has, it never executes anything again. */
+static int drop_for_programs(void)
+{
+    for (int capability = 0; capability <= 63; capability++)
+        if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0 && errno != EINVAL)
+            return fail("drop capability %d from the bounding set", capability);
+    if (prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
+                                     SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED) < 0)
+        return fail("set securebits");
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return fail("set no_new_privs");
+    return 0;
+}
+
+/* The operator's own preparation, as container root with a plain environment, once. */
+static int run_init_command(const char *command)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        char *const args[] = {"/bin/sh", "-c", (char *)(uintptr_t)command, NULL};
+        char *const environment[] = {"PATH=/usr/local/bin:/usr/bin:/bin", NULL};
+        if (chdir(self.work_dir) == 0)
+            execve(args[0], args, environment);
+        _exit(127);
+    }
+    int status = 0;
+    if (pid < 0 || waitpid(pid, &status, 0) != pid)
+        return fail("run the init command");
+    if (status != 0) {
+        errno = ECANCELED;
+        return fail("init command '%.100s' ended with status %d", command,
+                    WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+    }
+    return 0;
+}
+
+int setup_container(const char **step)
+{
+    const struct init_setup *setup = self.setup;
+    *step = step_text;
+    self.work_dir = setup_text(setup->work_dir);
+    self.filter = (struct sock_fprog){
+        .len = (unsigned short)setup->filter_count,
+        .filter = (struct sock_filter *)((char *)(uintptr_t)setup + setup->filter_offset),
+    };
+    if ((setup->flags & SETUP_CGROUP_NS) != 0 && unshare(CLONE_NEWCGROUP) < 0)
+        return fail("unshare the cgroup namespace");
+    if (syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, NULL) < 0 && errno != ENOSYS &&
+        errno != EPERM)
+        return fail("join a new session keyring");
+    if (build_root() < 0 || set_names() < 0 || forbid_user_namespaces() < 0)
+        return -1;
+    if ((setup->flags & SETUP_LOOPBACK) != 0 && bring_loopback_up() < 0)
+        return -1;
+    if (setup->init_command.length > 0) {
+        if (run_init_command(setup_text(setup->init_command)) < 0)
+            return -1;
+        for (unsigned i = 0; i < self.tmpfs_count; i++)
+            if (files_reset_tmpfs(i) < 0) /* every run starts from the same state */
+                return fail("empty %s", self.tmpfs[i].target);
+    }
+    return drop_for_programs();
+}
