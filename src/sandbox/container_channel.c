@@ -1,0 +1,91 @@
+/* Whole fixed-size messages over a SEQPACKET socket. */
+#include "container_channel.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+
+enum { FDS_MAX = 253 }; /* SCM_MAX_FD, unix(7) */
+
+int channel_send(int socket, const void *message, size_t size, const int *fds, int count,
+                 struct cj_error *err)
+{
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(FDS_MAX * sizeof(int))];
+    } control;
+    struct iovec part = {.iov_base = (void *)(uintptr_t)message, .iov_len = size};
+    struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
+    if (count > 0) {
+        control.header.cmsg_level = SOL_SOCKET;
+        control.header.cmsg_type = SCM_RIGHTS;
+        control.header.cmsg_len = CMSG_LEN((size_t)count * sizeof(int));
+        memcpy(CMSG_DATA(&control.header), fds, (size_t)count * sizeof(int));
+        header.msg_control = &control;
+        header.msg_controllen = CMSG_SPACE((size_t)count * sizeof(int));
+    }
+    ssize_t sent;
+    do
+        sent = sendmsg(socket, &header, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    if (sent < 0)
+        return error_errno(err, "send to the container's init");
+    return 0;
+}
+
+static int await(int socket, int64_t deadline_ns, struct cj_error *err)
+{
+    struct pollfd readable = {.fd = socket, .events = POLLIN};
+    for (;;) {
+        int64_t left = deadline_ns - monotonic_ns();
+        struct timespec timeout = timespec_from_ns(left > 0 ? left : 0);
+        int ready = ppoll(&readable, 1, &timeout, NULL);
+        if (ready > 0)
+            return 0;
+        if (ready == 0)
+            return error_set(err, ERROR_SYSTEM, ETIMEDOUT, "the container's init does not answer");
+        if (errno != EINTR)
+            return error_errno(err, "poll");
+    }
+}
+
+int channel_receive(int socket, void *message, size_t size, int *fd, int64_t timeout_ns,
+                    struct cj_error *err)
+{
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec part = {.iov_base = message, .iov_len = size};
+    struct msghdr header = {
+        .msg_iov = &part,
+        .msg_iovlen = 1,
+        .msg_control = fd != NULL ? &control : NULL,
+        .msg_controllen = fd != NULL ? sizeof(control) : 0,
+    };
+    if (fd != NULL)
+        *fd = -1;
+    int64_t deadline_ns = monotonic_ns() + timeout_ns;
+    ssize_t got;
+    for (;;) {
+        got = recvmsg(socket, &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+        if (got >= 0 || (errno != EAGAIN && errno != EINTR))
+            break;
+        if (errno == EAGAIN && await(socket, deadline_ns, err) < 0)
+            return -1;
+    }
+    if (got < 0 && errno != ECONNRESET)
+        return error_errno(err, "receive from the container's init");
+    if (got <= 0)
+        return error_set(err, ERROR_INTERNAL, EPIPE, "the container's init has died");
+    if ((size_t)got != size)
+        return error_set(err, ERROR_INTERNAL, EPROTO, "a message of %zd bytes instead of %zu", got,
+                         size);
+    struct cmsghdr *first = fd != NULL ? CMSG_FIRSTHDR(&header) : NULL;
+    if (first != NULL && first->cmsg_type == SCM_RIGHTS)
+        memcpy(fd, CMSG_DATA(first), sizeof(int));
+    return 0;
+}

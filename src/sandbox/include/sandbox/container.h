@@ -1,0 +1,138 @@
+/* A container: namespaces, a root of its own and an init, made once, used for one run after another.
+ *
+ *     container_new ─► [ copy in ─► container_start ─► (poll) ─► container_finish ─► copy out ─►
+ *                        container_reset ] * ─► container_free
+ *
+ * One thread uses a container at a time. Functions that fail with a broken container (init died, or
+ * does not answer) leave it to container_reset(), which makes a new one in its place. */
+#ifndef CJ_SANDBOX_CONTAINER_H
+#define CJ_SANDBOX_CONTAINER_H
+
+#include <sched.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/attr.h"
+#include "base/error.h"
+#include "sandbox/cgroup.h"
+#include "sandbox/sandbox.h"
+
+struct container;
+
+/* index: distinct among the living containers of the sandbox. cpu: pin the container to this CPU, -1:
+ * anywhere. */
+WARN_UNUSED int container_new(struct sandbox *sandbox, unsigned index, int cpu,
+                              struct container **out, struct cj_error *err);
+void container_free(struct container *container);
+
+/* ---- files ---- */
+
+/* Creates path (0777, the run's uid) for writing, and its parents. path: absolute in the container,
+ * normalized by the caller; symlinks are not followed. *fd is the caller's. What is written to it is
+ * not charged to the run. err->code holds errno. */
+WARN_UNUSED int container_open_in(struct container *container, const char *path, int *fd,
+                                  struct cj_error *err);
+WARN_UNUSED int container_symlink(struct container *container, const char *path, const char *target,
+                                  struct cj_error *err);
+
+/* Opens a regular file for reading, without following symlinks. *not_regular tells why it failed.
+ * Only between runs, when nothing lives that could change it. */
+WARN_UNUSED int container_open_out(struct container *container, const char *path, int *fd,
+                                   bool *not_regular, struct cj_error *err);
+
+/* "K=V" lines of /.env as they were when the container was made: environment of every program. */
+const char *const *container_environment(const struct container *container, size_t *count);
+
+/* ---- a run ---- */
+
+enum container_source {
+    CONTAINER_CLOSED, /* the descriptor is closed in the program */
+    CONTAINER_PASSED, /* fd: any descriptor of ours; stays ours */
+    CONTAINER_EMPTY,  /* an empty, sealed input file */
+    CONTAINER_OUTPUT, /* fd: 0 or 1, which of the container's own output pipes */
+};
+
+struct container_descriptor {
+    enum container_source source;
+    int fd;
+};
+
+enum container_rlimit {
+    CONTAINER_RLIMIT_CPU,   /* seconds */
+    CONTAINER_RLIMIT_FSIZE, /* bytes, as the next three */
+    CONTAINER_RLIMIT_DATA,
+    CONTAINER_RLIMIT_STACK,
+    CONTAINER_RLIMIT_AS,
+    CONTAINER_RLIMIT_NOFILE,
+    CONTAINER_RLIMIT_NPROC,
+    CONTAINER_RLIMIT_COUNT,
+};
+
+struct container_run {
+    const char *const *args; /* at least one; args[0] without '/' is looked up in the work directory,
+                              * then in PATH */
+    size_t arg_count;
+    const char *const *env; /* "K=V"; after those of /.env */
+    size_t env_count;
+    const struct container_descriptor *descriptors; /* 0, 1, 2, ... */
+    size_t descriptor_count;
+    unsigned rlimit_mask; /* 1 << enum container_rlimit */
+    uint64_t rlimits[CONTAINER_RLIMIT_COUNT];
+    struct cgroup_limits limits;
+    const cpu_set_t *cpus; /* NULL: as the container */
+    bool tty;              /* descriptor 0 becomes the controlling terminal */
+};
+
+/* Where a start failed. */
+enum container_failure {
+    CONTAINER_STARTED,
+    CONTAINER_NO_PATH,    /* a bare name, and no PATH in the environment */
+    CONTAINER_NOT_FOUND,  /* a bare name that is nowhere */
+    CONTAINER_EXEC,       /* execve(2) said error */
+    CONTAINER_PREPARE,    /* a step before it; step says which */
+};
+
+struct container_end {
+    enum container_failure failure;
+    int error;        /* errno of the failure */
+    const char *step; /* static text of the failed step; "" */
+    int wait_status;  /* wait(2), of the main process */
+    int64_t wall_ns;  /* from the start of the process to its end */
+    int64_t cpu_ns;   /* user + system of the whole tree, by the best means there are */
+    uint64_t memory_bytes; /* peak of the run; largest process where no cgroup knows better */
+    uint64_t process_peak; /* 0: not known */
+    uint64_t oom_kills;    /* processes the kernel killed for memory */
+    bool memory_is_group;  /* memory_bytes is the whole group's */
+};
+
+/* Starts a program. Its end makes container_run_fd() readable. An error here is ours (broken container)
+ * or the request's (ERROR_REQUEST: too large, unusable cpu_set); nothing runs then. */
+WARN_UNUSED int container_start(struct container *container, const struct container_run *run,
+                                struct cj_error *err);
+int container_run_fd(const struct container *container);
+
+/* The read end of an output pipe, non-blocking, never at end of file: read until EAGAIN after the end. */
+int container_output_fd(const struct container *container, int which);
+
+/* CPU time of the run until now; behind by up to a scheduler tick. */
+WARN_UNUSED int container_cpu_ns(struct container *container, int64_t *cpu_ns, struct cj_error *err);
+/* Tasks alive now: how many CPUs the run may be using. */
+WARN_UNUSED int container_tasks(struct container *container, uint64_t *tasks, struct cj_error *err);
+
+/* Kills everything of the run; its end follows on container_run_fd(). */
+WARN_UNUSED int container_kill(struct container *container, struct cj_error *err);
+
+/* Takes the end of the run (waits for it at most timeout_ns): everything of it is dead and reaped. */
+WARN_UNUSED int container_finish(struct container *container, int64_t timeout_ns,
+                                 struct container_end *end, struct cj_error *err);
+
+/* Fresh state for the next run, off the critical path; replaces the container where that is not
+ * possible otherwise. */
+WARN_UNUSED int container_reset(struct container *container, struct cj_error *err);
+
+/* For tests and tools: init's host pid. */
+pid_t container_init_pid(const struct container *container);
+
+#endif

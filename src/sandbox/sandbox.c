@@ -1,0 +1,181 @@
+/* What all containers of a process share. */
+#include "sandbox/sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "init/protocol.h"
+#include "init_image.h"
+#include "sandbox/seccomp_filter.h"
+#include "sandbox_private.h"
+#include "setup_blob.h"
+
+static int too_little(const struct sandbox *sandbox, enum protection_level required,
+                      struct cj_error *err)
+{
+    return error_set(err, ERROR_UNSUPPORTED, 0,
+                     "protection '%s' is required, this host gives '%s': %s",
+                     protection_name(required), protection_name(sandbox->facts.level),
+                     sandbox->facts.reason);
+}
+
+/* A group counts when it limits memory and processes and measures CPU; less is no protection. */
+static bool cgroups_suffice(const struct cgroup_facts *facts)
+{
+    unsigned needed = CGROUP_MEMORY | CGROUP_PIDS | CGROUP_CPUACCT;
+    return facts->kind != CGROUP_NONE && (facts->controllers & needed) == needed;
+}
+
+static int find_cgroups(struct sandbox *sandbox, const struct sandbox_options *options,
+                        struct cj_error *err)
+{
+    sandbox->facts.level = PROTECTION_NO_CGROUP;
+    if (!protection_meets(options->highest, PROTECTION_FULL)) {
+        snprintf(sandbox->facts.reason, sizeof(sandbox->facts.reason), "no more was asked for");
+        return 0;
+    }
+    const struct cgroup_options cgroup_options = {.prefix = options->cgroup_prefix,
+                                                  .delegated = options->cgroup_root};
+    if (cgroup_host_open(&cgroup_options, &sandbox->cgroups, err) < 0)
+        return error_wrap(err, "prepare cgroups");
+    sandbox->facts.cgroup = *cgroup_host_facts(sandbox->cgroups);
+    if (cgroups_suffice(&sandbox->facts.cgroup)) {
+        sandbox->facts.level = PROTECTION_FULL;
+        return 0;
+    }
+    snprintf(sandbox->facts.reason, sizeof(sandbox->facts.reason), "%s",
+             sandbox->facts.cgroup.reason);
+    cgroup_host_close(sandbox->cgroups);
+    sandbox->cgroups = NULL;
+    return 0;
+}
+
+/* A page that no program can know; see seccomp_filter_default(). Far from where the kernel places
+ * anything of a static program: between its image and the mmap area. */
+static uint64_t random_page(void)
+{
+    uint64_t random = 0;
+    if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+        return 0;
+    return UINT64_C(0x100000000000) + (random % UINT64_C(0x400000000)) * 4096;
+}
+
+static int open_empty(struct sandbox *sandbox, struct cj_error *err)
+{
+    auto_fd int fd = memfd_create("input", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0 || fchmod(fd, 0444) < 0 ||
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+        return error_errno(err, "make an empty input");
+    char link[64];
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    sandbox->empty_fd = open(link, O_RDONLY | O_CLOEXEC);
+    if (sandbox->empty_fd < 0)
+        return error_errno(err, "open the empty input");
+    return 0;
+}
+
+static int describe(struct sandbox *sandbox, const struct sandbox_options *options,
+                    struct cj_error *err)
+{
+    uint64_t clone3_args = random_page();
+    struct seccomp_filter filter = {0};
+    int loaded = -1;
+    if (options->seccomp_file != NULL) {
+        loaded = seccomp_filter_load(options->seccomp_file, &filter, err);
+        if (loaded < 0 && err->code != ENOENT)
+            return error_wrap(err, "system-call filter");
+    }
+    if (loaded < 0 && seccomp_filter_default(clone3_args, &filter, err) < 0)
+        return error_wrap(err, "system-call filter");
+    sandbox->facts.filter_inherited = filter.inherited;
+    uint32_t flags = 0;
+    if (sandbox->single_id)
+        flags |= SETUP_SINGLE_ID;
+    if (options->loopback)
+        flags |= SETUP_LOOPBACK;
+    if (sandbox->cgroups != NULL)
+        flags |= sandbox->into_cgroup ? SETUP_RUN_CGROUP_NS : SETUP_CGROUP_NS;
+    if (sandbox->protect_oom)
+        flags |= SETUP_OOM_RESET;
+    int result =
+        setup_blob_make(options->mounts, &filter, flags, clone3_args, &sandbox->setup_fd, err);
+    seccomp_filter_free(&filter);
+    return result;
+}
+
+static int open_parts(struct sandbox *sandbox, const struct sandbox_options *options,
+                      struct cj_error *err)
+{
+    sandbox->single_id = geteuid() != 0;
+    sandbox->share_net = options->share_net;
+    sandbox->facts.uid = sandbox->single_id ? 0 : options->mounts->uid;
+    sandbox->facts.gid = sandbox->single_id ? 0 : options->mounts->gid;
+    snprintf(sandbox->work_dir, sizeof(sandbox->work_dir), "%s", options->mounts->work_dir);
+    sandbox->facts.work_dir = sandbox->work_dir;
+    if (find_cgroups(sandbox, options, err) < 0)
+        return -1;
+    if (!protection_meets(sandbox->facts.level, options->required))
+        return too_little(sandbox, options->required, err);
+    sandbox->into_cgroup = sandbox->facts.cgroup.kind == CGROUP_V2 && sandbox->cgroups != NULL;
+    sandbox->protect_oom = !sandbox->single_id && sandbox->cgroups != NULL && !sandbox->into_cgroup;
+    if (!sandbox->single_id && id_range_open(options->id_base, &sandbox->ids, err) < 0)
+        return -1;
+    if (init_image_open(&sandbox->image_fd, err) < 0 || open_empty(sandbox, err) < 0 ||
+        describe(sandbox, options, err) < 0)
+        return -1;
+    return spawner_open(&sandbox->spawner, err);
+}
+
+int sandbox_open(const struct sandbox_options *options, struct sandbox **out, struct cj_error *err)
+{
+    struct sandbox *sandbox = calloc(1, sizeof(*sandbox));
+    if (sandbox == NULL)
+        return error_set(err, ERROR_SYSTEM, ENOMEM, "open the sandbox: out of memory");
+    sandbox->image_fd = sandbox->setup_fd = sandbox->empty_fd = sandbox->ids.lock_fd = -1;
+    pthread_mutex_init(&sandbox->lock, NULL);
+    struct cj_error local = {0};
+    if (open_parts(sandbox, options, &local) < 0) {
+        if (err != NULL)
+            *err = local;
+        sandbox_close(sandbox);
+        return error_wrap(err, "open the sandbox");
+    }
+    *out = sandbox;
+    return 0;
+}
+
+const struct sandbox_facts *sandbox_facts(const struct sandbox *sandbox) { return &sandbox->facts; }
+
+int sandbox_spawner(struct sandbox *sandbox, struct spawner **out, struct cj_error *err)
+{
+    if (sandbox->spawner == NULL || !spawner_alive(sandbox->spawner)) {
+        spawner_close(sandbox->spawner);
+        sandbox->spawner = NULL;
+        if (spawner_open(&sandbox->spawner, err) < 0)
+            return -1;
+    }
+    *out = sandbox->spawner;
+    return 0;
+}
+
+void sandbox_close(struct sandbox *sandbox)
+{
+    if (sandbox == NULL)
+        return;
+    spawner_close(sandbox->spawner);
+    cgroup_host_close(sandbox->cgroups);
+    fd_close(&sandbox->image_fd);
+    fd_close(&sandbox->setup_fd);
+    fd_close(&sandbox->empty_fd);
+    id_range_close(&sandbox->ids);
+    pthread_mutex_destroy(&sandbox->lock);
+    free(sandbox);
+}

@@ -1,0 +1,30 @@
+/* What sandbox.c gives container.c. */
+#ifndef CJ_SANDBOX_PRIVATE_H
+#define CJ_SANDBOX_PRIVATE_H
+
+#include <pthread.h>
+
+#include "id_range.h"
+#include "sandbox/sandbox.h"
+#include "spawner.h"
+
+struct sandbox {
+    struct sandbox_facts facts;
+    struct cgroup_host *cgroups; /* NULL: none */
+    struct spawner *spawner;
+    pthread_mutex_t lock; /* spawner, ids */
+    struct id_range ids;
+    int image_fd; /* cjudge-init */
+    int setup_fd; /* sealed memfd, struct init_setup */
+    int empty_fd; /* sealed empty file: stdin of programs without input */
+    bool single_id;
+    bool share_net;
+    bool protect_oom;
+    bool into_cgroup; /* programs are cloned into their group (v2) */
+    char work_dir[256];
+};
+
+/* A living spawner: starts a new one when the last has died. */
+WARN_UNUSED int sandbox_spawner(struct sandbox *sandbox, struct spawner **out, struct cj_error *err);
+
+#endif
