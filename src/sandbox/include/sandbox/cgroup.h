@@ -69,6 +69,9 @@ struct cgroup_host;
 WARN_UNUSED int cgroup_host_open(const struct cgroup_options *options, struct cgroup_host **out,
                                  struct cj_error *err);
 const struct cgroup_facts *cgroup_host_facts(const struct cgroup_host *host);
+/* For a child that was forked after cgroup_host_open() and goes on without exec: drops its copies of
+ * the instance's lock, which would otherwise outlive the instance in it. The child makes no groups. */
+void cgroup_host_close_inherited(struct cgroup_host *host);
 /* Removes the instance's directory (every cgroup of it must be freed before). NULL is fine. */
 void cgroup_host_close(struct cgroup_host *host);
 
@@ -118,6 +121,10 @@ WARN_UNUSED int cgroup_cpu_ns(const struct cgroup *cg, int64_t *cpu_ns, struct c
 
 /* Tasks of the run at this moment (without init's); an upper bound of what can run in parallel. */
 WARN_UNUSED int cgroup_tasks(const struct cgroup *cg, uint64_t *tasks, struct cj_error *err);
+
+/* Takes the CPU rate away, before the run's processes are killed: on v1 init stands in the same group
+ * and would wait with them for the next period. Does nothing where no rate is set. */
+WARN_UNUSED int cgroup_lift_rate(struct cgroup *cg, struct cj_error *err);
 
 /* The figures of the run, once every process of it is dead and reaped. */
 WARN_UNUSED int cgroup_finish(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error *err);

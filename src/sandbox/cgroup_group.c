@@ -1,0 +1,300 @@
+/* One group's files: limits written, counters read, through descriptors that stay open. */
+#include "cgroup_group.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+
+enum { VALUE_SIZE = 512 };
+
+static const int open_modes[CGROUP_FILE_COUNT] = {
+    [CGROUP_MEMORY_LIMIT] = O_WRONLY,   [CGROUP_MEMORY_SWAP_LIMIT] = O_WRONLY,
+    [CGROUP_MEMORY_USAGE] = O_RDONLY,   [CGROUP_MEMORY_PEAK] = O_RDWR,
+    [CGROUP_MEMORY_KERNEL] = O_RDONLY,  [CGROUP_MEMORY_OOM] = O_RDONLY,
+    [CGROUP_MEMORY_RECLAIM] = O_WRONLY, [CGROUP_PIDS_MAX] = O_WRONLY,
+    [CGROUP_PIDS_CURRENT] = O_RDONLY,   [CGROUP_PIDS_PEAK] = O_RDONLY,
+    [CGROUP_CPU_USAGE] = O_RDONLY,      [CGROUP_CPU_QUOTA] = O_WRONLY,
+    [CGROUP_CPU_PERIOD] = O_WRONLY,     [CGROUP_CPUSET_CPUS] = O_WRONLY,
+};
+
+void group_open_files(struct cgroup *cg, size_t tree)
+{
+    for (enum cgroup_file file = 0; file < CGROUP_FILE_COUNT; file++) {
+        const char *name = cgroup_file_name(cg->host->facts.kind, file);
+        if (name == NULL || !(cgroup_file_controller(file) & cg->host->trees[tree].controllers))
+            continue;
+        fd_close(&cg->files[file]);
+        cg->files[file] = openat(cg->run_fd[tree], name, open_modes[file] | O_CLOEXEC);
+        if (cg->files[file] < 0 && open_modes[file] == O_RDWR) /* before Linux 6.12 */
+            cg->files[file] = openat(cg->run_fd[tree], name, O_RDONLY | O_CLOEXEC);
+    }
+}
+
+void group_close_files(struct cgroup *cg, size_t tree)
+{
+    for (enum cgroup_file file = 0; file < CGROUP_FILE_COUNT; file++)
+        if (cgroup_file_controller(file) & cg->host->trees[tree].controllers)
+            fd_close(&cg->files[file]);
+}
+
+/* ---- reading and writing ---- */
+
+static int read_text(const struct cgroup *cg, enum cgroup_file file, char text[static VALUE_SIZE],
+                     struct cj_error *err)
+{
+    ssize_t got = pread(cg->files[file], text, VALUE_SIZE - 1, 0);
+    if (got < 0)
+        return error_errno(err, "read %s", cgroup_file_name(cg->host->facts.kind, file));
+    text[got] = '\0';
+    return 0;
+}
+
+int group_read(const struct cgroup *cg, enum cgroup_file file, uint64_t *value, struct cj_error *err)
+{
+    char text[VALUE_SIZE];
+    *value = 0;
+    if (!group_has(cg, file))
+        return 0;
+    if (read_text(cg, file, text, err) < 0)
+        return -1;
+    *value = text[0] == 'm' ? UINT64_MAX : strtoull(text, NULL, 10);
+    return 0;
+}
+
+/* The number behind "key " at the start of a line. */
+static uint64_t value_of(const char *text, const char *key)
+{
+    size_t length = strlen(key);
+    for (const char *line = text; line != NULL; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (strncmp(line, key, length) == 0 && line[length] == ' ')
+            return strtoull(line + length + 1, NULL, 10);
+    }
+    return 0;
+}
+
+int group_read_cpu_ns(const struct cgroup *cg, int64_t *cpu_ns, struct cj_error *err)
+{
+    char text[VALUE_SIZE];
+    *cpu_ns = 0;
+    if (!group_has(cg, CGROUP_CPU_USAGE))
+        return 0;
+    if (read_text(cg, CGROUP_CPU_USAGE, text, err) < 0)
+        return -1;
+    if (cg->host->facts.kind == CGROUP_V2)
+        *cpu_ns = (int64_t)value_of(text, "usage_usec") * NS_PER_US;
+    else
+        *cpu_ns = strtoll(text, NULL, 10);
+    return 0;
+}
+
+static int read_oom_kills(const struct cgroup *cg, uint64_t *kills, struct cj_error *err)
+{
+    char text[VALUE_SIZE];
+    *kills = 0;
+    if (!group_has(cg, CGROUP_MEMORY_OOM))
+        return 0;
+    if (read_text(cg, CGROUP_MEMORY_OOM, text, err) < 0)
+        return -1;
+    *kills = value_of(text, "oom_kill");
+    return 0;
+}
+
+int group_write(const struct cgroup *cg, enum cgroup_file file, const char *value)
+{
+    ssize_t written;
+    do {
+        written = pwrite(cg->files[file], value, strlen(value), 0);
+    } while (written < 0 && errno == EINTR);
+    return written < 0 ? -1 : 0;
+}
+
+/* ---- init's share ---- */
+
+void group_reclaim(struct cgroup *cg, uint64_t bytes)
+{
+    char text[32];
+    if (!group_has(cg, CGROUP_MEMORY_RECLAIM))
+        return;
+    /* v1: force_empty takes no amount. v2: EAGAIN when less could be had, which is fine */
+    snprintf(text, sizeof(text), "%llu",
+             cg->host->facts.kind == CGROUP_V2 ? (unsigned long long)bytes : 0ULL);
+    if (group_write(cg, CGROUP_MEMORY_RECLAIM, text) < 0)
+        return;
+}
+
+int group_measure_share(struct cgroup *cg, struct cj_error *err)
+{
+    if (group_read(cg, CGROUP_MEMORY_USAGE, &cg->share_bytes, err) < 0 ||
+        group_read(cg, CGROUP_MEMORY_KERNEL, &cg->share_kernel_bytes, err) < 0)
+        return -1;
+    return 0;
+}
+
+/* Init's share now: as measured, with what its kernel objects grew or shrank since. The counter is
+ * never below what is in use, so a lower one shows that the share was taken for too large. */
+static uint64_t share_now(struct cgroup *cg, uint64_t usage, uint64_t kernel)
+{
+    uint64_t share = cg->share_bytes + kernel;
+    share = share > cg->share_kernel_bytes ? share - cg->share_kernel_bytes : 0;
+    if (share > usage) {
+        cg->share_bytes -= share - usage < cg->share_bytes ? share - usage : cg->share_bytes;
+        share = usage;
+    }
+    return share;
+}
+
+/* ---- a run ---- */
+
+static int apply(struct cgroup *cg, const struct cgroup_setting *setting, struct cj_error *err)
+{
+    if (!group_has(cg, setting->file) || group_write(cg, setting->file, setting->value) == 0)
+        return 0;
+    int code = errno;
+    const char *name = cgroup_file_name(cg->host->facts.kind, setting->file);
+    if (setting->file == CGROUP_CPUSET_CPUS &&
+        (code == EINVAL || code == ERANGE || code == EACCES || code == ENOSPC || code == E2BIG))
+        return error_set(err, ERROR_REQUEST, code, "CPU set '%s' is not part of this machine's '%s'",
+                         setting->value, cg->host->cpu_set);
+    return error_errno(err, "write '%s' to %s", setting->value, name);
+}
+
+static int read_before(struct cgroup *cg, struct cgroup_share *share, struct cj_error *err)
+{
+    if (group_read(cg, CGROUP_MEMORY_USAGE, &cg->begin.usage_bytes, err) < 0 ||
+        group_read(cg, CGROUP_MEMORY_KERNEL, &cg->begin.kernel_bytes, err) < 0 ||
+        group_read(cg, CGROUP_PIDS_CURRENT, &cg->begin.tasks, err) < 0)
+        return -1;
+    cg->begin.share_bytes = share_now(cg, cg->begin.usage_bytes, cg->begin.kernel_bytes);
+    share->memory_bytes = cg->begin.share_bytes;
+    share->tasks = group_has(cg, CGROUP_PIDS_CURRENT) ? cg->begin.tasks : 0;
+    share->cpu_set = cg->host->cpu_set;
+    return 0;
+}
+
+/* Page cache of earlier runs is not in the way of this one: the kernel drops it when the limit is
+ * reached. But that is work done in this run's time; when it could fill half of the limit, it is
+ * done before. */
+static bool cache_is_in_the_way(const struct cgroup *cg, const struct cgroup_limits *limits)
+{
+    uint64_t residue = cg->begin.usage_bytes - cg->begin.share_bytes;
+    return limits->memory_bytes > 0 && residue > 1024 * 1024 && residue > limits->memory_bytes / 2;
+}
+
+int group_begin(struct cgroup *cg, const struct cgroup_limits *limits, struct cj_error *err)
+{
+    if (memchr(limits->cpu_set, '\0', sizeof(limits->cpu_set)) == NULL ||
+        !cgroup_cpu_set_valid(limits->cpu_set))
+        return error_set(err, ERROR_REQUEST, EINVAL, "CPU set '%.*s' is not a list such as 0-3,8",
+                         CGROUP_CPU_SET_SIZE - 1, limits->cpu_set);
+    struct cgroup_share share;
+    if (read_before(cg, &share, err) < 0)
+        return -1;
+    if (cache_is_in_the_way(cg, limits)) {
+        group_reclaim(cg, cg->begin.usage_bytes);
+        if (read_before(cg, &share, err) < 0)
+            return -1;
+    }
+
+    struct cgroup_setting settings[CGROUP_SETTINGS_MAX];
+    struct cgroup_written next;
+    size_t count =
+        cgroup_plan(cg->host->facts.kind, limits, &share, &cg->written, &next, settings);
+    if (count > 0) {
+        memset(&cg->written, 0, sizeof(cg->written)); /* until all of it is written */
+        for (size_t i = 0; i < count; i++)
+            if (apply(cg, &settings[i], err) < 0)
+                return -1;
+        cg->written = next;
+    }
+
+    cg->begin.requested_bytes = limits->memory_bytes;
+    cg->begin.limit_bytes = next.memory_bytes != UINT64_MAX ? next.memory_bytes : 0;
+    if (cg->host->facts.can_reset_memory_peak && group_has(cg, CGROUP_MEMORY_PEAK) &&
+        group_write(cg, CGROUP_MEMORY_PEAK, "0") < 0)
+        return error_errno(err, "reset %s",
+                           cgroup_file_name(cg->host->facts.kind, CGROUP_MEMORY_PEAK));
+    if (!cg->host->facts.can_reset_memory_peak &&
+        group_read(cg, CGROUP_MEMORY_PEAK, &cg->begin.peak_bytes, err) < 0)
+        return -1;
+    if (group_read(cg, CGROUP_PIDS_PEAK, &cg->begin.tasks_peak, err) < 0 ||
+        read_oom_kills(cg, &cg->begin.oom_kills, err) < 0 ||
+        group_read_cpu_ns(cg, &cg->begin.cpu_ns, err) < 0)
+        return -1;
+    return 0;
+}
+
+/* CPUs on which the run may have left a stock: those it was allowed, and no more than it had tasks. */
+static uint64_t stock_bytes(const struct cgroup *cg, uint64_t tasks)
+{
+    const uint64_t most = 4; /* more would hide a residue of megabytes */
+    uint64_t cpus = cg->host->cpu_count;
+    if (tasks > 0 && tasks < cpus)
+        cpus = tasks;
+    if (cpus > most)
+        cpus = most;
+    return cpus * CGROUP_STOCK_PAGES * cg->host->page_bytes;
+}
+
+static int finish_tasks(const struct cgroup *cg, struct cgroup_usage *usage, struct cj_error *err)
+{
+    uint64_t peak;
+    if (!group_has(cg, CGROUP_PIDS_PEAK))
+        return 0;
+    if (group_read(cg, CGROUP_PIDS_PEAK, &peak, err) < 0)
+        return -1;
+    /* An older peak that this run did not pass says something only when it was the least a run has. */
+    usage->has_process_peak = peak > cg->begin.tasks_peak || peak <= cg->begin.tasks + 1;
+    if (usage->has_process_peak && peak > cg->begin.tasks)
+        usage->process_peak = peak - cg->begin.tasks;
+    return 0;
+}
+
+static int finish_memory(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error *err)
+{
+    struct cgroup_memory_readings readings = {
+        .share = cg->begin.share_bytes,
+        .usage_before = cg->begin.usage_bytes,
+        .kernel_before = cg->begin.kernel_bytes,
+        .stock_max = stock_bytes(cg, usage->process_peak),
+        .limit = cg->begin.limit_bytes,
+    };
+    if (!group_has(cg, CGROUP_MEMORY_PEAK))
+        return 0;
+    if (group_read(cg, CGROUP_MEMORY_PEAK, &readings.peak, err) < 0 ||
+        group_read(cg, CGROUP_MEMORY_USAGE, &readings.usage_after, err) < 0 ||
+        group_read(cg, CGROUP_MEMORY_KERNEL, &readings.kernel_after, err) < 0)
+        return -1;
+    uint64_t share_after = share_now(cg, readings.usage_after, readings.kernel_after);
+    cg->residue_bytes = readings.usage_after - share_after;
+    cg->residue_kernel_bytes = readings.kernel_after > cg->share_kernel_bytes
+                                   ? readings.kernel_after - cg->share_kernel_bytes
+                                   : 0;
+    if (!cg->host->facts.can_reset_memory_peak && cg->begin.peak_bytes > 0 &&
+        readings.peak <= cg->begin.peak_bytes)
+        return 0; /* an older run's peak */
+    usage->has_memory = true;
+    usage->memory_bytes = cgroup_memory_peak(&readings);
+    /* The limit was rounded up a little; a figure above what was asked for would contradict OK. */
+    if (cg->begin.requested_bytes > 0 && usage->memory_bytes > cg->begin.requested_bytes)
+        usage->memory_bytes = cg->begin.requested_bytes;
+    return 0;
+}
+
+int group_finish(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error *err)
+{
+    memset(usage, 0, sizeof(*usage));
+    int64_t cpu_ns;
+    if (group_read_cpu_ns(cg, &cpu_ns, err) < 0 || read_oom_kills(cg, &usage->oom_kills, err) < 0 ||
+        finish_tasks(cg, usage, err) < 0 || finish_memory(cg, usage, err) < 0)
+        return -1;
+    usage->cpu_ns = cpu_ns - cg->begin.cpu_ns;
+    usage->oom_kills -= cg->begin.oom_kills;
+    return 0;
+}

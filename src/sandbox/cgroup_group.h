@@ -1,0 +1,114 @@
+/* One host, one group: what v1 and v2 share. Private to this layer. */
+#ifndef CJ_SANDBOX_CGROUP_GROUP_H
+#define CJ_SANDBOX_CGROUP_GROUP_H
+
+#include "cgroup_detect.h"
+#include "cgroup_plan.h"
+#include "cgroup_tree.h"
+#include "sandbox/cgroup.h"
+
+enum {
+    GROUP_PARKED_MAX = 4,
+    GROUP_EMPTY_WAIT_MS = 2000, /* stragglers on their way out, before a directory can go */
+};
+
+struct host_tree {
+    unsigned controllers;
+    char base[CGROUP_PATH_SIZE];
+    int base_fd, prefix_fd;
+    int instance_fd; /* flock held */
+};
+
+struct cgroup_host {
+    struct cgroup_facts facts;
+    char prefix[TREE_NAME_SIZE];
+    char instance[TREE_NAME_SIZE];
+    struct host_tree trees[CGROUP_HIERARCHIES_MAX];
+    size_t count;
+    char cpu_set[CGROUP_CPU_SET_SIZE]; /* v1: of the instance; v2: "" */
+    uint64_t page_bytes;
+    uint64_t cpu_count;
+};
+
+struct cgroup {
+    struct cgroup_host *host;
+    unsigned index;
+    uid_t owner;
+    unsigned init_tasks;
+    unsigned generation;
+
+    /* v2: the container's own directory, with the leaf of its init and the run's group in it, so that
+     * the common ancestor of both belongs to one container's uid only. */
+    int box_fd;
+    char box_name[TREE_NAME_SIZE];
+    int init_fd; /* v2 */
+    int run_fd[CGROUP_HIERARCHIES_MAX];
+    char run_name[CGROUP_HIERARCHIES_MAX][TREE_NAME_SIZE];
+    int files[CGROUP_FILE_COUNT];
+
+    /* v2: groups that were replaced while page cache that others use was charged to them. */
+    char parked[GROUP_PARKED_MAX][TREE_NAME_SIZE];
+    unsigned parked_next;
+
+    struct cgroup_written written;
+
+    /* init's memory in this group (v1), last seen without a stock on top of it. */
+    uint64_t share_bytes;
+    uint64_t share_kernel_bytes; /* the kernel's part of it */
+
+    /* when the run began */
+    struct {
+        uint64_t requested_bytes;
+        uint64_t limit_bytes; /* of the counter; 0: none */
+        uint64_t usage_bytes, kernel_bytes, share_bytes, peak_bytes;
+        uint64_t tasks, tasks_peak;
+        uint64_t oom_kills;
+        int64_t cpu_ns;
+    } begin;
+    uint64_t residue_bytes; /* above init's share when the last run was over */
+    uint64_t residue_kernel_bytes;
+};
+
+/* Opens the files of the tree's controllers in run_fd[tree]; one that is missing stays -1. */
+void group_open_files(struct cgroup *cg, size_t tree);
+void group_close_files(struct cgroup *cg, size_t tree);
+
+/* A number from a kept descriptor; missing files read as 0. "max" is UINT64_MAX. */
+WARN_UNUSED int group_read(const struct cgroup *cg, enum cgroup_file file, uint64_t *value,
+                           struct cj_error *err);
+WARN_UNUSED int group_read_cpu_ns(const struct cgroup *cg, int64_t *cpu_ns, struct cj_error *err);
+static inline bool group_has(const struct cgroup *cg, enum cgroup_file file)
+{
+    return cg->files[file] >= 0;
+}
+
+/* Writes one value in one system call at offset 0. errno is kept. */
+int group_write(const struct cgroup *cg, enum cgroup_file file, const char *value);
+
+/* Gives clean page cache, reclaimable kernel objects and stocks back. Takes milliseconds. */
+void group_reclaim(struct cgroup *cg, uint64_t bytes);
+
+/* Learns init's share anew, after group_reclaim(). */
+WARN_UNUSED int group_measure_share(struct cgroup *cg, struct cj_error *err);
+
+WARN_UNUSED int group_begin(struct cgroup *cg, const struct cgroup_limits *limits,
+                            struct cj_error *err);
+WARN_UNUSED int group_finish(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error *err);
+
+/* The halves of cgroup_host_open(), cgroup_new(), ... that differ. */
+WARN_UNUSED int v1_prepare_host(struct cgroup_host *host, struct cj_error *err);
+WARN_UNUSED int v1_new(struct cgroup *cg, struct cj_error *err);
+WARN_UNUSED int v1_adopt_init(struct cgroup *cg, pid_t init_pid, struct cj_error *err);
+WARN_UNUSED int v1_recycle(struct cgroup *cg, pid_t init_pid, struct cj_error *err);
+WARN_UNUSED int v1_kill_all(struct cgroup *cg, int64_t deadline_ns, struct cj_error *err);
+void v1_free(struct cgroup *cg);
+
+WARN_UNUSED int v2_prepare_base(struct cgroup_host *host, bool processes_rule, struct cj_error *err);
+WARN_UNUSED int v2_prepare_host(struct cgroup_host *host, struct cj_error *err);
+WARN_UNUSED int v2_new(struct cgroup *cg, struct cj_error *err);
+WARN_UNUSED int v2_adopt_init(struct cgroup *cg, pid_t init_pid, struct cj_error *err);
+WARN_UNUSED int v2_recycle(struct cgroup *cg, struct cj_error *err);
+WARN_UNUSED int v2_kill_all(struct cgroup *cg, int64_t deadline_ns, struct cj_error *err);
+void v2_free(struct cgroup *cg);
+
+#endif
