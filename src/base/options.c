@@ -154,6 +154,8 @@ static int value_set(const struct option_spec *spec, void *config, const char *t
         return string_set(text, place, err);
     case OPTION_LIST:
         return list_set(text, place, err);
+    case OPTION_REPEAT:
+        return list_add(place, text, strlen(text), err);
     case OPTION_COUNT:
         return count_parse(text, place, err);
     case OPTION_SIZE:
@@ -174,7 +176,8 @@ void options_free(const struct option_table *table, void *config)
             char **text = place;
             free(*text);
             *text = NULL;
-        } else if (table->specs[i].type == OPTION_LIST) {
+        } else if (table->specs[i].type == OPTION_LIST ||
+                   table->specs[i].type == OPTION_REPEAT) {
             list_free(place);
         }
     }

@@ -30,7 +30,7 @@ static void append_metavar(const struct option_spec *spec, struct buf *out)
 {
     static const char *const by_type[] = {
         [OPTION_STRING] = "TEXT", [OPTION_LIST] = "A,B,...",  [OPTION_COUNT] = "N",
-        [OPTION_SIZE] = "SIZE",   [OPTION_DURATION] = "TIME",
+        [OPTION_SIZE] = "SIZE",   [OPTION_DURATION] = "TIME", [OPTION_REPEAT] = "TEXT",
     };
     if (spec->metavar != NULL)
         buf_append_text(out, spec->metavar);

@@ -320,7 +320,7 @@ static bool request_valid(int passed_count)
     struct init_exec *request = &run.request;
     uint64_t table = ((uint64_t)request->arg_count + request->env_count + 2) * sizeof(uint64_t);
     if (request->magic != INIT_MAGIC || request->arg_count == 0 ||
-        request->arena_used > INIT_ARENA_SIZE || table >= request->arena_used ||
+        request->arena_used > INIT_LIVE_OFFSET || table >= request->arena_used ||
         self.arena[request->arena_used - 1] != '\0' ||
         request->descriptor_count > INIT_DESCRIPTORS_MAX ||
         request->passed_count != (uint32_t)passed_count ||
@@ -414,6 +414,8 @@ static void serve_one(void)
         run.step = STEP_NONE;
         int64_t own_cpu = now_ns(CLOCK_PROCESS_CPUTIME_ID);
         end.start_ns = now_ns(CLOCK_MONOTONIC);
+        struct init_live *live = (struct init_live *)(void *)(self.arena + INIT_LIVE_OFFSET);
+        __atomic_store_n(&live->start_ns, end.start_ns, __ATOMIC_RELEASE);
         pid_t pid = start_child();
         int clone_error = errno;
         for (int i = 0; i < passed_count; i++)

@@ -435,6 +435,11 @@ static int replace(struct container *container, struct cj_error *err)
 
 /* ---- starting a run ---- */
 
+static struct init_live *live(const struct container *container)
+{
+    return (struct init_live *)(void *)(container->arena + INIT_LIVE_OFFSET);
+}
+
 _Static_assert((int)CONTAINER_RLIMIT_COUNT == (int)INIT_RLIMIT_COUNT &&
                    (int)CONTAINER_RLIMIT_NPROC == (int)INIT_RLIMIT_NPROC &&
                    (int)CONTAINER_RLIMIT_STACK == (int)INIT_RLIMIT_STACK,
@@ -462,7 +467,7 @@ static int put_strings(struct container *container, const struct container_run *
         total += strlen(run->env[i]) + 1;
     for (size_t i = 0; i < container->env_count; i++)
         total += strlen(container->env[i]) + 1;
-    if (total > INIT_ARENA_SIZE)
+    if (total > INIT_LIVE_OFFSET)
         return error_set(err, ERROR_REQUEST, E2BIG, "%s", strerror(E2BIG));
     uint64_t *slot = (uint64_t *)(void *)container->arena;
     uint32_t at = (uint32_t)table;
@@ -546,6 +551,7 @@ int container_start(struct container *container, const struct container_run *run
         if (container->sandbox->into_cgroup)
             request.flags |= RUN_INTO_CGROUP;
     }
+    __atomic_store_n(&live(container)->start_ns, 0, __ATOMIC_RELAXED);
     request.magic = INIT_MAGIC;
     request.sequence = ++container->sequence;
     if (channel_send(container->run_fd, &request, sizeof(request), passed,
@@ -719,7 +725,7 @@ static int refresh(struct container *container, struct cj_error *err)
         }
     }
     if (container->arena_used > ARENA_KEEP)
-        (void)madvise(container->arena, INIT_ARENA_SIZE, MADV_REMOVE);
+        (void)madvise(container->arena, INIT_LIVE_OFFSET, MADV_REMOVE);
     container->arena_used = 0;
     container->dirt = 0;
     if (container->cgroup != NULL && (cgroup_recycle(container->cgroup, container->pid, err) < 0 ||
@@ -736,6 +742,22 @@ int container_reset(struct container *container, struct cj_error *err)
     if (!renew && refresh(container, &cause) == 0)
         return 0;
     return replace(container, err);
+}
+
+int64_t container_wall_ns(const struct container *container, int64_t now_ns)
+{
+    int64_t start_ns = __atomic_load_n(&live(container)->start_ns, __ATOMIC_ACQUIRE);
+    return start_ns != 0 && now_ns > start_ns ? now_ns - start_ns : 0;
+}
+
+unsigned container_cpus(const struct container *container)
+{
+    return container->cpu >= 0 ? 1 : UINT32_MAX;
+}
+
+const struct sandbox_facts *container_facts(const struct container *container)
+{
+    return &container->sandbox->facts;
 }
 
 pid_t container_init_pid(const struct container *container) { return container->pid; }

@@ -58,14 +58,15 @@ static int find_cgroups(struct sandbox *sandbox, const struct sandbox_options *o
     return 0;
 }
 
-/* A page that no program can know; see seccomp_filter_default(). Far from where the kernel places
- * anything of a static program: between its image and the mmap area. */
-static uint64_t random_page(void)
+/* A place that no program can know; see seccomp_filter_default(). Far from where the kernel places
+ * anything of a static program, between its image and the mmap area, and anywhere in its page. */
+static uint64_t random_place(void)
 {
-    uint64_t random = 0;
-    if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+    uint64_t random[2] = {0};
+    if (getrandom(random, sizeof(random), 0) != sizeof(random))
         return 0;
-    return UINT64_C(0x100000000000) + (random % UINT64_C(0x400000000)) * 4096;
+    return UINT64_C(0x100000000000) + (random[0] % UINT64_C(0x400000000)) * 4096 +
+           random[1] % 480 * 8;
 }
 
 static int open_empty(struct sandbox *sandbox, struct cj_error *err)
@@ -85,7 +86,7 @@ static int open_empty(struct sandbox *sandbox, struct cj_error *err)
 static int describe(struct sandbox *sandbox, const struct sandbox_options *options,
                     struct cj_error *err)
 {
-    uint64_t clone3_args = random_page();
+    uint64_t clone3_args = random_place();
     struct seccomp_filter filter = {0};
     int loaded = -1;
     if (options->seccomp_file != NULL) {

@@ -29,6 +29,7 @@ enum option_type {                /* what is at the offset: */
                    OPTION_STRING, /* char *, heap, never NULL */
                    OPTION_LIST,   /* struct option_list; separated by commas, no escaping, no empty
                                      items */
+                   OPTION_REPEAT, /* struct option_list; each occurrence adds one item, as it is */
                    OPTION_COUNT,  /* uint64_t */
                    OPTION_SIZE,   /* uint64_t, bytes */
                    OPTION_DURATION, /* int64_t, ns; not negative */

@@ -39,6 +39,13 @@ enum {
     INIT_PATH_MAX = 4096,
 };
 
+/* In the arena's last page, written by init only: what the service may look at while a run goes on. */
+struct init_live {
+    int64_t start_ns; /* CLOCK_MONOTONIC right before the clone; 0 until then */
+};
+
+enum { INIT_LIVE_OFFSET = INIT_ARENA_SIZE - 4096 }; /* strings end below it */
+
 /* ---- setup ---- */
 
 /* A string in the setup blob: offset from its start, length without the NUL that follows it. */

@@ -132,6 +132,14 @@ WARN_UNUSED int container_finish(struct container *container, int64_t timeout_ns
  * possible otherwise. */
 WARN_UNUSED int container_reset(struct container *container, struct cj_error *err);
 
+/* Wall time of the run at now_ns (monotonic_ns()); 0 until its process is being started. */
+int64_t container_wall_ns(const struct container *container, int64_t now_ns);
+
+/* CPUs that its programs may use at once. */
+unsigned container_cpus(const struct container *container);
+
+const struct sandbox_facts *container_facts(const struct container *container);
+
 /* For tests and tools: init's host pid. */
 pid_t container_init_pid(const struct container *container);
 

@@ -1,0 +1,252 @@
+/* Files into and out of a container.
+ *
+ * The bytes are moved by us, through descriptors that init opened beneath the container's root: nothing
+ * here ever resolves a path that a program could have prepared, and copied-in pages are charged to the
+ * service, not to the run. */
+#include "copy.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/fd.h"
+#include "base/io.h"
+#include "errno_text.h"
+#include "path.h"
+#include "result.h"
+
+/* A container that broke is our failure; a file that cannot be opened is the request's. */
+static bool is_ours(const struct cj_error *err) { return err->domain != ERROR_REQUEST; }
+
+/* ---- in ---- */
+
+static int record_in(struct exec_result *result, const char *name, enum exec_file_error_kind kind,
+                     bool *failed, struct cj_error *err, const char *action, const char *object,
+                     int code)
+{
+    *failed = true;
+    result_set_error(result, "%s %s: %s", action, object, errno_text(code));
+    return result_add_file_error(result, name, kind, err, "%s %s: %s", action, object,
+                                 errno_text(code));
+}
+
+/* All bytes of from, beginning at offset 0, whatever its own offset is. */
+static int copy_bytes(int from, int to)
+{
+    off_t offset = 0;
+    for (;;) {
+        ssize_t moved = sendfile(to, from, &offset, 1U << 30);
+        if (moved == 0)
+            return 0;
+        if (moved < 0 && errno != EINTR)
+            return -1;
+    }
+}
+
+static int open_source(const struct exec_copy_in *item, int *own_fd)
+{
+    if (item->kind != EXEC_COPY_PATH)
+        return item->fd;
+    *own_fd = open(item->data, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat info;
+    if (*own_fd >= 0 && fstat(*own_fd, &info) == 0 && !S_ISREG(info.st_mode)) {
+        fd_close(own_fd);
+        errno = S_ISDIR(info.st_mode) ? EISDIR : EINVAL;
+    }
+    return *own_fd;
+}
+
+static int copy_in_file(struct container *container, const struct exec_copy_in *item,
+                        const char *path, struct exec_result *result, bool *failed,
+                        struct cj_error *err)
+{
+    auto_fd int own_fd = -1;
+    int from = -1;
+    if (item->kind != EXEC_COPY_CONTENT) {
+        from = open_source(item, &own_fd);
+        if (from < 0)
+            return record_in(result, item->name, EXEC_COPY_IN_OPEN_FILE, failed, err, "open",
+                             item->kind == EXEC_COPY_PATH ? item->data : item->name, errno);
+    }
+    auto_fd int to = -1;
+    struct cj_error why;
+    if (container_open_in(container, path, &to, &why) < 0) {
+        if (is_ours(&why)) {
+            *err = why;
+            return -1;
+        }
+        return record_in(result, item->name, EXEC_COPY_IN_CREATE_FILE, failed, err, "open",
+                         item->name, why.code);
+    }
+    int copied = item->kind == EXEC_COPY_CONTENT ? write_full(to, item->data, item->size)
+                                                 : copy_bytes(from, to);
+    if (copied < 0)
+        return record_in(result, item->name, EXEC_COPY_IN_COPY_CONTENT, failed, err, "write",
+                         item->name, errno);
+    return 0;
+}
+
+static int resolve(const struct exec_copy_in *item, const char *work_dir, char *path,
+                   struct exec_result *result, bool *failed, struct cj_error *err)
+{
+    if (exec_path_resolve(work_dir, item->name, path) == 0)
+        return 0;
+    if (record_in(result, item->name, EXEC_COPY_IN_CREATE_FILE, failed, err, "open", item->name,
+                  errno) < 0)
+        return -1;
+    return 1;
+}
+
+static int make_link(struct container *container, const struct exec_copy_in *item, const char *path,
+                     unsigned *failures, struct exec_result *result, struct cj_error *err)
+{
+    struct cj_error why;
+    if (container_symlink(container, path, item->data, &why) == 0)
+        return 0;
+    if (is_ours(&why)) {
+        *err = why;
+        return -1;
+    }
+    (*failures)++;
+    return result_add_file_error(result, item->name, EXEC_SYMLINK, err,
+                                 "symlink: \"%s\" -> \"%s\": symlink %s %s: %s", item->name,
+                                 item->data, item->data, item->name, errno_text(why.code));
+}
+
+int copy_in_all(struct container *container, const struct exec_request *request,
+                const char *work_dir, struct exec_result *result, bool *failed,
+                struct cj_error *err)
+{
+    char path[EXEC_PATH_MAX];
+    unsigned link_failures = 0;
+    for (int links = 0; links < 2; links++) { /* files first: links may point at them */
+        for (size_t i = 0; i < request->copy_in_count && !(links && *failed); i++) {
+            const struct exec_copy_in *item = &request->copy_in[i];
+            if ((item->kind == EXEC_COPY_SYMLINK) != (links == 1))
+                continue;
+            int resolved = resolve(item, work_dir, path, result, failed, err);
+            if (resolved < 0)
+                return -1;
+            if (resolved > 0)
+                continue;
+            int done = links ? make_link(container, item, path, &link_failures, result, err)
+                             : copy_in_file(container, item, path, result, failed, err);
+            if (done < 0)
+                return -1;
+        }
+    }
+    if (link_failures > 0) {
+        *failed = true;
+        result_set_error(result, "symlink: %u operations failed", link_failures);
+    }
+    return 0;
+}
+
+/* ---- out ---- */
+
+/* At most max bytes of what fstat(2) said is there; a sparse file is read as far as that. */
+static int read_out(int fd, uint64_t size, struct buf *data)
+{
+    char *room = buf_extend(data, (size_t)size);
+    if (room == NULL && size > 0) {
+        errno = ENOMEM;
+        return -1;
+    }
+    ssize_t got = read_full(fd, room, (size_t)size);
+    if (got < 0)
+        return -1;
+    buf_cut(data, (size_t)got);
+    return 0;
+}
+
+static int fail_out(struct exec_result *result, const struct exec_copy_out *item,
+                    enum exec_file_error_kind kind, bool *failed, struct cj_error *err,
+                    const char *message)
+{
+    *failed = true;
+    result_set_error(result, "%s", message);
+    return result_add_file_error(result, item->name, kind, err, "%s", message);
+}
+
+static int open_out(struct container *container, const struct exec_copy_out *item,
+                    const char *work_dir, int *fd, char *message, size_t size,
+                    struct cj_error *err)
+{
+    char path[EXEC_PATH_MAX];
+    bool not_regular = false;
+    struct cj_error why = {.domain = ERROR_REQUEST};
+    if (exec_path_resolve(work_dir, item->name, path) < 0)
+        why.code = errno;
+    else if (container_open_out(container, path, fd, &not_regular, &why) == 0)
+        return 0;
+    if (is_ours(&why)) {
+        *err = why;
+        return -1;
+    }
+    if (not_regular)
+        snprintf(message, size, "%s is not a regular file", item->name);
+    else
+        snprintf(message, size, "open %s: %s", item->name, errno_text(why.code));
+    return 1;
+}
+
+static int copy_out_one(struct container *container, const struct exec_copy_out *item,
+                        uint64_t max, bool truncate, const char *work_dir,
+                        struct exec_result *result, bool *failed, struct cj_error *err)
+{
+    auto_fd int fd = -1;
+    char message[EXEC_PATH_MAX + 128];
+    int opened = open_out(container, item, work_dir, &fd, message, sizeof(message), err);
+    if (opened < 0)
+        return -1;
+    if (opened > 0)
+        return item->optional
+                   ? 0
+                   : fail_out(result, item, EXEC_COPY_OUT_OPEN, failed, err, message);
+    struct stat info;
+    if (fstat(fd, &info) < 0)
+        return error_errno(err, "copy out %s", item->name);
+    uint64_t size = (uint64_t)info.st_size;
+    if (size > max) {
+        if (truncate)
+            snprintf(message, sizeof(message), "copyout: \"%s\" size exceeds limit (%llu)",
+                     item->name, (unsigned long long)max);
+        else
+            snprintf(message, sizeof(message), "copyout: \"%s\" size (%llu) exceeds limit (%llu)",
+                     item->name, (unsigned long long)size, (unsigned long long)max);
+        if (fail_out(result, item, EXEC_COPY_OUT_SIZE_EXCEEDED, failed, err, message) < 0)
+            return -1;
+        if (!truncate)
+            return 0;
+        size = max;
+    }
+    auto_buf struct buf data = {0};
+    if (read_out(fd, size, &data) < 0) {
+        snprintf(message, sizeof(message), "read %s: %s", item->name, errno_text(errno));
+        return fail_out(result, item, EXEC_COPY_OUT_COPY_CONTENT, failed, err, message);
+    }
+    return result_add_file(result, item->name, &data, err);
+}
+
+int copy_out_all(struct container *container, const struct exec_request *request,
+                 const struct exec_settings *settings, const char *work_dir,
+                 const struct streams *streams, struct exec_result *result, bool *failed,
+                 struct cj_error *err)
+{
+    uint64_t max = request->copy_out_max_bytes != 0 ? request->copy_out_max_bytes
+                                                    : settings->copy_out_max_bytes;
+    for (size_t i = 0; i < request->copy_out_count; i++) {
+        const struct exec_copy_out *item = &request->copy_out[i];
+        if (streams_collects(streams, item->name))
+            continue; /* its collector has it already */
+        if (copy_out_one(container, item, max, request->copy_out_truncate, work_dir, result, failed,
+                         err) < 0)
+            return -1;
+    }
+    return 0;
+}

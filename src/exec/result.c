@@ -1,0 +1,86 @@
+/* Filling in a result. */
+#include "result.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One more item; grows by doubling at powers of two. */
+static void *grow(void *items, size_t count, size_t item_size)
+{
+    if ((count & (count - 1)) != 0)
+        return items;
+    return realloc(items, (count == 0 ? 1 : 2 * count) * item_size);
+}
+
+static int no_memory(struct cj_error *err)
+{
+    return error_set(err, ERROR_SYSTEM, ENOMEM, "keep a result: out of memory");
+}
+
+int result_add_file(struct exec_result *result, const char *name, struct buf *data,
+                    struct cj_error *err)
+{
+    struct exec_output *files = grow(result->files, result->file_count, sizeof(*files));
+    if (files == NULL)
+        return no_memory(err);
+    result->files = files;
+    struct exec_output *file = &files[result->file_count];
+    *file = (struct exec_output){.name = strdup(name)};
+    if (file->name == NULL)
+        return no_memory(err);
+    result->file_count++;
+    return buf_take(data, &file->data, &file->size, err);
+}
+
+int result_add_file_error(struct exec_result *result, const char *name,
+                          enum exec_file_error_kind kind, struct cj_error *err, const char *format,
+                          ...)
+{
+    struct exec_file_error *errors =
+        grow(result->file_errors, result->file_error_count, sizeof(*errors));
+    if (errors == NULL)
+        return no_memory(err);
+    result->file_errors = errors;
+    struct exec_file_error *error = &errors[result->file_error_count];
+    *error = (struct exec_file_error){.name = strdup(name), .kind = kind};
+    va_list args;
+    va_start(args, format);
+    int printed = vasprintf(&error->message, format, args);
+    va_end(args);
+    if (error->name == NULL || printed < 0) {
+        free(error->name);
+        return no_memory(err);
+    }
+    result->file_error_count++;
+    return 0;
+}
+
+void result_set_error(struct exec_result *result, const char *format, ...)
+{
+    if (result->error != NULL)
+        return;
+    va_list args;
+    va_start(args, format);
+    if (vasprintf(&result->error, format, args) < 0)
+        result->error = NULL;
+    va_end(args);
+}
+
+void exec_result_free(struct exec_result *result)
+{
+    for (size_t i = 0; i < result->file_count; i++) {
+        free(result->files[i].name);
+        free(result->files[i].data);
+    }
+    for (size_t i = 0; i < result->file_error_count; i++) {
+        free(result->file_errors[i].name);
+        free(result->file_errors[i].message);
+    }
+    free(result->files);
+    free(result->file_errors);
+    free(result->error);
+    *result = (struct exec_result){0};
+}

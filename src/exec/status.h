@@ -1,0 +1,47 @@
+/* Which status a run gets: one pure function over what was measured. */
+#ifndef CJ_EXEC_STATUS_H
+#define CJ_EXEC_STATUS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "exec/exec.h"
+
+enum exec_kill_cause {
+    KILL_NONE,
+    KILL_CPU,    /* our watch saw the CPU limit passed */
+    KILL_WALL,   /* our watch saw the wall limit passed */
+    KILL_CANCEL, /* the caller lost interest */
+};
+
+struct exec_outcome {
+    bool started; /* false: execve or a step before it failed */
+    int wait_status;
+    enum exec_kill_cause killed;
+    int64_t cpu_ns, cpu_limit_ns;
+    int64_t wall_ns, wall_limit_ns;
+    uint64_t memory_bytes, memory_limit_bytes;
+    uint64_t oom_kills;
+    bool allocation_limited; /* RLIMIT_DATA or RLIMIT_AS stood at the memory limit */
+    bool output_over;        /* a collector got more than its max */
+    bool file_problem;       /* a copy-out failed */
+};
+
+struct exec_verdict {
+    enum exec_status status;
+    int exit_status;
+};
+
+/* Precedence, strongest first (docs/run.md has the table):
+ *   Internal Error        it could not be started
+ *   Memory Limit Exceeded the kernel killed a process of the run for memory; or an allocation limit
+ *                         stood, the program failed, and its peak was at the limit
+ *   Time Limit Exceeded   final CPU figure above the limit, or wall time above the limit
+ *   by how the main process ended: Dangerous Syscall (SIGSYS), Output Limit Exceeded (SIGXFSZ),
+ *                         Signalled, Nonzero Exit Status
+ *   Output Limit Exceeded it exited 0, but more was written than a collector takes
+ *   File Error            it exited 0, but a file could not be copied out
+ *   Accepted */
+struct exec_verdict exec_decide(const struct exec_outcome *outcome);
+
+#endif

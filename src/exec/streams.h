@@ -1,0 +1,48 @@
+/* The descriptors of a run: what the program gets, and what we do with the other ends meanwhile.
+ *
+ *     collector   program ──pipe──► memory, at most max bytes; the rest is read and dropped
+ *     forward     program ──pipe──► memory ──► a descriptor of the caller's, at its pace
+ *     feed        a descriptor of the caller's ──► memory ──pipe──► program
+ *
+ * Pipes are always read to their end, so no program waits for us but behind a slow forward. */
+#ifndef CJ_EXEC_STREAMS_H
+#define CJ_EXEC_STREAMS_H
+
+#include <poll.h>
+
+#include "base/attr.h"
+#include "exec/exec.h"
+
+enum { STREAMS_POLL_MAX = 2 };
+
+struct streams;
+
+/* Opens what files describe. Collector files are created in the container (so: before copy in).
+ * descriptors gets file_count entries that stay valid as long as the streams. On failure err says
+ * which descriptor. */
+WARN_UNUSED int streams_open(struct container *container, const struct exec_request *request,
+                             const char *work_dir, struct container_descriptor *descriptors,
+                             struct streams **out, struct cj_error *err);
+
+/* The program has its descriptors: ours of its ends are closed, so that its end is seen. */
+void streams_started(struct streams *streams);
+
+/* Adds what to wait for; at most STREAMS_POLL_MAX for each file. Returns the number added. */
+size_t streams_poll(struct streams *streams, struct pollfd *fds);
+
+/* Moves what can be moved without waiting. fds: as filled in by streams_poll() and poll(2). */
+void streams_move(struct streams *streams, const struct pollfd *fds, size_t count);
+
+/* Everything of the run is dead: takes the rest. */
+void streams_finish(struct streams *streams);
+
+/* Puts collected files and their errors into result; true when some collector got too much. */
+WARN_UNUSED int streams_collect(struct streams *streams, struct exec_result *result, bool *over,
+                                struct cj_error *err);
+
+/* True when name is a collector's: it is not copied out a second time. */
+bool streams_collects(const struct streams *streams, const char *name);
+
+void streams_close(struct streams *streams);
+
+#endif
