@@ -84,8 +84,9 @@ static int fail_at(struct reader *reader, const yaml_node_t *node, const char *f
     va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    return error_set(reader->err, ERROR_CONFIG, 0, "%s:%zu: %s", reader->name,
-                     node->start_mark.line + 1, text);
+    error_set(reader->err, ERROR_CONFIG, 0, "%s:%zu: %s", reader->name, node->start_mark.line + 1,
+              text);
+    return -1;
 }
 
 static int read_text(struct reader *reader, const yaml_node_t *node, const char **text)
@@ -407,6 +408,7 @@ static int read_stream(struct reader *reader, yaml_parser_t *parser, struct secc
     int result = root != NULL
                      ? read_policy(reader, root, out)
                      : error_set(reader->err, ERROR_CONFIG, 0, "%s: no content", reader->name);
+    reader->document = NULL;
     yaml_document_delete(&document);
     if (result < 0)
         return -1;

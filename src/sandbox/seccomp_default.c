@@ -130,12 +130,11 @@ static const struct syscall_group groups[] = {
     {"memory that neither the kernel nor an operator can look at", DENY(EPERM), "memfd_secret"},
 
     {"left out on purpose, programs fall back: contexts of libaio are counted for the whole "
-     "machine "
-     "(fs.aio-max-nr); cachestat tells what others read; remap_file_pages is emulated and logs",
+     "machine, "
+     "cachestat tells what others read, remap_file_pages is emulated and logs",
      DENY(ENOSYS),
      "io_setup io_destroy io_submit io_cancel io_getevents io_pgetevents cachestat "
-     "remap_file_pages "
-     "clone3"},
+     "remap_file_pages clone3"},
 };
 
 /* ---- Calls whose arguments decide ---- */

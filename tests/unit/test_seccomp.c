@@ -559,6 +559,31 @@ static void compiled_rules_equal_the_model(void **state)
     }
 }
 
+/* Halves of the tree around 255 instructions, where a conditional jump's eight bits end. */
+static void far_jumps_reach_their_aim(void **state)
+{
+    (void)state;
+    static struct seccomp_rule rules[320];
+    for (uint32_t count = 200; count < COUNT_OF(rules); count++) {
+        for (uint32_t i = 0; i < count; i++)
+            rules[i] = (struct seccomp_rule){.number = i, .action = DENY(1 + i % 3)};
+        rules[5].condition_count = count % 2; /* longer, so that both parities occur */
+        rules[5].conditions[0] = (struct seccomp_condition){.argument = 1, .value = 7};
+        const struct seccomp_policy policy = {
+            .arch = X64, .default_action = ALLOW, .rules = rules, .rule_count = count};
+        struct seccomp_filter filter = {0};
+        assert_int_equal(seccomp_filter_compile(&policy, &filter, NULL), 0);
+        check_form(&filter);
+        for (uint64_t second = 7; second < 9; second++) {
+            const uint64_t args[6] = {0, second};
+            for (uint32_t number = 0; number < count + 3; number++)
+                assert_int_equal(ask(&filter, X64, number, args),
+                                 model(&policy, X64, number, args));
+        }
+        seccomp_filter_free(&filter);
+    }
+}
+
 /* libseccomp can say one condition for one call; there both must agree. */
 static void compiled_rules_equal_libseccomp(void **state)
 {
@@ -977,6 +1002,7 @@ int main(void)
         cmocka_unit_test(without_a_launcher_clone3_is_always_absent),
         cmocka_unit_test(aarch64_has_the_same_policy),
         cmocka_unit_test(compiled_rules_equal_the_model),
+        cmocka_unit_test(far_jumps_reach_their_aim),
         cmocka_unit_test(compiled_rules_equal_libseccomp),
         cmocka_unit_test(too_many_rules_are_refused),
         cmocka_unit_test(actions_are_read_in_any_case),
