@@ -34,6 +34,7 @@ enum {
     FILE_SIZE_MAX = 256 * 1024,
     RULES_MAX = 4096, /* the program could not be longer either */
     ARGUMENT_MAX = 5,
+    DEPTH_MAX = 16, /* the schema needs seven */
 };
 
 struct reader {
@@ -83,8 +84,9 @@ static int fail_at(struct reader *reader, const yaml_node_t *node, const char *f
     va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    return error_set(reader->err, ERROR_CONFIG, 0, "%s:%zu: %s", reader->name,
-                     node->start_mark.line + 1, text);
+    error_set(reader->err, ERROR_CONFIG, 0, "%s:%zu: %s", reader->name, node->start_mark.line + 1,
+              text);
+    return -1;
 }
 
 static int read_text(struct reader *reader, const yaml_node_t *node, const char **text)
@@ -373,6 +375,28 @@ static int fail_parser(struct reader *reader, const yaml_parser_t *parser)
                      parser->problem_mark.line + 1, problem);
 }
 
+/* libyaml's time grows with the square of the depth, so deep text is refused before a document is
+ * made of it: this pass stops at the first event that lies too deep. */
+static int check_depth(struct reader *reader, yaml_parser_t *parser)
+{
+    int depth = 0;
+    yaml_event_type_t type = YAML_NO_EVENT;
+    while (type != YAML_STREAM_END_EVENT) {
+        yaml_event_t event;
+        if (!yaml_parser_parse(parser, &event))
+            return fail_parser(reader, parser);
+        type = event.type;
+        size_t line = event.start_mark.line + 1;
+        yaml_event_delete(&event);
+        depth += type == YAML_SEQUENCE_START_EVENT || type == YAML_MAPPING_START_EVENT;
+        depth -= type == YAML_SEQUENCE_END_EVENT || type == YAML_MAPPING_END_EVENT;
+        if (depth > DEPTH_MAX)
+            return error_set(reader->err, ERROR_CONFIG, 0, "%s:%zu: nested deeper than %d",
+                             reader->name, line, DEPTH_MAX);
+    }
+    return 0;
+}
+
 /* Reads the only document of the stream. */
 static int read_stream(struct reader *reader, yaml_parser_t *parser, struct seccomp_filter *out)
 {
@@ -384,6 +408,7 @@ static int read_stream(struct reader *reader, yaml_parser_t *parser, struct secc
     int result = root != NULL
                      ? read_policy(reader, root, out)
                      : error_set(reader->err, ERROR_CONFIG, 0, "%s: no content", reader->name);
+    reader->document = NULL;
     yaml_document_delete(&document);
     if (result < 0)
         return -1;
@@ -401,17 +426,28 @@ static int read_stream(struct reader *reader, yaml_parser_t *parser, struct secc
     return result;
 }
 
+static int parser_open(struct reader *reader, yaml_parser_t *parser, const char *text, size_t size)
+{
+    if (!yaml_parser_initialize(parser))
+        return error_set(reader->err, ERROR_SYSTEM, ENOMEM, "%s: out of memory", reader->name);
+    yaml_parser_set_input_string(parser, (const unsigned char *)text, size);
+    return 0;
+}
+
 int seccomp_config_parse(const char *name, const char *text, size_t size,
                          struct seccomp_filter *out, struct cj_error *err)
 {
-    yaml_parser_t parser;
-    if (!yaml_parser_initialize(&parser))
-        return error_set(err, ERROR_SYSTEM, ENOMEM, "%s: out of memory", name);
-    yaml_parser_set_input_string(&parser, (const unsigned char *)text, size);
     struct reader reader = {.name = name, .err = err};
-    int result = read_stream(&reader, &parser, out);
-    free(reader.rules);
+    yaml_parser_t parser;
+    if (parser_open(&reader, &parser, text, size) < 0)
+        return -1;
+    int result = check_depth(&reader, &parser);
     yaml_parser_delete(&parser);
+    if (result < 0 || parser_open(&reader, &parser, text, size) < 0)
+        return -1;
+    result = read_stream(&reader, &parser, out);
+    yaml_parser_delete(&parser);
+    free(reader.rules);
     return result;
 }
 

@@ -66,8 +66,8 @@ static const struct syscall_group groups[] = {
     {"reading clocks", ALLOW, "time gettimeofday clock_gettime clock_getres times"},
     {"processes and threads", ALLOW,
      "fork vfork execve execveat exit exit_group wait4 waitid getpid getppid gettid getpgid "
-     "setpgid "
-     "getpgrp getsid setsid set_tid_address set_robust_list get_robust_list futex futex_waitv "
+     "setpgid getpgrp getsid setsid set_tid_address set_robust_list get_robust_list futex "
+     "futex_waitv "
      "futex_wake futex_wait futex_requeue rseq membarrier arch_prctl prctl sched_yield "
      "restart_syscall pidfd_open pidfd_send_signal"},
     {"signals", ALLOW,
@@ -130,12 +130,10 @@ static const struct syscall_group groups[] = {
     {"memory that neither the kernel nor an operator can look at", DENY(EPERM), "memfd_secret"},
 
     {"left out on purpose, programs fall back: contexts of libaio are counted for the whole "
-     "machine "
-     "(fs.aio-max-nr); cachestat tells what others read; remap_file_pages is emulated and logs",
+     "machine, cachestat tells what others read, remap_file_pages is emulated and logs",
      DENY(ENOSYS),
      "io_setup io_destroy io_submit io_cancel io_getevents io_pgetevents cachestat "
-     "remap_file_pages "
-     "clone3"},
+     "remap_file_pages clone3"},
 };
 
 /* ---- Calls whose arguments decide ---- */
