@@ -58,13 +58,13 @@ __attribute__((noreturn)) static void child_fail(enum init_step step, unsigned d
     _exit(127);
 }
 
-static void child_reset_oom_score(void)
+/* When memory runs out in our group, or on the host, programs go first and init never: to raise a score
+ * takes no privilege, unlike lowering init's. A vfork child's score is its own although memory is
+ * shared: fs/proc/base.c, __set_oom_adj(). */
+static void child_offer_to_oom_killer(void)
 {
-    if ((self.setup->flags & SETUP_OOM_RESET) == 0)
-        return;
-    /* A vfork child's score is its own although memory is shared: fs/proc/base.c, __set_oom_adj(). */
     int fd = openat(self.proc_fd, "self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-    if (fd < 0 || write(fd, "0", 1) != 1)
+    if (fd < 0 || write(fd, "1000", 4) != 4)
         child_fail(STEP_OOM_SCORE, 0);
     close(fd);
 }
@@ -216,7 +216,7 @@ static int child_main(void *nothing)
         child_fail(STEP_SESSION, 0);
     if ((self.setup->flags & SETUP_RUN_CGROUP_NS) != 0 && unshare(CLONE_NEWCGROUP) < 0)
         child_fail(STEP_CGROUP_NS, 0);
-    child_reset_oom_score();
+    child_offer_to_oom_killer();
     if ((run.request.flags & RUN_CPU_SET) != 0 &&
         syscall(SYS_sched_setaffinity, 0, sizeof(run.request.cpu_mask), run.request.cpu_mask) < 0)
         child_fail(STEP_AFFINITY, 0);

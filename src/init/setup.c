@@ -325,7 +325,8 @@ static int watch_message_queues(void)
     return 0;
 }
 
-/* /proc comes twice: a read-only one that programs see, and a private one that only init holds. */
+/* /proc comes twice: the mount that programs see, and a private, detached copy of it that only init
+ * holds and that stays writable. */
 static int mount_proc(int root_fd)
 {
     int target_fd = make_target(root_fd, "proc", true);
@@ -335,31 +336,25 @@ static int mount_proc(int root_fd)
     if (watch_message_queues() < 0)
         return -1;
     if (mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
-        return fail("mount /proc (in a container of the host, its /proc must not be masked: "
-                    "run it with --security-opt systempaths=unconfined)");
-    self.proc_fd = open("proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        return fail("mount /proc (where cjudge itself runs in a container, /proc there must not be "
+                    "masked: --security-opt systempaths=unconfined)");
+    self.proc_fd = (int)syscall(SYS_open_tree, root_fd, "proc", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     if (self.proc_fd < 0)
-        return fail("open /proc");
+        return fail("copy the mount of /proc");
     return 0;
 }
 
-/* The descriptor keeps the first mount alive after it has been taken off the tree; what programs see
- * is a second one. */
+/* A procfs of one pid namespace is one superblock: read-only belongs to the mount, not to it. */
 static int show_proc(void)
 {
-    if (umount2("/proc", MNT_DETACH) < 0)
-        return fail("take the private /proc off");
     if ((self.setup->flags & SETUP_PROC) == 0)
+        return umount2("/proc", MNT_DETACH) < 0 ? fail("take /proc off") : 0;
+    if ((self.setup->flags & SETUP_PROC_WRITABLE) != 0)
         return 0;
-    if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
-        return fail("mount /proc");
-    /* A procfs of one pid namespace is one superblock: read-only belongs to the mount, not to it. */
-    if ((self.setup->flags & SETUP_PROC_WRITABLE) == 0) {
-        int fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0 || set_attributes(fd, 0, MOUNT_ATTR_RDONLY) < 0)
-            return fail("make /proc read-only");
-        close(fd);
-    }
+    int fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || set_attributes(fd, 0, MOUNT_ATTR_RDONLY) < 0)
+        return fail("make /proc read-only");
+    close(fd);
     return 0;
 }
 

@@ -323,7 +323,6 @@ static int make(struct container *container, struct cj_error *err)
         .files_fd = init_files_fd,
         .share_net = sandbox->share_net,
         .single_id = sandbox->single_id,
-        .protect_oom = sandbox->protect_oom,
         .cpu = container->cpu,
         .host_init_id = init_id,
         .host_run_id = container->host_id,
@@ -364,7 +363,8 @@ static void unmake(struct container *container)
         fd_close(&container->outputs[i]);
     if (container->cgroup != NULL) {
         struct cj_error ignored; /* what stays is removed with the instance, or at the next start */
-        (void)cgroup_kill_all(container->cgroup, NS_PER_S, &ignored);
+        if (cgroup_kill_all(container->cgroup, NS_PER_S, &ignored) < 0)
+            container->broken = true;
         cgroup_free(container->cgroup);
         container->cgroup = NULL;
     }

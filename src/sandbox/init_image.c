@@ -40,7 +40,7 @@ static bool executable(int fd)
 {
     pid_t pid = vfork();
     if (pid == 0) {
-        char *const args[] = {"cjudge-init", NULL};
+        char *const args[] = {(char[]){"cjudge-init"}, NULL};
         char *const environment[] = {NULL};
         close(STDERR_FILENO);
         syscall(SYS_execveat, fd, "", args, environment, AT_EMPTY_PATH);

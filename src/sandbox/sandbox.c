@@ -104,8 +104,6 @@ static int describe(struct sandbox *sandbox, const struct sandbox_options *optio
         flags |= SETUP_LOOPBACK;
     if (sandbox->cgroups != NULL)
         flags |= sandbox->into_cgroup ? SETUP_RUN_CGROUP_NS : SETUP_CGROUP_NS;
-    if (sandbox->protect_oom)
-        flags |= SETUP_OOM_RESET;
     int result =
         setup_blob_make(options->mounts, &filter, flags, clone3_args, &sandbox->setup_fd, err);
     seccomp_filter_free(&filter);
@@ -126,7 +124,6 @@ static int open_parts(struct sandbox *sandbox, const struct sandbox_options *opt
     if (!protection_meets(sandbox->facts.level, options->required))
         return too_little(sandbox, options->required, err);
     sandbox->into_cgroup = sandbox->facts.cgroup.kind == CGROUP_V2 && sandbox->cgroups != NULL;
-    sandbox->protect_oom = !sandbox->single_id && sandbox->cgroups != NULL && !sandbox->into_cgroup;
     if (!sandbox->single_id && id_range_open(options->id_base, &sandbox->ids, err) < 0)
         return -1;
     if (init_image_open(&sandbox->image_fd, err) < 0 || open_empty(sandbox, err) < 0 ||

@@ -19,7 +19,6 @@ struct sandbox {
     int empty_fd; /* sealed empty file: stdin of programs without input */
     bool single_id;
     bool share_net;
-    bool protect_oom;
     bool into_cgroup; /* programs are cloned into their group (v2) */
     char work_dir[256];
 };

@@ -126,7 +126,7 @@ NORETURN static void become_init(const struct spawn_message *message, const int 
     for (size_t i = 0; i < COUNT_OF(places); i++)
         if (dup2(high[i], places[i].to) < 0)
             _exit(103);
-    char *const args[] = {"cjudge-init", NULL};
+    char *const args[] = {(char[]){"cjudge-init"}, NULL};
     char *const environment[] = {NULL};
     syscall(SYS_execveat, image_fd, "", args, environment, AT_EMPTY_PATH);
     dprintf(STDERR_FILENO, "cjudge-init: cannot be executed: %s\n", strerror(errno));
@@ -168,9 +168,6 @@ static int release(pid_t pid, struct cj_error *err)
     if (write_id_map(pid, "uid_map", request->run_uid, request, geteuid(), err) < 0 ||
         write_id_map(pid, "gid_map", request->run_gid, request, getegid(), err) < 0)
         return error_wrap(err, "give the container its ids");
-    snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", pid);
-    if (request->protect_oom && write_file_at(AT_FDCWD, path, "-1000", err) < 0)
-        return error_wrap(err, "protect init from the out-of-memory killer");
     if (request->cpu >= 0) {
         cpu_set_t set;
         CPU_ZERO(&set);

@@ -29,7 +29,6 @@ struct spawn_request {
     int files_fd;  /* init's end of the files socket */
     bool share_net;
     bool single_id;    /* map inside 0 -> own uid only */
-    bool protect_oom;  /* oom_score_adj -1000 for init */
     int cpu;           /* pin to this CPU; -1: no */
     uint32_t host_init_id; /* host uid and gid of inside 0 */
     uint32_t host_run_id;  /* host uid and gid of inside run_uid / run_gid */

@@ -60,9 +60,8 @@ enum init_setup_flags {
     SETUP_SINGLE_ID = 1 << 2,     /* only one uid is mapped: programs run as it (inside 0) */
     SETUP_CGROUP_NS = 1 << 3,     /* v1: init unshares its cgroup namespace once, it stays in the group */
     SETUP_RUN_CGROUP_NS = 1 << 4, /* v2: each run's process unshares it, after clone3 put it there */
-    SETUP_OOM_RESET = 1 << 5,     /* init is protected from the OOM killer: programs reset the score */
-    SETUP_FILTER_INHERITED = 1 << 6, /* the launcher installs the filter on itself */
-    SETUP_LOOPBACK = 1 << 7,      /* bring lo up */
+    SETUP_FILTER_INHERITED = 1 << 5, /* the launcher installs the filter on itself */
+    SETUP_LOOPBACK = 1 << 6,      /* bring lo up */
 };
 
 enum init_mount_kind { INIT_MOUNT_BIND, INIT_MOUNT_TMPFS };
