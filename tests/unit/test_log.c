@@ -175,6 +175,17 @@ static void texts_are_cut_between_characters(void **state)
     assert_int_equal(count(text, "aa\",\"truncated\":true}\n"), 1);
 }
 
+static void a_lost_line_changes_nothing(void **state)
+{
+    (void)state;
+    auto_fd int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    log_setup(fd, LOG_FORMAT_JSON, LOG_LEVEL_INFO);
+    errno = ENOENT;
+    log_info("cannot be written");
+    assert_int_equal(errno, ENOENT);
+    log_silence();
+}
+
 static void *log_many(void *unused)
 {
     (void)unused;
@@ -221,6 +232,7 @@ int main(void)
         cmocka_unit_test(values_cannot_forge_lines_or_drive_terminals),
         cmocka_unit_test(long_lines_fit_into_one_atomic_write),
         cmocka_unit_test(texts_are_cut_between_characters),
+        cmocka_unit_test(a_lost_line_changes_nothing),
         cmocka_unit_test(lines_of_threads_do_not_mix),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

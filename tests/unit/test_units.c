@@ -171,6 +171,7 @@ static void people_read_exact_sizes(void **state)
         {1023, "1023 B"},
         {1024, "1 KiB"},
         {1025, "1025 B"},
+        {1088, "1088 B"},
         {1152, "1.125 KiB"},
         {1536, "1.5 KiB"},
         {10240, "10 KiB"},
