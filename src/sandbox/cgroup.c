@@ -318,6 +318,8 @@ int cgroup_lift_rate(struct cgroup *cg, struct cj_error *err)
     return 0;
 }
 
+int cgroup_settle(struct cgroup *cg, struct cj_error *err) { return group_settle(cg, err); }
+
 int cgroup_finish(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error *err)
 {
     return group_finish(cg, usage, err);
@@ -325,7 +327,7 @@ int cgroup_finish(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error
 
 int cgroup_recycle(struct cgroup *cg, pid_t init_pid, struct cj_error *err)
 {
-    return is_v2(cg) ? v2_recycle(cg, err) : v1_recycle(cg, init_pid, err);
+    return is_v2(cg) ? v2_recycle(cg, init_pid, err) : v1_recycle(cg, init_pid, err);
 }
 
 int cgroup_kill_all(struct cgroup *cg, int64_t timeout_ns, struct cj_error *err)

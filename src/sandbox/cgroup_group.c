@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,14 @@
 #include "base/clock.h"
 #include "base/fd.h"
 
-enum { VALUE_SIZE = 512 };
+enum {
+    VALUE_SIZE = 512,
+    /* v2 before anything is known: more than this in an empty group is page cache */
+    GROUP_V2_KEPT_BYTES = 512 * 1024,
+};
+
+/* Kernel objects of the dead are freed by then: an RCU grace period, generously. */
+#define GROUP_GARBAGE_NS (50 * NS_PER_MS)
 
 static const int open_modes[CGROUP_FILE_COUNT] = {
     [CGROUP_MEMORY_LIMIT] = O_WRONLY,   [CGROUP_MEMORY_SWAP_LIMIT] = O_WRONLY,
@@ -129,25 +137,50 @@ void group_reclaim(struct cgroup *cg, uint64_t bytes)
         return;
 }
 
+static uint64_t minus(uint64_t left, uint64_t right) { return left > right ? left - right : 0; }
+
 int group_measure_share(struct cgroup *cg, struct cj_error *err)
 {
-    if (group_read(cg, CGROUP_MEMORY_USAGE, &cg->share_bytes, err) < 0 ||
-        group_read(cg, CGROUP_MEMORY_KERNEL, &cg->share_kernel_bytes, err) < 0)
+    uint64_t usage, kernel;
+    if (group_read(cg, CGROUP_MEMORY_USAGE, &usage, err) < 0 ||
+        group_read(cg, CGROUP_MEMORY_KERNEL, &kernel, err) < 0)
         return -1;
+    cg->share_bytes = cg->host->facts.kind == CGROUP_V2 ? 0 : minus(usage, kernel);
+    cg->before.count = 0;
     return 0;
 }
 
-/* Init's share now: as measured, with what its kernel objects grew or shrank since. The counter is
- * never below what is in use, so a lower one shows that the share was taken for too large. */
-static uint64_t share_now(struct cgroup *cg, uint64_t usage, uint64_t kernel)
+void group_learn_cpus(struct cgroup *cg, pid_t init_pid)
 {
-    uint64_t share = cg->share_bytes + kernel;
-    share = share > cg->share_kernel_bytes ? share - cg->share_kernel_bytes : 0;
-    if (share > usage) {
-        cg->share_bytes -= share - usage < cg->share_bytes ? share - usage : cg->share_bytes;
-        share = usage;
-    }
-    return share;
+    cpu_set_t allowed;
+    if (sched_getaffinity(init_pid, sizeof(allowed), &allowed) == 0)
+        cg->init_cpus = (unsigned)CPU_COUNT(&allowed);
+}
+
+static void remember_before(struct cgroup *cg)
+{
+    unsigned place = cg->before.count++ % GROUP_SAMPLES;
+    cg->before.user_bytes[place] = minus(cg->begin.usage_bytes, cg->begin.kernel_bytes);
+    cg->before.kernel_bytes[place] = cg->begin.kernel_bytes;
+    if (cg->before.user_bytes[place] < cg->share_bytes)
+        cg->share_bytes = cg->before.user_bytes[place]; /* the counter is never below what is used */
+}
+
+static uint64_t least(const uint64_t *samples, unsigned count)
+{
+    uint64_t found = UINT64_MAX;
+    for (unsigned i = 0; i < count && i < GROUP_SAMPLES; i++)
+        if (samples[i] < found)
+            found = samples[i];
+    return found;
+}
+
+/* Page cache included, once there are enough samples that one of them had hardly a stock. */
+static uint64_t user_share(const struct cgroup *cg)
+{
+    const unsigned enough = 8;
+    return cg->before.count < enough ? cg->share_bytes
+                                     : least(cg->before.user_bytes, cg->before.count);
 }
 
 /* ---- a run ---- */
@@ -165,47 +198,33 @@ static int apply(struct cgroup *cg, const struct cgroup_setting *setting, struct
     return error_errno(err, "write '%s' to %s", setting->value, name);
 }
 
-static int read_before(struct cgroup *cg, struct cgroup_share *share, struct cj_error *err)
+static int read_before(struct cgroup *cg, struct cj_error *err)
 {
     if (group_read(cg, CGROUP_MEMORY_USAGE, &cg->begin.usage_bytes, err) < 0 ||
         group_read(cg, CGROUP_MEMORY_KERNEL, &cg->begin.kernel_bytes, err) < 0 ||
         group_read(cg, CGROUP_PIDS_CURRENT, &cg->begin.tasks, err) < 0)
         return -1;
-    cg->begin.share_bytes = share_now(cg, cg->begin.usage_bytes, cg->begin.kernel_bytes);
-    share->memory_bytes = cg->begin.share_bytes;
-    share->tasks = group_has(cg, CGROUP_PIDS_CURRENT) ? cg->begin.tasks : 0;
-    share->cpu_set = cg->host->cpu_set;
     return 0;
 }
 
-/* Page cache of earlier runs is not in the way of this one: the kernel drops it when the limit is
- * reached. But that is work done in this run's time; when it could fill half of the limit, it is
- * done before. */
-static bool cache_is_in_the_way(const struct cgroup *cg, const struct cgroup_limits *limits)
+/* What the limit is raised by: init, and the garbage of earlier runs as long as it stands there (see
+ * group_settle()). Not page cache, which goes when room is needed. v2 does not tell garbage from
+ * cache cheaply; there it is bounded by the group's replacement. */
+static uint64_t limit_share(const struct cgroup *cg)
 {
-    uint64_t residue = cg->begin.usage_bytes - cg->begin.share_bytes;
-    return limits->memory_bytes > 0 && residue > 1024 * 1024 && residue > limits->memory_bytes / 2;
+    if (cg->host->facts.kind == CGROUP_V2)
+        return cg->begin.usage_bytes < GROUP_V2_KEPT_BYTES ? cg->begin.usage_bytes : 0;
+    return cg->share_bytes + cg->begin.kernel_bytes;
 }
 
-int group_begin(struct cgroup *cg, const struct cgroup_limits *limits, struct cj_error *err)
+static int write_plan(struct cgroup *cg, uint64_t memory_share, struct cj_error *err)
 {
-    if (memchr(limits->cpu_set, '\0', sizeof(limits->cpu_set)) == NULL ||
-        !cgroup_cpu_set_valid(limits->cpu_set))
-        return error_set(err, ERROR_REQUEST, EINVAL, "CPU set '%.*s' is not a list such as 0-3,8",
-                         CGROUP_CPU_SET_SIZE - 1, limits->cpu_set);
-    struct cgroup_share share;
-    if (read_before(cg, &share, err) < 0)
-        return -1;
-    if (cache_is_in_the_way(cg, limits)) {
-        group_reclaim(cg, cg->begin.usage_bytes);
-        if (read_before(cg, &share, err) < 0)
-            return -1;
-    }
-
+    struct cgroup_share share = {
+        .memory_bytes = memory_share, .tasks = cg->begin.tasks, .cpu_set = cg->host->cpu_set};
     struct cgroup_setting settings[CGROUP_SETTINGS_MAX];
     struct cgroup_written next;
-    size_t count =
-        cgroup_plan(cg->host->facts.kind, limits, &share, &cg->written, &next, settings);
+    size_t count = cgroup_plan(cg->host->facts.kind, &cg->begin.limits, &share, &cg->written, &next,
+                               settings);
     if (count > 0) {
         memset(&cg->written, 0, sizeof(cg->written)); /* until all of it is written */
         for (size_t i = 0; i < count; i++)
@@ -213,16 +232,48 @@ int group_begin(struct cgroup *cg, const struct cgroup_limits *limits, struct cj
                 return -1;
         cg->written = next;
     }
-
-    cg->begin.requested_bytes = limits->memory_bytes;
     cg->begin.limit_bytes = next.memory_bytes != UINT64_MAX ? next.memory_bytes : 0;
-    if (cg->host->facts.can_reset_memory_peak && group_has(cg, CGROUP_MEMORY_PEAK) &&
-        group_write(cg, CGROUP_MEMORY_PEAK, "0") < 0)
-        return error_errno(err, "reset %s",
-                           cgroup_file_name(cg->host->facts.kind, CGROUP_MEMORY_PEAK));
-    if (!cg->host->facts.can_reset_memory_peak &&
-        group_read(cg, CGROUP_MEMORY_PEAK, &cg->begin.peak_bytes, err) < 0)
+    return 0;
+}
+
+/* Page cache of earlier runs is not in the way of this one: the kernel drops it when the limit is
+ * reached. But that is work done in this run's time; when it could fill half of the limit, it is
+ * done before. */
+static bool cache_is_in_the_way(const struct cgroup *cg)
+{
+    uint64_t residue = minus(cg->begin.usage_bytes, cg->share_bytes + cg->begin.kernel_bytes);
+    return cg->begin.limits.memory_bytes > 0 && residue > 1024 * 1024 &&
+           residue > cg->begin.limits.memory_bytes / 2;
+}
+
+int group_begin(struct cgroup *cg, const struct cgroup_limits *limits, struct cj_error *err)
+{
+    const enum cgroup_kind kind = cg->host->facts.kind;
+    if (memchr(limits->cpu_set, '\0', sizeof(limits->cpu_set)) == NULL ||
+        !cgroup_cpu_set_valid(limits->cpu_set))
+        return error_set(err, ERROR_REQUEST, EINVAL, "CPU set '%.*s' is not a list such as 0-3,8",
+                         CGROUP_CPU_SET_SIZE - 1, limits->cpu_set);
+    cg->begin.limits = *limits;
+    cg->begin.time_ns = monotonic_ns();
+    if (read_before(cg, err) < 0)
         return -1;
+    if (cache_is_in_the_way(cg)) {
+        group_reclaim(cg, cg->begin.usage_bytes);
+        cg->before.count = 0;
+        if (read_before(cg, err) < 0)
+            return -1;
+    }
+    remember_before(cg);
+    if (write_plan(cg, limit_share(cg), err) < 0)
+        return -1;
+
+    cg->begin.peak_bytes = 0;
+    if (cg->host->facts.can_reset_memory_peak && group_has(cg, CGROUP_MEMORY_PEAK)) {
+        if (group_write(cg, CGROUP_MEMORY_PEAK, "0") < 0)
+            return error_errno(err, "reset %s", cgroup_file_name(kind, CGROUP_MEMORY_PEAK));
+    } else if (group_read(cg, CGROUP_MEMORY_PEAK, &cg->begin.peak_bytes, err) < 0) {
+        return -1;
+    }
     if (group_read(cg, CGROUP_PIDS_PEAK, &cg->begin.tasks_peak, err) < 0 ||
         read_oom_kills(cg, &cg->begin.oom_kills, err) < 0 ||
         group_read_cpu_ns(cg, &cg->begin.cpu_ns, err) < 0)
@@ -230,13 +281,26 @@ int group_begin(struct cgroup *cg, const struct cgroup_limits *limits, struct cj
     return 0;
 }
 
-/* CPUs on which the run may have left a stock: those it was allowed, and no more than it had tasks. */
+int group_settle(struct cgroup *cg, struct cj_error *err)
+{
+    uint64_t kernel = least(cg->before.kernel_bytes, cg->before.count);
+    uint64_t share = cg->host->facts.kind == CGROUP_V2 ? 0 : cg->share_bytes + kernel;
+    struct cj_error refused;
+    error_clear(&refused);
+    if (write_plan(cg, share, &refused) == 0 || refused.code == EBUSY)
+        return 0; /* v1 refuses a limit below the usage: the run is at its limit already */
+    if (err != NULL)
+        *err = refused;
+    return -1;
+}
+
+/* CPUs on which the run may have left a stock: init's, or more when it had more tasks. */
 static uint64_t stock_bytes(const struct cgroup *cg, uint64_t tasks)
 {
-    const uint64_t most = 4; /* more would hide a residue of megabytes */
-    uint64_t cpus = cg->host->cpu_count;
-    if (tasks > 0 && tasks < cpus)
-        cpus = tasks;
+    const uint64_t most = 4; /* more would hide megabytes */
+    uint64_t cpus = cg->init_cpus > tasks ? cg->init_cpus : tasks;
+    if (cpus == 0 || cpus > cg->host->cpu_count)
+        cpus = cg->host->cpu_count;
     if (cpus > most)
         cpus = most;
     return cpus * CGROUP_STOCK_PAGES * cg->host->page_bytes;
@@ -259,31 +323,28 @@ static int finish_tasks(const struct cgroup *cg, struct cgroup_usage *usage, str
 static int finish_memory(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error *err)
 {
     struct cgroup_memory_readings readings = {
-        .share = cg->begin.share_bytes,
         .usage_before = cg->begin.usage_bytes,
         .kernel_before = cg->begin.kernel_bytes,
+        .share = user_share(cg),
+        .kernel_floor = least(cg->before.kernel_bytes, cg->before.count),
         .stock_max = stock_bytes(cg, usage->process_peak),
         .limit = cg->begin.limit_bytes,
+        .garbage_is_gone = monotonic_ns() - cg->begin.time_ns > GROUP_GARBAGE_NS,
     };
-    if (!group_has(cg, CGROUP_MEMORY_PEAK))
-        return 0;
     if (group_read(cg, CGROUP_MEMORY_PEAK, &readings.peak, err) < 0 ||
         group_read(cg, CGROUP_MEMORY_USAGE, &readings.usage_after, err) < 0 ||
         group_read(cg, CGROUP_MEMORY_KERNEL, &readings.kernel_after, err) < 0)
         return -1;
-    uint64_t share_after = share_now(cg, readings.usage_after, readings.kernel_after);
-    cg->residue_bytes = readings.usage_after - share_after;
-    cg->residue_kernel_bytes = readings.kernel_after > cg->share_kernel_bytes
-                                   ? readings.kernel_after - cg->share_kernel_bytes
-                                   : 0;
-    if (!cg->host->facts.can_reset_memory_peak && cg->begin.peak_bytes > 0 &&
-        readings.peak <= cg->begin.peak_bytes)
-        return 0; /* an older run's peak */
+    cg->residue_bytes = minus(readings.usage_after, readings.kernel_after + cg->share_bytes);
+    cg->residue_kernel_bytes = minus(readings.kernel_after, readings.kernel_floor);
+    if (!group_has(cg, CGROUP_MEMORY_PEAK) ||
+        (cg->begin.peak_bytes > 0 && readings.peak <= cg->begin.peak_bytes))
+        return 0; /* not known, or an older run's */
     usage->has_memory = true;
     usage->memory_bytes = cgroup_memory_peak(&readings);
     /* The limit was rounded up a little; a figure above what was asked for would contradict OK. */
-    if (cg->begin.requested_bytes > 0 && usage->memory_bytes > cg->begin.requested_bytes)
-        usage->memory_bytes = cg->begin.requested_bytes;
+    if (cg->begin.limits.memory_bytes > 0 && usage->memory_bytes > cg->begin.limits.memory_bytes)
+        usage->memory_bytes = cg->begin.limits.memory_bytes;
     return 0;
 }
 

@@ -9,6 +9,7 @@
 
 enum {
     GROUP_PARKED_MAX = 4,
+    GROUP_SAMPLES = 32,
     GROUP_EMPTY_WAIT_MS = 2000, /* stragglers on their way out, before a directory can go */
 };
 
@@ -52,20 +53,27 @@ struct cgroup {
 
     struct cgroup_written written;
 
-    /* init's memory in this group (v1), last seen without a stock on top of it. */
+    /* v1: init's memory in this group without the kernel's part, as measured when no stock and no
+     * page cache stood beside it. */
     uint64_t share_bytes;
-    uint64_t share_kernel_bytes; /* the kernel's part of it */
+    /* What stood in the group before each of the last runs. Their least is what stands there for good:
+     * stock and garbage (cgroup_plan.h) come and go. */
+    struct {
+        uint64_t user_bytes[GROUP_SAMPLES], kernel_bytes[GROUP_SAMPLES];
+        unsigned count;
+    } before;
+    unsigned init_cpus; /* CPUs init may use, and programs with it unless they are set free */
 
     /* when the run began */
     struct {
-        uint64_t requested_bytes;
+        int64_t time_ns, cpu_ns;
+        struct cgroup_limits limits;
         uint64_t limit_bytes; /* of the counter; 0: none */
-        uint64_t usage_bytes, kernel_bytes, share_bytes, peak_bytes;
+        uint64_t usage_bytes, kernel_bytes, peak_bytes;
         uint64_t tasks, tasks_peak;
         uint64_t oom_kills;
-        int64_t cpu_ns;
     } begin;
-    uint64_t residue_bytes; /* above init's share when the last run was over */
+    uint64_t residue_bytes; /* without the kernel's part, above init's share, after the last run */
     uint64_t residue_kernel_bytes;
 };
 
@@ -91,8 +99,12 @@ void group_reclaim(struct cgroup *cg, uint64_t bytes);
 /* Learns init's share anew, after group_reclaim(). */
 WARN_UNUSED int group_measure_share(struct cgroup *cg, struct cj_error *err);
 
+/* Learns on how many CPUs programs run. */
+void group_learn_cpus(struct cgroup *cg, pid_t init_pid);
+
 WARN_UNUSED int group_begin(struct cgroup *cg, const struct cgroup_limits *limits,
                             struct cj_error *err);
+WARN_UNUSED int group_settle(struct cgroup *cg, struct cj_error *err);
 WARN_UNUSED int group_finish(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error *err);
 
 /* The halves of cgroup_host_open(), cgroup_new(), ... that differ. */
@@ -107,7 +119,7 @@ WARN_UNUSED int v2_prepare_base(struct cgroup_host *host, bool processes_rule, s
 WARN_UNUSED int v2_prepare_host(struct cgroup_host *host, struct cj_error *err);
 WARN_UNUSED int v2_new(struct cgroup *cg, struct cj_error *err);
 WARN_UNUSED int v2_adopt_init(struct cgroup *cg, pid_t init_pid, struct cj_error *err);
-WARN_UNUSED int v2_recycle(struct cgroup *cg, struct cj_error *err);
+WARN_UNUSED int v2_recycle(struct cgroup *cg, pid_t init_pid, struct cj_error *err);
 WARN_UNUSED int v2_kill_all(struct cgroup *cg, int64_t deadline_ns, struct cj_error *err);
 void v2_free(struct cgroup *cg);
 

@@ -210,22 +210,23 @@ size_t cgroup_plan(enum cgroup_kind kind, const struct cgroup_limits *limits,
 
 static uint64_t minus(uint64_t left, uint64_t right) { return left > right ? left - right : 0; }
 
+static uint64_t smaller(uint64_t left, uint64_t right) { return left < right ? left : right; }
+
 uint64_t cgroup_memory_peak(const struct cgroup_memory_readings *readings)
 {
-    uint64_t half_stock = readings->stock_max / 2; /* what is expected of one we cannot see */
-    uint64_t residue = minus(readings->usage_before, readings->share);
-    residue = residue > readings->stock_max ? residue - half_stock : 0;
-    uint64_t before = readings->share + residue;
-    uint64_t after = minus(before + readings->kernel_after, readings->kernel_before);
+    uint64_t half_stock = readings->stock_max / 2;
+    uint64_t user_before = minus(readings->usage_before, readings->kernel_before);
+    uint64_t user_after = minus(readings->usage_after, readings->kernel_after);
+    uint64_t user = readings->share;
+    if (user_before > user + readings->stock_max)
+        user = user_before - half_stock; /* more than a stock: a new residue */
+    user = smaller(user, user_after); /* less: it was reclaimed meanwhile */
 
-    uint64_t stock;
-    if (readings->limit > 0 && readings->peak >= readings->limit)
-        stock = 0; /* the kernel drains the stocks before it refuses */
-    else if (readings->usage_after > after + readings->stock_max)
-        stock = half_stock;
-    else
-        stock = minus(readings->usage_after, after);
-    if (readings->usage_after < before)
-        before = readings->usage_after; /* an older residue was reclaimed meanwhile */
-    return minus(readings->peak, before + stock);
+    uint64_t kernel = smaller(readings->kernel_before, readings->kernel_after);
+    if (readings->garbage_is_gone)
+        kernel = smaller(kernel, readings->kernel_floor);
+
+    /* the kernel drains the stocks before it refuses */
+    bool refused = readings->limit > 0 && readings->peak >= readings->limit;
+    return minus(readings->peak, user + kernel + (refused ? 0 : half_stock));
 }

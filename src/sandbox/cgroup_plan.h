@@ -65,25 +65,29 @@ size_t cgroup_plan(enum cgroup_kind kind, const struct cgroup_limits *limits,
 /* Only digits, ',' and '-', in the order of a list: "0", "0-3,8". "" is valid. */
 bool cgroup_cpu_set_valid(const char *text);
 
-/* Readings of the memory counter. The kernel takes memory from it in batches (MEMCG_CHARGE_BATCH, 64
- * pages) and keeps what is left over as a stock of the CPU, so that the counter, and with it its peak,
- * stands up to 63 pages for each CPU above what is in use. All in bytes. */
+/* Readings of the memory counter, in bytes. Three things stand between it and what a run used:
+ *
+ *   stock    the kernel takes memory from the counter in batches (MEMCG_CHARGE_BATCH, 64 pages) and
+ *            keeps what is left over as a stock of the CPU: the counter, and with it its peak, stands
+ *            up to 63 pages for each CPU above what is in use. Which, at the peak, cannot be known
+ *            later (what a process frees goes into the stock too): half of the most is assumed
+ *   garbage  kernel objects of the run before (page tables, stacks, files) are freed an RCU grace
+ *            period later, some 10 ms: about 100 KiB for each run that ended just before
+ *   residue  clean page cache of files that earlier runs read first */
 struct cgroup_memory_readings {
-    uint64_t share;        /* init's, in use before the run, without stock and page cache */
-    uint64_t usage_before; /* counter when the run began */
-    uint64_t usage_after;  /* counter when the run was over */
-    uint64_t peak;         /* highest counter between */
-    uint64_t kernel_before, kernel_after; /* the kernel's part, which has no stock; 0: not known */
+    uint64_t peak;                        /* highest counter during the run */
+    uint64_t usage_before, usage_after;   /* counter when it began and when it was over */
+    uint64_t kernel_before, kernel_after; /* the kernel's part, without stock; 0: not known */
+    uint64_t share;        /* what stands beside the run for good: init's, residue; no kernel part */
+    uint64_t kernel_floor; /* the kernel's part when there is no garbage */
     uint64_t stock_max;    /* 63 pages for each CPU the run could use */
     uint64_t limit;        /* of the counter; 0: none */
+    bool garbage_is_gone;  /* the run took so long that its peak is later than that */
 };
 
 enum { CGROUP_STOCK_PAGES = 63 };
 
-/* The run's own peak: the highest counter without init's share, without what earlier runs left in the
- * page cache, and without the stock. A program that reached its peak shortly before its end had the
- * stock then that is still there afterwards, when nothing of it is alive; where that cannot be seen,
- * because the run left page cache of its own, half a stock is assumed. */
+/* The run's own peak. */
 uint64_t cgroup_memory_peak(const struct cgroup_memory_readings *readings);
 
 #endif

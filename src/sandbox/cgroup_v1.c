@@ -14,7 +14,7 @@
  * (interpreters, libraries): dropped after each run, they would be read from disk by each. */
 enum {
     CACHE_KEPT_BYTES = 64 * 1024 * 1024,
-    KERNEL_KEPT_BYTES = 4 * 1024 * 1024,
+    KERNEL_KEPT_BYTES = 16 * 1024 * 1024, /* mostly about to be freed (RCU), else dentries */
 };
 
 static int64_t removal_deadline(void) { return monotonic_ns() + GROUP_EMPTY_WAIT_MS * NS_PER_MS; }
@@ -114,6 +114,7 @@ int v1_adopt_init(struct cgroup *cg, pid_t init_pid, struct cj_error *err)
     for (size_t i = 0; i < cg->host->count; i++)
         if (join(cg->run_fd[i], init_pid, err) < 0)
             return error_wrap(err, "move init to %s/%s", cg->host->trees[i].base, cg->run_name[i]);
+    group_learn_cpus(cg, init_pid);
     group_reclaim(cg, 0);
     return group_measure_share(cg, err);
 }
@@ -157,7 +158,7 @@ static int replace_pids_group(struct cgroup *cg, struct cj_error *err)
 
 int v1_recycle(struct cgroup *cg, pid_t init_pid, struct cj_error *err)
 {
-    (void)init_pid; /* stands in the group; whoever else does must come along too */
+    group_learn_cpus(cg, init_pid);
     if (cg->residue_bytes > CACHE_KEPT_BYTES || cg->residue_kernel_bytes > KERNEL_KEPT_BYTES) {
         group_reclaim(cg, 0);
         if (group_measure_share(cg, err) < 0)

@@ -26,8 +26,8 @@
 
 enum {
     MOVE_ROUNDS = 50,
-    PARK_BYTES = 128 * 1024,           /* page cache worth keeping */
-    CACHE_KEPT_BYTES = 64 * 1024 * 1024, /* in a group that stays, as on v1 */
+    PARK_BYTES = 128 * 1024, /* page cache worth keeping */
+    KEPT_BYTES = 512 * 1024, /* of any kind in a group that stays: a new one costs little */
 };
 
 static const enum cgroup_controller enabled_in_order[] = {CGROUP_CPU, CGROUP_CPUSET, CGROUP_MEMORY,
@@ -173,7 +173,8 @@ static int make_run_group(struct cgroup *cg, struct cj_error *err)
         write_file_at(cg->run_fd[0], "memory.swap.max", "0", err) < 0)
         return -1;
     memset(&cg->written, 0, sizeof(cg->written));
-    cg->share_bytes = cg->share_kernel_bytes = 0;
+    cg->share_bytes = 0;
+    cg->before.count = 0;
     group_open_files(cg, 0);
     fd_close(&cg->files[CGROUP_MEMORY_SWAP_LIMIT]);
     return 0;
@@ -198,6 +199,7 @@ int v2_adopt_init(struct cgroup *cg, pid_t init_pid, struct cj_error *err)
     snprintf(text, sizeof(text), "%d", init_pid);
     if (write_file_at(cg->init_fd, "cgroup.procs", text, err) < 0)
         return error_wrap(err, "move init to %s", cg->box_name);
+    group_learn_cpus(cg, init_pid);
     return 0;
 }
 
@@ -222,16 +224,27 @@ static void drop_group(struct cgroup *cg, const char *name)
         return; /* goes with the box */
 }
 
+/* Page cache without tmpfs and shared memory, of which nothing is left. */
+static uint64_t cache_bytes(int fd)
+{
+    char text[8192];
+    if (read_file_at(fd, "memory.stat", text, sizeof(text)) < 0)
+        return 0;
+    const char *line = strstr(text, "\nfile ");
+    return line != NULL ? strtoull(line + strlen("\nfile "), NULL, 10) : 0;
+}
+
 /* The old group goes, or, when it carries page cache that later runs will read again (an interpreter
  * that was loaded from disk), is kept aside: reclaiming it would make each run a cold one. The oldest
  * of those makes room. */
-static int replace_run_group(struct cgroup *cg, uint64_t usage, struct cj_error *err)
+static int replace_run_group(struct cgroup *cg, struct cj_error *err)
 {
     char old[TREE_NAME_SIZE];
     memcpy(old, cg->run_name[0], sizeof(old));
+    bool cache = cache_bytes(cg->run_fd[0]) > PARK_BYTES;
     group_close_files(cg, 0);
     fd_close(&cg->run_fd[0]);
-    if (usage > PARK_BYTES) {
+    if (cache) {
         char *place = cg->parked[cg->parked_next++ % GROUP_PARKED_MAX];
         drop_group(cg, place);
         memcpy(place, old, sizeof(old));
@@ -244,17 +257,18 @@ static int replace_run_group(struct cgroup *cg, uint64_t usage, struct cj_error 
     return 0;
 }
 
-int v2_recycle(struct cgroup *cg, struct cj_error *err)
+int v2_recycle(struct cgroup *cg, pid_t init_pid, struct cj_error *err)
 {
     const struct cgroup_facts *facts = &cg->host->facts;
     uint64_t usage, tasks_peak, memory_peak;
+    group_learn_cpus(cg, init_pid);
     if (group_read(cg, CGROUP_MEMORY_USAGE, &usage, err) < 0 ||
         group_read(cg, CGROUP_PIDS_PEAK, &tasks_peak, err) < 0 ||
         group_read(cg, CGROUP_MEMORY_PEAK, &memory_peak, err) < 0)
         return -1;
     bool touched = memory_peak > 0 && facts->has_memory_peak && !facts->can_reset_memory_peak;
-    if (tasks_peak > 1 || touched || usage > CACHE_KEPT_BYTES)
-        return replace_run_group(cg, usage, err);
+    if (tasks_peak > 1 || touched || usage > KEPT_BYTES)
+        return replace_run_group(cg, err);
     return 0;
 }
 

@@ -104,7 +104,9 @@ struct cgroup;
 WARN_UNUSED int cgroup_new(struct cgroup_host *host, unsigned index, uid_t owner, unsigned init_tasks,
                            struct cgroup **out, struct cj_error *err);
 
-/* Puts a container's init where it lives (see above). Slow (an RCU grace period): only at creation. */
+/* Puts a container's init where it lives (see above). Slow (an RCU grace period): only at creation, and
+ * best when init has set itself up: what it takes later is taken for the run's. Init is to be pinned
+ * to its core after this: joining a cpuset forgets the affinity before Linux 6.2. */
 WARN_UNUSED int cgroup_adopt_init(struct cgroup *cg, pid_t init_pid, struct cj_error *err);
 
 /* Sets the limits (only values that changed are written) and starts counting from zero. The group
@@ -121,6 +123,11 @@ WARN_UNUSED int cgroup_cpu_ns(const struct cgroup *cg, int64_t *cpu_ns, struct c
 
 /* Tasks of the run at this moment (without init's); an upper bound of what can run in parallel. */
 WARN_UNUSED int cgroup_tasks(const struct cgroup *cg, uint64_t *tasks, struct cj_error *err);
+
+/* Takes back the room that the limit had for kernel memory of earlier runs: that is freed some 10 ms
+ * after their end (about 100 KiB each), and until then stands in the same group. To be called once for
+ * each run that is alive 50 ms after cgroup_begin(); writes nothing when there was none. */
+WARN_UNUSED int cgroup_settle(struct cgroup *cg, struct cj_error *err);
 
 /* Takes the CPU rate away, before the run's processes are killed: on v1 init stands in the same group
  * and would wait with them for the next period. Does nothing where no rate is set. */

@@ -1,0 +1,685 @@
+/* Control groups for real: needs root and usable cgroups (skipped otherwise). A forked stand-in plays
+ * the container's init: it starts one victim at a time, in its own group (v1) or cloned into the
+ * run's (v2), with the container's uid. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/io.h"
+#include "sandbox/cgroup.h"
+
+#define MIB    (UINT64_C(1) << 20)
+#define PREFIX "cjudge-test"
+
+enum { OWNER = 54321, ARGS_MAX = 8 };
+
+static int victim_fd = -1;
+static struct cgroup_host *host;
+static struct cgroup *group;
+
+/* ---- the stand-in for init ---- */
+
+struct order {
+    int clone_fd; /* -1: inherit the group */
+    char args[ARGS_MAX][64];
+};
+
+static struct {
+    pid_t pid;
+    int orders[2], answers[2];
+} init;
+
+static pid_t start_victim(const struct order *order)
+{
+    struct clone_args args = {.exit_signal = SIGCHLD};
+    if (order->clone_fd >= 0) {
+        args.flags = CLONE_INTO_CGROUP;
+        args.cgroup = (uint64_t)order->clone_fd;
+    }
+    pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+    if (pid != 0)
+        return pid;
+    char *argv[ARGS_MAX + 2] = {(char[]){"victim"}};
+    for (int i = 0; i < ARGS_MAX && order->args[i][0] != '\0'; i++)
+        argv[i + 1] = (char *)order->args[i];
+    fexecve(victim_fd, argv, (char *[]){NULL});
+    _exit(127);
+}
+
+static void init_loop(void)
+{
+    struct order order;
+    while (read_full(init.orders[0], &order, sizeof(order)) == (ssize_t)sizeof(order)) {
+        int status = -1;
+        pid_t pid = start_victim(&order);
+        if (pid < 0)
+            status = -errno;
+        else if (waitpid(pid, &status, 0) < 0)
+            status = -1;
+        if (write_full(init.answers[1], &status, sizeof(status)) < 0)
+            break;
+    }
+    _exit(0);
+}
+
+/* Shares our descriptors, so that groups made later can be cloned into. */
+static void start_init(void)
+{
+    assert_int_equal(pipe2(init.orders, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(init.answers, O_CLOEXEC), 0);
+    init.pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+    assert_true(init.pid >= 0);
+    if (init.pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        cpu_set_t one; /* as a slot's container is; programs inherit it */
+        CPU_ZERO(&one);
+        CPU_SET(sched_getcpu(), &one);
+        if (sched_setaffinity(0, sizeof(one), &one) < 0)
+            _exit(1);
+        if (syscall(SYS_setresuid, OWNER, OWNER, OWNER) < 0)
+            _exit(1);
+        init_loop();
+    }
+}
+
+static void stop_init(void)
+{
+    kill(init.pid, SIGKILL);
+    waitpid(init.pid, NULL, 0);
+    for (int i = 0; i < 2; i++) {
+        fd_close(&init.orders[i]);
+        fd_close(&init.answers[i]);
+    }
+}
+
+/* ---- helpers ---- */
+
+#define ok(call)                                                                                   \
+    do {                                                                                           \
+        struct cj_error err;                                                                       \
+        error_clear(&err);                                                                         \
+        int result = (call);                                                                       \
+        if (result != 0)                                                                           \
+            fail_msg("%s: %s", #call, err.message);                                                \
+    } while (0)
+
+static const struct cgroup_limits ordinary = {.memory_bytes = 64 * MIB, .processes = 16};
+
+static void order_victim(const char *first, ...)
+{
+    struct order order = {.clone_fd = cgroup_clone_fd(group)};
+    va_list args;
+    va_start(args, first);
+    int i = 0;
+    for (const char *arg = first; arg != NULL && i < ARGS_MAX; arg = va_arg(args, const char *))
+        snprintf(order.args[i++], sizeof(order.args[0]), "%s", arg);
+    va_end(args);
+    assert_int_equal(write_full(init.orders[1], &order, sizeof(order)), 0);
+}
+
+static int victim_status(void)
+{
+    int status;
+    assert_int_equal(read_full(init.answers[0], &status, sizeof(status)), sizeof(status));
+    return status;
+}
+
+static struct cgroup_usage run(const struct cgroup_limits *limits, int *status, const char *what,
+                               const char *number)
+{
+    struct cgroup_usage usage;
+    ok(cgroup_begin(group, limits, &err));
+    order_victim(what, number, NULL);
+    *status = victim_status();
+    ok(cgroup_finish(group, &usage, &err));
+    return usage;
+}
+
+static void recycle(void) { ok(cgroup_recycle(group, init.pid, &err)); }
+
+static const struct cgroup_facts *facts(void) { return cgroup_host_facts(host); }
+
+static long count_cgroups(void)
+{
+    char text[8192];
+    assert_true(read_file_at(AT_FDCWD, "/proc/cgroups", text, sizeof(text)) > 0);
+    long sum = 0;
+    for (char *line = strchr(text, '\n'); line != NULL; line = strchr(line + 1, '\n')) {
+        long number;
+        if (sscanf(line, " %*s %*d %ld", &number) == 1)
+            sum += number;
+    }
+    return sum;
+}
+
+/* Removed groups are counted until the kernel has freed them, milliseconds later. */
+static long settled_cgroups(long wanted)
+{
+    long count = count_cgroups();
+    for (int i = 0; i < 200 && count > wanted; i++) {
+        usleep(10 * 1000);
+        count = count_cgroups();
+    }
+    return count;
+}
+
+static int count_fds(void)
+{
+    int count = 0;
+    DIR *directory = opendir("/proc/self/fd");
+    while (readdir(directory) != NULL)
+        count++;
+    closedir(directory);
+    return count;
+}
+
+/* ---- figures ---- */
+
+static void trivial_program_is_small(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        int status;
+        struct cgroup_usage usage = run(&ordinary, &status, "spin", "0");
+        assert_int_equal(status, 0);
+        assert_int_equal(usage.oom_kills, 0);
+        assert_in_range(usage.cpu_ns, 1, 100 * NS_PER_MS);
+        if (facts()->has_pids_peak) {
+            assert_true(usage.has_process_peak);
+            assert_int_equal(usage.process_peak, 1);
+        }
+        if (facts()->has_memory_peak) {
+            assert_true(usage.has_memory);
+            assert_in_range(usage.memory_bytes, 4096, 4 * MIB - 1);
+        }
+        recycle();
+    }
+}
+
+/* Against the trivial program's own figure, so that only the difference is judged. */
+static void memory_peak_is_what_was_touched(void **state)
+{
+    (void)state;
+    static const uint64_t sizes[] = {0, 1, 5, 20, 40};
+    int64_t base = 0, least = INT64_MAX, most = INT64_MIN;
+    int status;
+    if (!facts()->has_memory_peak)
+        skip();
+    for (int i = 0; i < 20; i++) {
+        base += (int64_t)run(&ordinary, &status, "touch", "4096").memory_bytes / 20;
+        recycle();
+    }
+    for (int round = 0; round < 10; round++) {
+        for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+            char number[32];
+            snprintf(number, sizeof(number), "%" PRIu64, sizes[i] * MIB);
+            int64_t peak = (int64_t)run(&ordinary, &status, "touch", number).memory_bytes;
+            int64_t off = peak - base - (int64_t)(sizes[i] * MIB);
+            int64_t slack = (int64_t)(256 * 1024 + sizes[i] * MIB / 50);
+            if (getenv("VERBOSE") != NULL)
+                print_message("%" PRIu64 " MiB: off %" PRId64 " KiB\n", sizes[i], off / 1024);
+            least = off < least ? off : least;
+            most = off > most ? off : most;
+            if (off < -slack || off > slack)
+                fail_msg("touched %" PRIu64 " MiB, peak off by %" PRId64 " KiB", sizes[i],
+                         off / 1024);
+            recycle();
+        }
+    }
+    print_message("peak: base %" PRId64 " KiB, off by %" PRId64 "..%" PRId64 " KiB\n", base / 1024,
+                  least / 1024, most / 1024);
+}
+
+static void cpu_time_is_counted(void **state)
+{
+    (void)state;
+    int status;
+    int64_t live;
+    struct cgroup_usage usage;
+    ok(cgroup_begin(group, &ordinary, &err));
+    order_victim("spin", "200", NULL);
+    usleep(100 * 1000);
+    ok(cgroup_cpu_ns(group, &live, &err));
+    assert_in_range(live, 20 * NS_PER_MS, 150 * NS_PER_MS);
+    uint64_t tasks;
+    ok(cgroup_tasks(group, &tasks, &err));
+    assert_int_equal(tasks, 1);
+    status = victim_status();
+    ok(cgroup_finish(group, &usage, &err));
+    assert_int_equal(status, 0);
+    assert_in_range(usage.cpu_ns, 198 * NS_PER_MS, 250 * NS_PER_MS);
+    recycle();
+    usage = run(&ordinary, &status, "spin", "0");
+    assert_in_range(usage.cpu_ns, 1, 100 * NS_PER_MS);
+    recycle();
+}
+
+static void processes_are_counted_and_limited(void **state)
+{
+    (void)state;
+    int status;
+    struct cgroup_limits limits = ordinary;
+    for (int i = 0; i < 3; i++) {
+        struct cgroup_usage usage = run(&limits, &status, "fork", "5");
+        assert_int_equal(WEXITSTATUS(status), 5);
+        if (facts()->has_pids_peak)
+            assert_int_equal(usage.process_peak, 6);
+        recycle();
+        usage = run(&limits, &status, "spin", "0");
+        assert_int_equal(status, 0);
+        if (facts()->has_pids_peak)
+            assert_int_equal(usage.process_peak, 1);
+        recycle();
+        limits.processes = 4;
+        usage = run(&limits, &status, "fork", "10");
+        assert_int_equal(WEXITSTATUS(status), 3);
+        if (facts()->has_pids_peak)
+            assert_int_equal(usage.process_peak, 4);
+        recycle();
+        limits.processes = 16;
+    }
+}
+
+/* Twenty runs just before leave kernel memory behind that is being freed. */
+static void garbage(void)
+{
+    int status;
+    for (int i = 0; i < 20; i++) {
+        run(&ordinary, &status, "spin", "0");
+        recycle();
+    }
+}
+
+static void memory_limit_is_exact(void **state)
+{
+    (void)state;
+    static const uint64_t sizes[] = {64, 16, 40, 8};
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        struct cgroup_limits limits = {.memory_bytes = sizes[i] * MIB, .processes = 16};
+        char number[32];
+        int status;
+        garbage();
+        snprintf(number, sizeof(number), "%" PRIu64, sizes[i] * MIB - MIB);
+        struct cgroup_usage usage = run(&limits, &status, "touch", number);
+        assert_int_equal(status, 0);
+        assert_int_equal(usage.oom_kills, 0);
+        recycle();
+        garbage();
+        snprintf(number, sizeof(number), "%" PRIu64, sizes[i] * MIB + 64 * 1024);
+        ok(cgroup_begin(group, &limits, &err));
+        order_victim("sleep", "100", "touch", number, NULL);
+        usleep(50 * 1000);
+        ok(cgroup_settle(group, &err));
+        status = victim_status();
+        ok(cgroup_finish(group, &usage, &err));
+        assert_int_equal(status, SIGKILL);
+        assert_int_equal(usage.oom_kills, 1);
+        if (facts()->has_memory_peak)
+            assert_in_range(usage.memory_bytes, limits.memory_bytes - 128 * 1024,
+                            limits.memory_bytes);
+        recycle();
+        usage = run(&limits, &status, "spin", "0");
+        assert_int_equal(status, 0);
+        assert_int_equal(usage.oom_kills, 0);
+        if (facts()->has_memory_peak)
+            assert_in_range(usage.memory_bytes, 4096, 4 * MIB);
+        recycle();
+    }
+}
+
+/* Files of an earlier run that stay in the page cache are neither punished nor inherited. */
+static void page_cache_is_not_inherited(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/cgroup-live-XXXXXX";
+    auto_fd int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    static char block[1 << 20];
+    memset(block, 'x', sizeof(block));
+    for (int i = 0; i < 48; i++)
+        assert_int_equal(write_full(fd, block, sizeof(block)), 0);
+    assert_int_equal(fchmod(fd, 0644), 0);
+    fsync(fd);
+    for (int round = 0; round < 3; round++) {
+        int status;
+        posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+        struct cgroup_limits limits = {.memory_bytes = (round == 2 ? 24 : 128) * MIB,
+                                       .processes = 4};
+        struct cgroup_usage usage = run(&limits, &status, "read", path);
+        assert_int_equal(status, 0);
+        assert_int_equal(usage.oom_kills, 0);
+        recycle();
+        usage = run(&ordinary, &status, "spin", "0");
+        if (facts()->has_memory_peak)
+            assert_in_range(usage.memory_bytes, 4096, 4 * MIB);
+        recycle();
+        usage = run(&ordinary, &status, "touch", "62914560");
+        assert_int_equal(status, 0);
+        if (facts()->has_memory_peak)
+            assert_in_range(usage.memory_bytes, 60 * MIB - MIB / 4, 62 * MIB);
+        recycle();
+    }
+    unlink(path);
+}
+
+static void cpu_rate_slows_down(void **state)
+{
+    (void)state;
+    if (!(facts()->controllers & CGROUP_CPU))
+        skip();
+    struct cgroup_limits limits = ordinary;
+    limits.cpu_rate = 250;
+    limits.cpu_period_ns = 20 * NS_PER_MS;
+    int status;
+    int64_t start = monotonic_ns();
+    run(&limits, &status, "spin", "100");
+    assert_in_range(monotonic_ns() - start, 300 * NS_PER_MS, 2 * NS_PER_S);
+    ok(cgroup_lift_rate(group, &err));
+    recycle();
+    start = monotonic_ns();
+    run(&ordinary, &status, "spin", "100");
+    assert_in_range(monotonic_ns() - start, 98 * NS_PER_MS, 280 * NS_PER_MS);
+    recycle();
+}
+
+static void cpu_sets_are_checked(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"x", "0-", "4095", "1-0", "0 1"};
+    struct cgroup_limits limits = ordinary;
+    int status;
+    if (!(facts()->controllers & CGROUP_CPUSET))
+        skip();
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        struct cj_error err;
+        snprintf(limits.cpu_set, sizeof(limits.cpu_set), "%s", bad[i]);
+        assert_int_equal(cgroup_begin(group, &limits, &err), -1);
+        assert_int_equal(err.domain, ERROR_REQUEST);
+    }
+    snprintf(limits.cpu_set, sizeof(limits.cpu_set), "0");
+    run(&limits, &status, "spin", "0");
+    assert_int_equal(status, 0);
+    recycle();
+    run(&ordinary, &status, "spin", "0");
+    assert_int_equal(status, 0);
+    recycle();
+}
+
+/* ---- cost and leaks ---- */
+
+static void cycles_leave_nothing(void **state)
+{
+    (void)state;
+    enum { CYCLES = 1000 };
+    int status;
+    int64_t spent = 0;
+    for (int i = 0; i < 20; i++) { /* page cache is parked by now, if it is */
+        run(&ordinary, &status, "fork", "2");
+        recycle();
+    }
+    long cgroups = count_cgroups();
+    int fds = count_fds();
+    for (int i = 0; i < CYCLES; i++) {
+        struct cgroup_usage usage;
+        int64_t start = monotonic_ns();
+        ok(cgroup_begin(group, &ordinary, &err));
+        spent += monotonic_ns() - start;
+        order_victim("spin", "0", NULL);
+        assert_int_equal(victim_status(), 0);
+        start = monotonic_ns();
+        ok(cgroup_finish(group, &usage, &err));
+        recycle();
+        spent += monotonic_ns() - start;
+    }
+    print_message("begin + finish + recycle: %.1f us\n", (double)spent / CYCLES / 1000);
+    spent = -monotonic_ns();
+    for (int i = 0; i < 100; i++) {
+        run(&ordinary, &status, "fork", "2");
+        recycle();
+    }
+    print_message("a run that forks, group replaced: %.1f us\n",
+                  (double)(spent + monotonic_ns()) / 100 / 1000);
+    spent = -monotonic_ns();
+    for (int i = 0; i < CYCLES; i++) {
+        struct cgroup_usage usage;
+        struct cgroup_limits limits = {.memory_bytes = (64 + (unsigned)i % 2) * MIB,
+                                       .processes = 16 + (unsigned)i % 2};
+        ok(cgroup_begin(group, &limits, &err));
+        ok(cgroup_finish(group, &usage, &err));
+    }
+    print_message("begin + finish, limits changing, empty: %.1f us\n",
+                  (double)(spent + monotonic_ns()) / CYCLES / 1000);
+    assert_int_equal(count_fds(), fds);
+    assert_in_range(settled_cgroups(cgroups), 1, cgroups);
+}
+
+/* ---- instances ---- */
+
+static pid_t sleeping_child(void)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        for (;;)
+            pause();
+    }
+    return pid;
+}
+
+/* An instance of its own that has a container with a process in it, and then is killed. */
+static void dead_instance_is_cleaned(void **state)
+{
+    (void)state;
+    int channel[2];
+    assert_int_equal(pipe2(channel, O_CLOEXEC), 0);
+    struct cgroup_options options = {.prefix = PREFIX};
+    long cgroups = count_cgroups();
+    pid_t instance = fork();
+    if (instance == 0) {
+        struct cgroup_host *other;
+        struct cgroup *cg;
+        struct cj_error err;
+        pid_t sleeper = sleeping_child();
+        if (cgroup_host_open(&options, &other, &err) < 0 ||
+            cgroup_new(other, 0, OWNER, 1, &cg, &err) < 0 ||
+            cgroup_adopt_init(cg, sleeper, &err) < 0)
+            sleeper = -1;
+        if (write_full(channel[1], &sleeper, sizeof(sleeper)) < 0)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    pid_t sleeper;
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    assert_int_equal(read_full(channel[0], &sleeper, sizeof(sleeper)), sizeof(sleeper));
+    assert_true(sleeper > 1);
+
+    struct cgroup_host *next;
+    ok(cgroup_host_open(&options, &next, &err)); /* alive: not touched */
+    assert_int_equal(kill(sleeper, 0), 0);
+    cgroup_host_close(next);
+    assert_true(count_cgroups() > cgroups);
+
+    kill(instance, SIGKILL);
+    waitpid(instance, NULL, 0);
+    int64_t start = monotonic_ns();
+    ok(cgroup_host_open(&options, &next, &err));
+    print_message("open with a leftover: %" PRId64 " us\n", (monotonic_ns() - start) / 1000);
+    int status = 0;
+    assert_int_equal(waitpid(sleeper, &status, 0), sleeper);
+    assert_int_equal(status, SIGKILL);
+    cgroup_host_close(next);
+    assert_int_equal(settled_cgroups(cgroups), cgroups);
+
+    start = monotonic_ns();
+    ok(cgroup_host_open(&options, &next, &err));
+    print_message("open with nothing to clean: %" PRId64 " us", (monotonic_ns() - start) / 1000);
+    start = monotonic_ns();
+    cgroup_host_close(next);
+    print_message(", close: %" PRId64 " us\n", (monotonic_ns() - start) / 1000);
+    close(channel[0]);
+    close(channel[1]);
+}
+
+static int open_and_close_often(void)
+{
+    struct cgroup_options options = {.prefix = PREFIX};
+    for (int i = 0; i < 20; i++) {
+        struct cgroup_host *other;
+        struct cgroup *cg;
+        struct cj_error err;
+        error_clear(&err);
+        if (cgroup_host_open(&options, &other, &err) < 0 ||
+            cgroup_host_facts(other)->controllers != facts()->controllers ||
+            cgroup_new(other, 0, OWNER, 1, &cg, &err) < 0) {
+            fprintf(stderr, "instance: %s (%s)\n", err.message,
+                    cgroup_host_facts(other)->reason);
+            return 1;
+        }
+        if (i == 10)
+            raise(SIGKILL); /* some die, for the others to clean */
+        cgroup_free(cg);
+        cgroup_host_close(other);
+    }
+    return 0;
+}
+
+static void instances_do_not_disturb_each_other(void **state)
+{
+    (void)state;
+    enum { INSTANCES = 8 };
+    pid_t pids[INSTANCES];
+    for (int i = 0; i < INSTANCES; i++) {
+        pids[i] = fork();
+        if (pids[i] == 0)
+            _exit(open_and_close_often());
+    }
+    for (int i = 0; i < INSTANCES; i++) {
+        int status;
+        assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    }
+    int status;
+    run(&ordinary, &status, "spin", "0");
+    assert_int_equal(status, 0);
+    recycle();
+    struct cgroup_options options = {.prefix = PREFIX};
+    struct cgroup_host *next;
+    ok(cgroup_host_open(&options, &next, &err));
+    cgroup_host_close(next);
+}
+
+static void kill_all_empties_the_group(void **state)
+{
+    (void)state;
+    ok(cgroup_begin(group, &ordinary, &err));
+    order_victim("hold", "0", "hold", "0", "sleep", "100000", NULL);
+    usleep(50 * 1000);
+    ok(cgroup_kill_all(group, 2 * NS_PER_S, &err));
+    int status;
+    assert_int_equal(waitpid(init.pid, &status, 0), init.pid);
+    assert_int_equal(status, SIGKILL);
+    stop_init();
+    start_init();
+    cgroup_free(group);
+    ok(cgroup_new(host, 0, OWNER, 1, &group, &err));
+    ok(cgroup_adopt_init(group, init.pid, &err));
+    run(&ordinary, &status, "spin", "0");
+    assert_int_equal(status, 0);
+    recycle();
+}
+
+/* ---- set up ---- */
+
+static int set_up(void **state)
+{
+    (void)state;
+    start_init();
+    ok(cgroup_new(host, 0, OWNER, 1, &group, &err));
+    ok(cgroup_adopt_init(group, init.pid, &err));
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    stop_init();
+    cgroup_free(group);
+    return 0;
+}
+
+static const char *kind_name(enum cgroup_kind kind)
+{
+    return kind == CGROUP_V2 ? "v2" : kind == CGROUP_V1 ? "v1" : "none";
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(trivial_program_is_small),
+        cmocka_unit_test(memory_peak_is_what_was_touched),
+        cmocka_unit_test(cpu_time_is_counted),
+        cmocka_unit_test(processes_are_counted_and_limited),
+        cmocka_unit_test(memory_limit_is_exact),
+        cmocka_unit_test(page_cache_is_not_inherited),
+        cmocka_unit_test(cpu_rate_slows_down),
+        cmocka_unit_test(cpu_sets_are_checked),
+        cmocka_unit_test(kill_all_empties_the_group),
+        cmocka_unit_test(cycles_leave_nothing),
+        cmocka_unit_test(dead_instance_is_cleaned),
+        cmocka_unit_test(instances_do_not_disturb_each_other),
+    };
+    struct cgroup_options options = {.prefix = PREFIX};
+    struct cj_error err;
+    if (argc > 1)
+        victim_fd = open(argv[1], O_RDONLY | O_CLOEXEC);
+    if (victim_fd < 0) {
+        fprintf(stderr, "usage: test_cgroup_live VICTIM\n");
+        return 2;
+    }
+    if (geteuid() != 0) {
+        fprintf(stderr, "skipped: needs root\n");
+        return 77;
+    }
+    long cgroups = count_cgroups();
+    int fds = count_fds();
+    if (cgroup_host_open(&options, &host, &err) < 0) {
+        fprintf(stderr, "open: %s\n", err.message);
+        return 1;
+    }
+    fprintf(stderr, "%s controllers %#x hybrid %d nsdelegate %d kill %d peak %d reset %d pids %d\n%s\n%s\n",
+            kind_name(facts()->kind), facts()->controllers, facts()->hybrid, facts()->nsdelegate,
+            facts()->has_kill, facts()->has_memory_peak, facts()->can_reset_memory_peak,
+            facts()->has_pids_peak, facts()->path, facts()->reason);
+    if (facts()->kind == CGROUP_NONE || !(facts()->controllers & CGROUP_MEMORY)) {
+        cgroup_host_close(host);
+        return 77;
+    }
+    int failed = cmocka_run_group_tests(tests, set_up, tear_down);
+    cgroup_host_close(host);
+    if (count_fds() != fds || settled_cgroups(cgroups) > cgroups) {
+        fprintf(stderr, "left over: %d descriptors, %ld groups\n", count_fds() - fds,
+                count_cgroups() - cgroups);
+        failed++;
+    }
+    return failed;
+}

@@ -1,0 +1,92 @@
+/* A program with a known appetite, one word and one number at a time:
+ *     touch BYTES   writes to that much memory
+ *     spin MS       uses that much CPU
+ *     fork N        has N children at once; prints how many there could be
+ *     read PATH     reads a file to its end
+ *     sleep MS
+ *     hold 0        leaves a child behind
+ * Built static and without sanitizers. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static int touch(size_t bytes)
+{
+    volatile char *memory =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return 2;
+    for (size_t at = 0; at < bytes; at += 4096)
+        memory[at] = 1;
+    return 0;
+}
+
+static int spin(long ms)
+{
+    struct timespec now;
+    do {
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    } while (now.tv_sec * 1000 + now.tv_nsec / 1000000 < ms);
+    return 0;
+}
+
+static int fork_many(long count)
+{
+    pid_t pids[64];
+    int children = 0;
+    for (long i = 0; i < count && children < 64; i++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            for (;;)
+                pause();
+        }
+        if (pid > 0)
+            pids[children++] = pid;
+    }
+    for (int i = 0; i < children; i++)
+        kill(pids[i], SIGKILL);
+    while (wait(NULL) > 0)
+        ;
+    return children;
+}
+
+static int read_all(const char *path)
+{
+    static char block[65536];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 2;
+    while (read(fd, block, sizeof(block)) > 0)
+        ;
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    for (int i = 1; i + 1 < argc; i += 2) {
+        long number = atol(argv[i + 1]);
+        int status = 0;
+        if (strcmp(argv[i], "touch") == 0)
+            status = touch((size_t)number);
+        else if (strcmp(argv[i], "spin") == 0)
+            status = spin(number);
+        else if (strcmp(argv[i], "read") == 0)
+            status = read_all(argv[i + 1]);
+        else if (strcmp(argv[i], "sleep") == 0)
+            status = usleep((useconds_t)number * 1000) == 0 ? 0 : 2;
+        else if (strcmp(argv[i], "fork") == 0)
+            status = fork_many(number);
+        else if (strcmp(argv[i], "hold") == 0 && fork() == 0)
+            for (;;)
+                pause();
+        if (status != 0)
+            return status;
+    }
+    return 0;
+}
