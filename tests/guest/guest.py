@@ -93,7 +93,7 @@ class Process:
         self.kill()
         with self._changed:
             self._changed.wait_for(self._is_over, 30)
-        message = f"{shlex.join(self.argv)}: still running after {timeout:g} s"
+        message = f"{shlex.join(self.argv)}: still running after {timeout:.3g} s"
         raise GuestTimeout(message, bytes(self.stdout), bytes(self.stderr))
 
     def wait_output(self, needle, timeout=60):
@@ -149,7 +149,8 @@ class Process:
                     kept += data
                 else:
                     self._failure = f"more than {OUTPUT_MAX} bytes of output"
-                    self.kill()
+                    # Not from here: whoever is sending may be waiting for us to read on.
+                    threading.Thread(target=self.kill, daemon=True).start()
             elif kind == TAKEN:
                 self._input_held = False
             elif kind == EXIT:
@@ -173,7 +174,7 @@ class Guest:
         self._ended = None  # why the guest is gone
         tools = [guest_image.need_tool(*tool) for tool in TOOLS]
         parts = guest_image.prepare()
-        self._scratch = tempfile.mkdtemp(prefix="run-", dir=guest_image.CACHE)
+        self._scratch = tempfile.mkdtemp(prefix=f"run-{os.getpid()}-", dir=guest_image.CACHE)
         self._console = Path(self._scratch, "console")
         self._socket, guest_end = socket.socketpair()
         try:
@@ -286,7 +287,7 @@ class Guest:
     def _check_alive(self):
         if self._ended is None:
             return
-        tail = "\n".join(self.console().splitlines()[-25:])
+        tail = "\n".join(self.console().splitlines()[-50:])
         kept = ""
         if tail:
             log = guest_image.CACHE / "console.log"
@@ -347,6 +348,19 @@ class Guest:
                         del self._processes[number]
 
 
+def boot_or_skip(**options):
+    """A Guest for a pytest fixture. Without what it needs the tests are skipped, or, with
+    CJUDGE_REQUIRE_ALL=1, failed."""
+    import pytest
+
+    try:
+        return Guest(**options)
+    except Missing as problem:
+        if os.environ.get("CJUDGE_REQUIRE_ALL") == "1":
+            pytest.fail(f"no guest: {problem}", pytrace=False)
+        pytest.skip(f"no guest: {problem}")
+
+
 def _owned_by_root(member):
     member.uid = member.gid = 0
     member.uname = member.gname = "root"
@@ -358,6 +372,7 @@ def qemu_arguments(kernel, initramfs, disk, console, agent_fd, cgroup, memory_mb
     # broken hardware. tsc=reliable: the same, for its clock. mitigations=off: nothing to protect.
     parameters = ("console=ttyS0 quiet loglevel=4 panic=-1 oops=panic no_timer_check tsc=reliable "
                   f"mitigations=off nokaslr guest_cgroup={cgroup}")
+    disk, console = (str(path).replace(",", ",,") for path in (disk, console))
     return [
         # Never kvm: it may exist and hang, and the tests should not depend on it.
         "-machine", "q35", "-accel", "tcg", "-cpu", "max", "-smp", str(cpus), "-m", str(memory_mb),
@@ -435,7 +450,7 @@ def main():
     except GuestTimeout as problem:
         print(f"guest: {problem}", file=sys.stderr)
         status = 124
-    except (GuestError, Missing, OSError) as problem:
+    except (GuestError, Missing, OSError, subprocess.CalledProcessError) as problem:
         print(f"guest: {problem}", file=sys.stderr)
         status = 125
     sys.stdout.flush()

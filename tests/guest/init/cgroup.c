@@ -9,6 +9,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +45,7 @@ static void mount_hierarchy(const char *type, const char *directory, const char 
  * with processes of its own refuses (cgroup-v2.rst, "No Internal Process Constraint"). */
 static void enable_controllers(const char *directory)
 {
-    char path[512], names[512] = "";
+    char path[PATH_MAX], names[512] = "";
     snprintf(path, sizeof path, "%s/cgroup.controllers", directory);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || read(fd, names, sizeof names - 1) < 0)
@@ -97,11 +99,34 @@ static void delegate(const char *directory, uid_t uid, gid_t gid)
         "", "/cgroup.procs", "/cgroup.threads", "/cgroup.subtree_control", "/tasks",
     };
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
-        char path[512];
+        char path[PATH_MAX];
         snprintf(path, sizeof path, "%s%s", directory, files[i]);
         if (chown(path, uid, gid) < 0 && errno != ENOENT)
             die("chown %s: %s", path, strerror(errno));
     }
+}
+
+static int remove_directory(const char *path, const struct stat *info, int type, struct FTW *where)
+{
+    (void)info, (void)where;
+    if (type == FTW_DP)
+        rmdir(path);
+    return 0;
+}
+
+/* What an earlier command left in a delegated v2 cgroup would keep the next one out, which has to
+ * stand in it; systemd removes it as well. Left alone while anybody is inside. */
+static void remove_if_empty(const char *directory)
+{
+    char path[PATH_MAX], events[256] = "";
+    snprintf(path, sizeof path, "%s/cgroup.events", directory);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    ssize_t length = read(fd, events, sizeof events - 1);
+    close(fd);
+    if (length > 0 && strstr(events, "populated 0"))
+        nftw(directory, remove_directory, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 static int enter_below(const char *root, const char *path, uid_t uid, gid_t gid,
@@ -121,6 +146,8 @@ static int enter_below(const char *root, const char *path, uid_t uid, gid_t gid,
         length += (size_t)snprintf(at + length, sizeof at - length, "/%s", part);
         if (length >= sizeof at)
             return errno = ENAMETOOLONG, -1;
+        if (is_v2)
+            remove_if_empty(at);
         if (mkdir(at, 0755) < 0 && errno != EEXIST)
             return -1;
     }
