@@ -25,7 +25,7 @@
 
 #define MIB (1024L * 1024)
 
-static int base_fd;        /* our own cgroup */
+static int base_fd;            /* our own cgroup */
 static const char *in = "run"; /* the cgroup of the children, below it */
 
 static int try_write(const char *group, const char *file, const char *text)
@@ -168,9 +168,11 @@ static void open_base(void)
 static void print_files(void)
 {
     static const char *const files[] = {
-        "cgroup.kill", "cgroup.freeze", "cgroup.events", "cgroup.pressure", "memory.current", "memory.peak",
-        "memory.reclaim", "memory.oom.group", "memory.swap.max", "memory.swap.peak", "memory.zswap.max",
-        "pids.current", "pids.peak", "pids.events.local", "cpu.stat", "cpu.stat.local", "cpu.max", "cpuset.cpus",
+        "cgroup.kill",     "cgroup.freeze",     "cgroup.events",    "cgroup.pressure",
+        "memory.current",  "memory.peak",       "memory.reclaim",   "memory.oom.group",
+        "memory.swap.max", "memory.swap.peak",  "memory.zswap.max", "pids.current",
+        "pids.peak",       "pids.events.local", "cpu.stat",         "cpu.stat.local",
+        "cpu.max",         "cpuset.cpus",
     };
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         char path[300];

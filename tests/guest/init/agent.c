@@ -18,8 +18,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/utsname.h>
@@ -278,8 +278,8 @@ static bool serve_once(int signal_fd)
     for (size_t i = 0; i < COMMAND_MAX; i++) {
         const struct command *command = &commands[i];
         bool used = command->pid != 0;
-        fds[2 + 3 * i] =
-            (struct pollfd){.fd = used && command->input ? command->stdin_fd : -1, .events = POLLOUT};
+        fds[2 + 3 * i] = (struct pollfd){.fd = used && command->input ? command->stdin_fd : -1,
+                                         .events = POLLOUT};
         fds[3 + 3 * i] = (struct pollfd){.fd = used ? command->stdout_fd : -1, .events = POLLIN};
         fds[4 + 3 * i] = (struct pollfd){.fd = used ? command->stderr_fd : -1, .events = POLLIN};
     }

@@ -76,7 +76,8 @@ void boot_root(const char *disk)
         die("mount %s: %s", disk, strerror(errno));
 
     /* Not pivot_root, which refuses the initramfs; and afterwards the root has a parent mount, so
-     * that a sandbox may pivot_root away from it: Documentation/filesystems/ramfs-rootfs-initramfs.rst */
+     * that a sandbox may pivot_root away from it:
+     * Documentation/filesystems/ramfs-rootfs-initramfs.rst */
     if (mount("/dev", "/new/dev", NULL, MS_MOVE, NULL) < 0 || chdir("/new") < 0 ||
         mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 || chdir("/") < 0)
         die("switch to %s: %s", disk, strerror(errno));
