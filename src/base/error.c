@@ -1,6 +1,10 @@
 /* One error, with its story. */
 #include "base/error.h"
 
+#undef error_set
+#undef error_errno
+#undef error_wrap
+
 #include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
