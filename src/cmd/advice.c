@@ -190,8 +190,8 @@ static void advise_namespaces(struct advisor *a, const struct protection_reason 
         add(a, "chroot", true,
             "this process is in a chroot(2), where the kernel refuses user namespaces",
             reason->cost,
-            "start cjudge outside of the chroot, or enter it by pivot_root(2): "
-            "unshare --mount --root=DIR is not enough, systemd-nspawn -D DIR is");
+            "start cjudge outside of the chroot, or enter it by pivot_root(2): systemd-nspawn -D "
+            "DIR");
     if (!container_named && a->facts->process.seccomp_mode == 2)
         add(a, "seccomp", true, "a system-call filter that this process inherited is in the way",
             reason->cost,

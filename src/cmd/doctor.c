@@ -31,11 +31,16 @@ static enum parsed parse(int argc, char **argv, bool *json)
     static const struct option options[] = {
         {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
     optind = 0; /* glibc: start again, main() may have used getopt already */
+    opterr = 0; /* it would call itself "doctor" */
     for (int c = 0; (c = getopt_long(argc, argv, "+h", options, NULL)) != -1;) {
         if (c == 'j')
             *json = true;
-        else
-            return c == 'h' ? PARSED_HELP : PARSED_WRONG;
+        else if (c == 'h')
+            return PARSED_HELP;
+        else {
+            fprintf(stderr, "cjudge doctor: unknown option '%s'\n", argv[optind - 1]);
+            return PARSED_WRONG;
+        }
     }
     if (optind < argc) {
         fprintf(stderr, "cjudge doctor: unexpected argument '%s'\n", argv[optind]);

@@ -69,6 +69,7 @@ static const struct fixture_file debian[] = {
     {"proc/sys/user/max_user_namespaces", "63432\n"},
     {"proc/sys/kernel/unprivileged_userns_clone", "0\n"},
     {"proc/sys/kernel/yama/ptrace_scope", "1\n"},
+    {"sys/kernel/security/lsm", "lockdown,capability,yama,apparmor\n"},
     {"proc/self/mountinfo",
      PLAIN_MOUNTS V2_MOUNT "31 22 0:27 / /tmp rw,nosuid - tmpfs tmpfs rw,size=2g,usrquota\n"},
     {"proc/self/cgroup", "0::/user.slice/user-1000.slice/session-2.scope\n"},
