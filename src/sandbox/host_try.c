@@ -228,35 +228,40 @@ static void try_container(struct stage *stage)
     run(stage, try_mounts, TRY_MOUNT_TMPFS); /* a fork: pid 1 of the new pid namespace */
 }
 
-static int write_map(pid_t pid, const char *file, const char *format, unsigned id)
+static int write_text(pid_t pid, const char *file, const char *text)
 {
     char path[64];
-    char line[64];
     snprintf(path, sizeof(path), "/proc/%d/%s", pid, file);
-    int length = snprintf(line, sizeof(line), format, id);
     auto_fd int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         return -1;
-    return write(fd, line, (size_t)length) == length ? 0 : -1;
+    size_t length = strlen(text);
+    return write(fd, text, length) == (ssize_t)length ? 0 : -1;
 }
 
-/* Maps id 0 inside to a uid of its own, as the service does, or to our own where that is forbidden.
- */
+/* Maps id 0 inside to id outside. */
+static int write_map(pid_t pid, const char *file, unsigned id)
+{
+    char line[64];
+    snprintf(line, sizeof(line), "0 %u 1\n", id);
+    return write_text(pid, file, line);
+}
+
+/* Maps to ids of its own, as the service does, or to ours where that is forbidden. */
 static bool write_maps(pid_t pid, struct host_try *steps)
 {
-    bool own = write_map(pid, "uid_map", "0 %u 1\n", TRY_HOST_ID) == 0;
+    bool own = write_map(pid, "uid_map", TRY_HOST_ID) == 0;
     note(&steps[TRY_OWN_UID], own);
-    if (!own && !note_call(&steps[TRY_ID_MAP], write_map(pid, "uid_map", "0 %u 1\n", geteuid())))
+    if (!own && !note_call(&steps[TRY_ID_MAP], write_map(pid, "uid_map", geteuid())))
         return false;
-    if (write_map(pid, "gid_map", "0 %u 1\n", TRY_HOST_ID) == 0) {
+    if (write_map(pid, "gid_map", TRY_HOST_ID) == 0) {
         note(&steps[TRY_ID_MAP], true);
         return true;
     }
     note(&steps[TRY_OWN_UID], false);
-    int denied =
-        write_map(pid, "setgroups", "deny%.0u", 0); /* user_namespaces(7): before gid_map */
-    return note_call(&steps[TRY_ID_MAP],
-                     denied < 0 ? -1 : write_map(pid, "gid_map", "0 %u 1\n", getegid()));
+    /* Without privileges: setgroups(2) is given up before gid_map (user_namespaces(7)). */
+    int denied = write_text(pid, "setgroups", "deny");
+    return note_call(&steps[TRY_ID_MAP], denied < 0 ? -1 : write_map(pid, "gid_map", getegid()));
 }
 
 static void run_container(struct stage *stage)
