@@ -1,0 +1,138 @@
+/* cjudge doctor: collect, decide, advise, print. */
+#include "doctor.h"
+
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/io.h"
+#include "doctor_report.h"
+
+enum { EXIT_FULL = 0, EXIT_LESS = 1, EXIT_USAGE = 2 };
+
+static const char usage[] =
+    "usage: cjudge doctor [--json]\n"
+    "\n"
+    "Says what this host allows a sandbox, what its lacks cost, and the command that mends each.\n"
+    "\n"
+    "  --json   one JSON object instead of tables\n"
+    "  --help   this text\n"
+    "\n"
+    "exit status: 0 a full sandbox is possible, 1 only a lesser one, 2 wrong usage\n";
+
+enum parsed { PARSED_GO_ON, PARSED_HELP, PARSED_WRONG };
+
+static enum parsed parse(int argc, char **argv, bool *json)
+{
+    static const struct option options[] = {
+        {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+    optind = 0; /* glibc: start again, main() may have used getopt already */
+    opterr = 0; /* it would call itself "doctor" */
+    for (int c = 0; (c = getopt_long(argc, argv, "+h", options, NULL)) != -1;) {
+        if (c == 'j')
+            *json = true;
+        else if (c == 'h')
+            return PARSED_HELP;
+        else {
+            fprintf(stderr, "cjudge doctor: unknown option '%s'\n", argv[optind - 1]);
+            return PARSED_WRONG;
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "cjudge doctor: unexpected argument '%s'\n", argv[optind]);
+        return PARSED_WRONG;
+    }
+    return PARSED_GO_ON;
+}
+
+static void collect_tools(struct doctor_report *report)
+{
+    size_t count = 0;
+    tools_table(&count);
+    report->tools = calloc(count, sizeof(*report->tools));
+    if (report->tools == NULL)
+        return; /* the rest is still worth telling */
+    const char *search = getenv("PATH");
+    report->tool_count =
+        tools_collect(search != NULL ? search : "/usr/local/bin:/usr/bin:/bin", report->tools);
+}
+
+static void try_run(struct doctor_report *report, const struct doctor_hooks *hooks)
+{
+    if (hooks->try_run == NULL)
+        return;
+    bool ran =
+        hooks->try_run(report->run_summary, sizeof(report->run_summary), &report->run_error) == 0;
+    report->run = ran ? RUN_WENT_WELL : RUN_FAILED;
+}
+
+static void examine(struct doctor_report *report, const struct doctor_hooks *hooks)
+{
+    auto_fd int root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    host_facts_read(root_fd, &report->facts);
+    host_try_all(&report->facts, &report->tries);
+    if (hooks->cgroups != NULL)
+        report->has_cgroup = hooks->cgroups(&report->cgroup, &report->cgroup_error) == 0;
+    if (report->has_cgroup)
+        host_ability_with_cgroups(&report->facts, &report->tries, &report->cgroup,
+                                  &report->ability);
+    else
+        host_ability(&report->facts, &report->tries, &report->ability);
+    protection_decide(&report->ability, &report->decision);
+    report->remedy_count =
+        advise(&report->facts, &report->tries, &report->decision, report->remedies);
+    try_run(report, hooks);
+    collect_tools(report);
+}
+
+static int print(const struct doctor_report *report, bool json)
+{
+    bool terminal = isatty(STDOUT_FILENO) != 0;
+    const char *no_colour = getenv("NO_COLOR"); /* no-color.org */
+    auto_buf struct buf out = {.data = NULL};
+    if (json) {
+        doctor_write_json(report, terminal ? JSON_PRETTY : JSON_COMPACT, &out);
+        buf_append_char(&out, '\n');
+    } else {
+        doctor_write_text(report, terminal && (no_colour == NULL || no_colour[0] == '\0'), &out);
+    }
+    struct cj_error err;
+    if (buf_check(&out, &err) < 0) {
+        fprintf(stderr, "cjudge doctor: %s\n", err.message);
+        return -1;
+    }
+    if (write_full(STDOUT_FILENO, out.data, out.size) < 0) {
+        perror("cjudge doctor: write");
+        return -1;
+    }
+    return 0;
+}
+
+int cmd_doctor_with(int argc, char **argv, const struct doctor_hooks *hooks)
+{
+    bool json = false;
+    enum parsed parsed = parse(argc, argv, &json);
+    if (parsed != PARSED_GO_ON) {
+        fputs(usage, parsed == PARSED_HELP ? stdout : stderr);
+        return parsed == PARSED_HELP ? EXIT_FULL : EXIT_USAGE;
+    }
+    auto_free struct doctor_report *report = calloc(1, sizeof(*report));
+    if (report == NULL) {
+        perror("cjudge doctor");
+        return EXIT_LESS;
+    }
+    examine(report, hooks);
+    int printed = print(report, json);
+    free(report->tools);
+    return printed == 0 && doctor_is_full(report) ? EXIT_FULL : EXIT_LESS;
+}
+
+int cmd_doctor(int argc, char **argv)
+{
+    static const struct doctor_hooks none = {.try_run = NULL};
+    return cmd_doctor_with(argc, argv, &none);
+}
