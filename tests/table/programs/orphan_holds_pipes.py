@@ -1,0 +1,7 @@
+import os
+import time
+
+if os.fork() == 0:
+    while True:
+        time.sleep(3600)
+print("parent gone")

@@ -1,0 +1,8 @@
+#include <signal.h>
+#include <unistd.h>
+
+int main(void)
+{
+    kill(getpid(), SIGSTOP);
+    return 42; /* nobody continues us */
+}
