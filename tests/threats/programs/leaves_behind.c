@@ -153,7 +153,8 @@ int main(int argc, char **argv)
                 stay();
             }
     } else if (strcmp(how, "short_lived") == 0) {
-        for (int i = 0; i < 3000; i++) {
+        static int made; /* static: vfork may clobber a local */
+        for (; made < 3000; made++) {
             if (vfork() == 0)
                 _exit(0);
             wait(NULL);
