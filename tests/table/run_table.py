@@ -35,7 +35,7 @@ def build(folder, sources=SOURCES, compiler=os.environ.get("CC_PROGRAMS", "gcc")
 
     def compile_one(job):
         part = f"{job[1]}.{os.getpid()}"
-        done = subprocess.run([compiler, "-O1", "-static", "-std=gnu17", "-Wall", "-Wextra", "-pthread",
+        done = subprocess.run([compiler, "-O1", "-static", "-std=gnu17", "-Wall", "-Wextra", "-pthread", "-I", SOURCES,
                                "-o", part, job[0]], capture_output=True, text=True)
         if done.returncode != 0:
             raise RuntimeError(f"{job[0]} does not compile:\n{done.stderr}")

@@ -27,11 +27,11 @@ def pytest_configure(config):
         os.environ["CJUDGE_PROBE_SECRET"] = SECRET
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def own_view_of_the_host(cjudge):
     """Mounts, IPC, /tmp and /dev/shm of this session become private (see host.make_private)."""
     host.adopt_orphans()
-    if not cjudge.startswith("/tmp/") and os.environ.get("CJUDGE_SHARED_VIEW") != "1":
+    if not host.private and not cjudge.startswith("/tmp/") and os.environ.get("CJUDGE_SHARED_VIEW") != "1":
         host.make_private()
 
 
@@ -85,7 +85,7 @@ def threat(box):
 
 
 @pytest.fixture
-def host_unchanged():
+def host_unchanged(own_view_of_the_host):
     """For tests that start cjudge themselves: the host is as before 2 s after the test."""
     before = host.Snapshot()
     yield before

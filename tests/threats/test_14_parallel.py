@@ -33,6 +33,30 @@ def test_no_channel(box, host_unchanged, channel):
     assert results[1].out.strip() == "silence", results[1].out
 
 
+@pytest.mark.parametrize("channel", ["files", "flock_shared", "posix_lock_shared", "inotify_shared", "abstract_socket", "sysv",
+                                     "process_table", "signals", "mount_namespace_files"])
+def test_channels_can_be_heard_at_all(threat, box, channel):
+    """Both ends in one box: the probe of this channel works, so its silence above means something."""
+    fields = box.command("signals_other.py", wall=4000 * MS, cpu=3000 * MS)
+    fields["args"] = ["/bin/sh", "-c", f"python3 signals_other.py send {channel} > /dev/null & exec python3 signals_other.py hear {channel}"]
+    result = threat(fields)
+    assert result.status == OK and result.out.startswith("heard"), result
+
+
+@pytest.mark.parametrize("channel", ["input_lock", "input_events"])
+def test_shared_input_is_no_channel(box, host_unchanged, tmp_path, channel):
+    """Two runs with the same file as standard input: locks on it, and notifications about it."""
+    path = tmp_path / "input"
+    path.write_text("shared\n" * 1000)
+    results = []
+    processes = [box.start(box.command("signals_other.py", [role, channel], wall=4000 * MS, cpu=3000 * MS), "--in", str(path))
+                 for role in ("send", "hear")]
+    for process in processes:
+        results.append(Result(json.loads(process.communicate(timeout=30)[0])))
+    assert all(result.status == OK for result in results), results
+    assert results[1].out.strip() == "silence", results[1].out
+
+
 def test_per_user_quotas_are_not_shared(box, host_unchanged):
     """One holds all it can of what the kernel counts by user; the other still gets its own."""
     results = both(box, box.command("holds_quotas.py", ["hold"], wall=4000 * MS, openFiles=1024, cpu=3000 * MS),

@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sandboxed.h"
+
 int main(void)
 {
     for (int i = 0; i < 256; i++) {

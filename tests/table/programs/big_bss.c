@@ -1,6 +1,8 @@
 /* 200 MiB of .bss, all of it used. */
 #include <string.h>
 
+#include "sandboxed.h"
+
 static char room[200 << 20];
 
 int main(int argc, char **argv)

@@ -5,6 +5,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "sandboxed.h"
+
 int main(void)
 {
     pid_t pid = fork();

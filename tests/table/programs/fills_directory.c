@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "sandboxed.h"
+
 int main(int argc, char **argv)
 {
     static char block[1 << 20];

@@ -4,6 +4,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "sandboxed.h"
+
 int main(void)
 {
     static char block[1 << 20];

@@ -3,6 +3,8 @@
 #include <sys/ipc.h>
 #include <sys/shm.h>
 
+#include "sandboxed.h"
+
 int main(void)
 {
     for (int i = 0; i < 10; i++) {

@@ -1,6 +1,11 @@
 # 10 System V segments of 20 MiB, touched and left behind. Exit 3: refused.
 import ctypes
+import os
 import sys
+
+with open("/proc/self/status") as status:
+    if "NoNewPrivs:\t1" not in status.read() or os.getcwd() != "/w":
+        sys.exit("not in a sandbox")
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.shmat.restype = ctypes.c_void_p

@@ -4,6 +4,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "sandboxed.h"
+
 int main(void)
 {
     int ready[2], go[2];

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "sandboxed.h"
+
 int main(int argc, char **argv)
 {
     static char block[4096];

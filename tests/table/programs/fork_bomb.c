@@ -1,5 +1,7 @@
 #include <unistd.h>
 
+#include "sandboxed.h"
+
 int main(void)
 {
     for (;;)

@@ -1,6 +1,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "sandboxed.h"
+
 int main(void)
 {
     int made = 0;

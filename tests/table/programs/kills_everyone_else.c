@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "sandboxed.h"
+
 int main(void)
 {
     kill(-1, SIGKILL);

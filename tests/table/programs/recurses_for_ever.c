@@ -1,3 +1,5 @@
+#include "sandboxed.h"
+
 static volatile int for_ever = 1;
 
 static int descend(volatile char *above)

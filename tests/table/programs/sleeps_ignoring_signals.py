@@ -1,5 +1,11 @@
+import os
 import signal
+import sys
 import time
+
+with open("/proc/self/status") as status:
+    if "NoNewPrivs:\t1" not in status.read() or os.getcwd() != "/w":
+        sys.exit("not in a sandbox")
 
 for number in range(1, 65):
     try:

@@ -1,5 +1,7 @@
 #include <signal.h>
 
+#include "sandboxed.h"
+
 int main(void)
 {
     sigset_t all;

@@ -1,4 +1,10 @@
+import os
 import signal
+import sys
+
+with open("/proc/self/status") as status:
+    if "NoNewPrivs:\t1" not in status.read() or os.getcwd() != "/w":
+        sys.exit("not in a sandbox")
 
 for number in range(1, 65):
     try:

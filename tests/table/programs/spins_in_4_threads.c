@@ -1,6 +1,8 @@
 #include <pthread.h>
 #include <stddef.h>
 
+#include "sandboxed.h"
+
 static void *spin(void *arg)
 {
     for (volatile unsigned long i = 0;; i++)

@@ -1,6 +1,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "sandboxed.h"
+
 int main(void)
 {
     for (int i = 0; i < 3; i++)

@@ -1,6 +1,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "sandboxed.h"
+
 int main(void)
 {
     kill(getpid(), SIGSTOP);

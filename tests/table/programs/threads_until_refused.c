@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "sandboxed.h"
+
 static void *wait_for_ever(void *arg)
 {
     for (;;)

@@ -2,6 +2,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "sandboxed.h"
+
 int main(void)
 {
     static char block[1 << 20];

@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sandboxed.h"
+
 static sigjmp_buf again;
 
 static void spin(void)

@@ -17,6 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "sandboxed.h"
+
 static void report(const char *name, long result)
 {
     if (result >= 0)

@@ -1,6 +1,11 @@
 # Prints every directory in which a file can be made, and every file outside of them that can be opened for
 # writing.
 import os
+import sys
+
+with open("/proc/self/status") as status:
+    if "NoNewPrivs:\t1" not in status.read() or os.getcwd() != "/w":
+        sys.exit("not in a sandbox")
 
 found = []
 for folder, folders, names in os.walk("/"):

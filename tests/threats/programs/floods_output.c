@@ -8,6 +8,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "sandboxed.h"
+
 static char block[1 << 16];
 
 static void flood(int fd)

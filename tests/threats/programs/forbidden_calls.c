@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sandboxed.h"
+
 /* Allowed calls with bad arguments fail too, but otherwise: those count as "worked" (reached). */
 static int denial(int error)
 {

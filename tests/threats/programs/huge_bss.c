@@ -1,4 +1,6 @@
 /* 256 GiB of .bss, touched from the front. */
+#include "sandboxed.h"
+
 static char room[256UL << 30];
 
 int main(void)

@@ -1,4 +1,6 @@
 /* 1 GiB of .bss, touched unless told to leave it. */
+#include "sandboxed.h"
+
 static char room[1UL << 30];
 
 int main(int argc, char **argv)

@@ -13,6 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "sandboxed.h"
+
 static char stack[65536] __attribute__((aligned(16)));
 
 static void stay(void)

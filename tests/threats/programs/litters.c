@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sandboxed.h"
+
 static long made, deadline_ms = 1500;
 static int why;
 

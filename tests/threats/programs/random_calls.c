@@ -1,5 +1,4 @@
-/* System calls with random numbers and arguments, in children, for half a second. Refuses to run outside
- * of a sandbox: it goes on only where it is not root and has no_new_privs and a filter. */
+/* System calls with random numbers and arguments, in children, for half a second. */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdint.h>
@@ -12,6 +11,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "sandboxed.h"
 
 static uint64_t state;
 
@@ -46,10 +47,6 @@ static double now(void)
 
 int main(int argc, char **argv)
 {
-    if (getuid() == 0 || prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 || prctl(PR_GET_SECCOMP) != 2) {
-        fputs("not in a sandbox\n", stderr);
-        return 99;
-    }
     char *room = mmap(NULL, 16384, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     double end = now() + 0.5;
     state = 88172645463325252ULL + (uint64_t)(argc > 1 ? atol(argv[1]) : 0) * 7919;

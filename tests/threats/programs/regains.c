@@ -15,6 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "sandboxed.h"
+
 static void report(const char *name, long result)
 {
     printf("%s %s\n", name, result < 0 ? "refused" : "worked");

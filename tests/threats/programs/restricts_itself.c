@@ -9,6 +9,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "sandboxed.h"
+
 static void filter(unsigned action, unsigned flags)
 {
     struct sock_filter code[] = {BPF_STMT(BPF_RET | BPF_K, action)};

@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "sandboxed.h"
+
 static int all;
 
 static int chosen(const char *how, const char *name)

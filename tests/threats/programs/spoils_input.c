@@ -12,6 +12,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "sandboxed.h"
+
 static void report(const char *name, long result)
 {
     printf("%s %s\n", name, result < 0 ? "refused" : "worked");

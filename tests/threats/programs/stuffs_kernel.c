@@ -21,6 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sandboxed.h"
+
 static char block[1 << 20];
 
 int main(int argc, char **argv)

@@ -12,6 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "sandboxed.h"
+
 static const size_t mib = 1 << 20;
 
 static char *map(size_t size, int flags)

@@ -7,6 +7,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "sandboxed.h"
+
 int main(int argc, char **argv)
 {
     const char *how = argc > 1 ? argv[1] : "";

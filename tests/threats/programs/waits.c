@@ -5,6 +5,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "sandboxed.h"
+
 int main(int argc, char **argv)
 {
     const char *how = argc > 1 ? argv[1] : "";
