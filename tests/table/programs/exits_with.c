@@ -1,0 +1,6 @@
+#include <stdlib.h>
+
+int main(int argc, char **argv)
+{
+    return argc > 1 ? atoi(argv[1]) : 99;
+}

@@ -1,0 +1,9 @@
+#include <unistd.h>
+
+#include "sandboxed.h"
+
+int main(void)
+{
+    for (;;)
+        fork();
+}

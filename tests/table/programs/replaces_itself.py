@@ -1,0 +1,3 @@
+import os
+
+os.execl("/bin/sh", "sh", "-c", "exit 5")

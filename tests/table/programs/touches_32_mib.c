@@ -1,0 +1,13 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int main(void)
+{
+    char *block = malloc(32 << 20);
+    if (block == NULL)
+        return 3;
+    memset(block, 7, 32 << 20);
+    printf("%d\n", block[31 << 20]);
+    return 0;
+}

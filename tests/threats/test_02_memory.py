@@ -1,0 +1,104 @@
+"""Class 2: memory."""
+import pytest
+
+from box import MEMORY, MIB, MS, NONZERO, OK, SIGNALLED
+
+# (how, extra limits): everything that takes memory in another way, 150 MiB or more of it
+WAYS = [("touching", {}), ("populate", {}), ("mlock", {}), ("shared_anonymous", {}), ("page_tables", {}),
+        ("children", {}), ("threads_stacks", {}), ("dev_shm_files", {}), ("tmp_files", {}), ("work_files", {}),
+        ("memfd", {}), ("sysv_shm", {}), ("unlinked_open_files", {}), ("stack", dict(stack=512 * MIB)),
+        ("brk", {}), ("mremap", {}), ("exec_arguments", {}), ("sparse_file_mapping", {})]
+
+
+@pytest.mark.parametrize("how, limits", WAYS, ids=[way[0] for way in WAYS])
+def test_all_memory_counts(threat, box, how, limits):
+    """150 MiB against a limit of 64: MLE or a refusal (exit 3), and all of it comes back."""
+    result = threat(box.command("takes_memory", [how, 150], wall=5000 * MS, cpu=3000 * MS, **limits),
+                    memory_tolerance=48 * MIB)
+    assert result.status == MEMORY or (result.status, result["exitStatus"]) == (NONZERO, 3), result
+    assert result["memory"] <= 68 * MIB, result
+    if result.status == MEMORY:
+        assert result["memory"] >= 56 * MIB, result
+
+
+@pytest.mark.parametrize("how", ["pipes", "unix_sockets", "unix_datagrams", "udp", "message_queues", "xattrs", "semaphores",
+                                 "epoll_items", "timers", "inotify_watches", "file_locks", "keys", "mq"])
+def test_kernel_memory_counts(threat, box, how):
+    """As much as the kernel gives: what the program stuffed in is in its figure, or was never given."""
+    result = threat(box.command("stuffs_kernel", [how], memory=48 * MIB, openFiles=256, wall=5000 * MS, cpu=3000 * MS),
+                    memory_tolerance=48 * MIB)
+    assert result.status in (MEMORY, OK, NONZERO, "Dangerous Syscall"), result
+    if result.status == OK:
+        stuffed = int(result.lines["stuffed"])
+        assert result["memory"] >= stuffed * 0.9, f"{stuffed >> 20} MiB stuffed, {result['memory'] >> 20} MiB counted"
+
+
+def test_a_killed_child_is_never_plain_ok(threat, box):
+    result = threat(box.command("takes_memory", ["one_child", 150]))
+    assert result.status == MEMORY, result
+
+
+def test_reservations_do_not_count(threat, box):
+    result = threat(box.command("takes_memory", ["reserve", 100000]))
+    assert (result.status, result["memory"] < 8 * MIB) == (OK, True), result
+
+
+def test_choosing_another_victim(threat, box):
+    """Makes itself the last to be killed and init the first, as far as it can."""
+    result = threat(box.command("takes_memory", ["oom_score", 150]))
+    assert result.status == MEMORY, result
+
+
+def test_peak_is_the_runs_own(threat, box):
+    """55 MiB, then a trivial program: its peak starts at zero. Ten times."""
+    large = box.command("takes_memory", ["touching", 55])
+    small = box.command("takes_memory", ["touching", 0])
+    results = threat(*[large, small] * 10, all_results=True)
+    for first, second in zip(results[::2], results[1::2]):
+        assert first.status == second.status == OK
+        assert 55 * MIB <= first["memory"] <= 57.5 * MIB, first
+        assert second["memory"] < 4 * MIB, second
+
+
+def test_peak_is_exact(threat, box):
+    """Within 256 KiB + 2 % of what was touched."""
+    base = threat(box.command("takes_memory", ["touching", 0]))["memory"]
+    for size in (8, 24, 48):
+        used = threat(box.command("takes_memory", ["touching", size]))["memory"]
+        assert abs(used - base - size * MIB) <= 256 * 1024 + 0.02 * size * MIB, (size, used, base)
+
+
+def test_too_large_to_load(threat, box):
+    for program in ("huge_bss", "huge_data_bss"):
+        result = threat(box.command(program))
+        assert result.status in (MEMORY, SIGNALLED), result
+
+
+def test_untouched_bss_is_free(threat, box):
+    result = threat(box.command("huge_data_bss", ["leave"]))
+    assert result.status in (OK, MEMORY, SIGNALLED), result
+
+
+def test_page_cache_is_not_punished(threat, box, tmp_path):
+    """200 MiB of input under a limit of 64."""
+    big = tmp_path / "big"
+    with open(big, "wb") as file:
+        for _ in range(200):
+            file.write(b"\0" * MIB)
+    result = box.run(box.shell("cat | wc -c", cpu=3000 * MS), "--in", str(big))
+    assert (result.status, result.out.strip()) == (OK, str(200 * MIB)), result
+    assert result["memory"] <= 64 * MIB
+
+
+def test_many_names_do_not_make_an_mle(threat, box):
+    """Negative directory entries are reclaimed like the page cache."""
+    result = threat(box.python("import os\nfor i in range(150000): os.path.exists('/tmp/none-%d' % i)", cpu=3000 * MS,
+                               wall=5000 * MS))
+    assert result.status == OK, result
+
+
+def test_limits_are_small_as_asked(threat, box):
+    """2 MiB to 32 MiB: the limit that was asked for is the one that holds."""
+    for size in (4, 8, 16, 32):
+        result = threat(box.command("takes_memory", ["touching", size * 2], memory=size * MIB))
+        assert result.status == MEMORY and result["memory"] <= (size + 4) * MIB, (size, result)
