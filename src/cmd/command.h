@@ -10,6 +10,7 @@ enum {
     EXIT_SIGNAL_BASE = 128,
 };
 
+int cmd_doctor(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 

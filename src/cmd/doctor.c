@@ -130,9 +130,3 @@ int cmd_doctor_with(int argc, char **argv, const struct doctor_hooks *hooks)
     free(report->tools);
     return printed == 0 && doctor_is_full(report) ? EXIT_FULL : EXIT_LESS;
 }
-
-int cmd_doctor(int argc, char **argv)
-{
-    static const struct doctor_hooks none = {.try_run = NULL};
-    return cmd_doctor_with(argc, argv, &none);
-}

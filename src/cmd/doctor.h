@@ -23,7 +23,4 @@ struct doctor_hooks {
  * run went well), 1 when less is, 2 for wrong usage. */
 WARN_UNUSED int cmd_doctor_with(int argc, char **argv, const struct doctor_hooks *hooks);
 
-/* The subcommand: argv[0] is "doctor". No hooks. */
-WARN_UNUSED int cmd_doctor(int argc, char **argv);
-
 #endif

@@ -11,6 +11,7 @@ static const struct {
     const char *help;
 } commands[] = {
     {"run", cmd_run, "run one program in the sandbox, with limits, and say what it used"},
+    {"doctor", cmd_doctor, "say what this host allows, what is missing, and how to mend it"},
     {"version", cmd_version, "print the version"},
 };
 
