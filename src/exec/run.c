@@ -104,6 +104,9 @@ static int watch(struct run *run, int cancel_fd, struct cj_error *err)
         streams_move(run->streams, run->fds + STREAMS, streams);
         if (run->fds[END].revents != 0)
             return 0;
+        if (run->killed == KILL_NONE && streams_flooded(run->streams) &&
+            kill_run(run, KILL_OUTPUT, err) < 0)
+            return -1;
         if (run->fds[CANCEL].revents != 0 && kill_run(run, KILL_CANCEL, err) < 0)
             return -1;
     }

@@ -11,6 +11,7 @@ enum exec_kill_cause {
     KILL_NONE,
     KILL_CPU,    /* our watch saw the CPU limit passed */
     KILL_WALL,   /* our watch saw the wall limit passed */
+    KILL_OUTPUT, /* far more was written than a collector takes: it floods */
     KILL_CANCEL, /* the caller lost interest */
 };
 
@@ -37,6 +38,7 @@ struct exec_verdict {
  *   Memory Limit Exceeded the kernel killed a process of the run for memory; or an allocation limit
  *                         stood, the program failed, and its peak was at the limit
  *   Time Limit Exceeded   final CPU figure above the limit, or wall time above the limit
+ *   Output Limit Exceeded it was stopped because it flooded a collector
  *   by how the main process ended: Dangerous Syscall (SIGSYS), Output Limit Exceeded (SIGXFSZ),
  *                         Signalled, Nonzero Exit Status
  *   Output Limit Exceeded it exited 0, but more was written than a collector takes

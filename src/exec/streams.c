@@ -16,7 +16,7 @@
 #include "path.h"
 #include "result.h"
 
-enum { CHUNK = 64 * 1024, CONTAINER_OUTPUTS = 2 };
+enum { FLOOD = 1024 * 1024, CHUNK = 64 * 1024, CONTAINER_OUTPUTS = 2 };
 
 struct stream {
     enum exec_file_kind kind;
@@ -322,6 +322,16 @@ void streams_move(struct streams *streams, const struct pollfd *fds, size_t coun
         if (readable)
             read_output(streams, stream);
     }
+}
+
+bool streams_flooded(const struct streams *streams)
+{
+    for (size_t i = 0; i < streams->count; i++) {
+        const struct stream *stream = &streams->streams[i];
+        if (stream->seen > FLOOD && stream->seen - FLOOD > stream->file->max)
+            return true;
+    }
+    return false;
 }
 
 void streams_finish(struct streams *streams)

@@ -33,6 +33,10 @@ size_t streams_poll(struct streams *streams, struct pollfd *fds);
 /* Moves what can be moved without waiting. fds: as filled in by streams_poll() and poll(2). */
 void streams_move(struct streams *streams, const struct pollfd *fds, size_t count);
 
+/* True when a collector or forward got so much more than it takes (1 MiB) that the program is flooding
+ * and need not be waited for. */
+bool streams_flooded(const struct streams *streams);
+
 /* Everything of the run is dead: takes the rest. */
 void streams_finish(struct streams *streams);
 

@@ -196,7 +196,7 @@ static int reset(uint32_t dirt)
 static int open_beneath_root(const char *path, int flags, mode_t mode)
 {
     struct open_how how = {
-        .flags = (uint64_t)(unsigned)flags | O_CLOEXEC | O_NOCTTY,
+        .flags = (uint64_t)(unsigned)flags | O_CLOEXEC,
         .mode = mode,
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
     };
@@ -305,7 +305,7 @@ static int open_out(const char *path, uint32_t *not_regular)
         return -1;
     }
     close(place);
-    int fd = open_beneath_root(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+    int fd = open_beneath_root(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
     if (fd >= 0 && (fstat(fd, &info) < 0 || !S_ISREG(info.st_mode))) {
         close(fd);
         *not_regular = 1;

@@ -501,9 +501,9 @@ static void wrong_usage_is_two(void **state)
     char *bad_option[] = {name, wrong, NULL};
     char *bad_argument[] = {name, extra, NULL};
     char *asks_help[] = {name, help, NULL};
-    assert_int_equal(cmd_doctor(2, bad_option), 2);
-    assert_int_equal(cmd_doctor(2, bad_argument), 2);
-    assert_int_equal(cmd_doctor(2, asks_help), 0);
+    assert_int_equal(cmd_doctor_with(2, bad_option, NULL), 2);
+    assert_int_equal(cmd_doctor_with(2, bad_argument, NULL), 2);
+    assert_int_equal(cmd_doctor_with(2, asks_help, NULL), 0);
 }
 
 int main(void)
