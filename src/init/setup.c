@@ -200,9 +200,11 @@ static int bind_tree(int root_fd, int tree_fd, const struct init_mount *mount)
                   strncmp(target, "dev/", strlen("dev/")) == 0;
     if (!device)
         attributes |= MOUNT_ATTR_NODEV;
+    /* A device on a read-only mount can still be written to, but the times and mode of its node, which
+     * is the host's and shared by all containers, can no longer be changed. */
     if (S_ISCHR(info.st_mode))
         attributes |= MOUNT_ATTR_NOEXEC;
-    if (mount->read_only)
+    if (mount->read_only || S_ISCHR(info.st_mode))
         attributes |= MOUNT_ATTR_RDONLY;
     if (set_attributes(tree_fd, AT_RECURSIVE, attributes) < 0)
         return -1;
