@@ -265,14 +265,19 @@ static void raise_limits(void)
             (void)setrlimit(resources[i], &limit);
         }
     }
-    struct rlimit none = {0, 0};
-    (void)setrlimit(RLIMIT_CORE, &none);
+    /* No core files. Where the host pipes cores to a handler of its own, 0 would still start it, and
+     * only the special value 1 stops it: core(5), fs/coredump.c. */
+    char pattern[256] = "";
+    (void)read_file_at(AT_FDCWD, "/proc/sys/kernel/core_pattern", pattern, sizeof(pattern));
+    rlim_t core = pattern[0] == '|' ? 1 : 0;
+    (void)setrlimit(RLIMIT_CORE, &(struct rlimit){core, core});
 }
 
 NORETURN static void spawner_main(int socket)
 {
     prctl(PR_SET_NAME, "cjudge-spawner");
-    prctl(PR_SET_DUMPABLE, 0);
+    if (geteuid() == 0) /* otherwise we could not write the id maps of what we start, proc(5) */
+        prctl(PR_SET_DUMPABLE, 0);
     for (int number = 1; number < NSIG; number++)
         signal(number, SIG_DFL);
     signal(SIGINT, SIG_IGN); /* Ctrl-C reaches the group: the service decides, we follow it */
