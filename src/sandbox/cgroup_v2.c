@@ -174,7 +174,7 @@ static int make_run_group(struct cgroup *cg, struct cj_error *err)
         return -1;
     memset(&cg->written, 0, sizeof(cg->written));
     cg->share_bytes = 0;
-    cg->before.count = 0;
+    cg->user_floor = cg->kernel_floor = 0;
     group_open_files(cg, 0);
     fd_close(&cg->files[CGROUP_MEMORY_SWAP_LIMIT]);
     return 0;
