@@ -18,9 +18,6 @@ enum {
     GROUP_V2_KEPT_BYTES = 512 * 1024,
 };
 
-/* Kernel objects of the dead are freed by then: an RCU grace period, generously. */
-#define GROUP_GARBAGE_NS (50 * NS_PER_MS)
-
 static const int open_modes[CGROUP_FILE_COUNT] = {
     [CGROUP_MEMORY_LIMIT] = O_WRONLY,   [CGROUP_MEMORY_SWAP_LIMIT] = O_WRONLY,
     [CGROUP_MEMORY_USAGE] = O_RDONLY,   [CGROUP_MEMORY_PEAK] = O_RDWR,
@@ -146,7 +143,8 @@ int group_measure_share(struct cgroup *cg, struct cj_error *err)
         group_read(cg, CGROUP_MEMORY_KERNEL, &kernel, err) < 0)
         return -1;
     cg->share_bytes = cg->host->facts.kind == CGROUP_V2 ? 0 : minus(usage, kernel);
-    cg->before.count = 0;
+    cg->user_floor = cg->share_bytes;
+    cg->kernel_floor = kernel;
     return 0;
 }
 
@@ -157,30 +155,33 @@ void group_learn_cpus(struct cgroup *cg, pid_t init_pid)
         cg->init_cpus = (unsigned)CPU_COUNT(&allowed);
 }
 
-static void remember_before(struct cgroup *cg)
+static uint64_t stock_bytes(const struct cgroup *cg, uint64_t tasks)
 {
-    unsigned place = cg->before.count++ % GROUP_SAMPLES;
-    cg->before.user_bytes[place] = minus(cg->begin.usage_bytes, cg->begin.kernel_bytes);
-    cg->before.kernel_bytes[place] = cg->begin.kernel_bytes;
-    if (cg->before.user_bytes[place] < cg->share_bytes)
-        cg->share_bytes = cg->before.user_bytes[place]; /* the counter is never below what is used */
+    /* CPUs on which a run may have left a stock: init's, or more when it had more tasks */
+    const uint64_t most = 4; /* more would hide megabytes */
+    uint64_t cpus = cg->init_cpus > tasks ? cg->init_cpus : tasks;
+    if (cpus == 0 || cpus > cg->host->cpu_count)
+        cpus = cg->host->cpu_count;
+    if (cpus > most)
+        cpus = most;
+    return cpus * CGROUP_STOCK_PAGES * cg->host->page_bytes;
 }
 
-static uint64_t least(const uint64_t *samples, unsigned count)
+static uint64_t follow(uint64_t floor, uint64_t seen, uint64_t step)
 {
-    uint64_t found = UINT64_MAX;
-    for (unsigned i = 0; i < count && i < GROUP_SAMPLES; i++)
-        if (samples[i] < found)
-            found = samples[i];
-    return found;
+    return floor + step < seen ? floor + step : seen;
 }
 
-/* Page cache included, once there are enough samples that one of them had hardly a stock. */
-static uint64_t user_share(const struct cgroup *cg)
+static void follow_floors(struct cgroup *cg)
 {
-    const unsigned enough = 8;
-    return cg->before.count < enough ? cg->share_bytes
-                                     : least(cg->before.user_bytes, cg->before.count);
+    uint64_t user = minus(cg->begin.usage_bytes, cg->begin.kernel_bytes);
+    uint64_t stock = stock_bytes(cg, 0);
+    cg->user_floor = follow(cg->user_floor, user, cg->host->page_bytes);
+    if (user > cg->user_floor + stock) /* more than a stock: page cache of the run before */
+        cg->user_floor = user - stock / 2;
+    cg->kernel_floor = follow(cg->kernel_floor, cg->begin.kernel_bytes, cg->host->page_bytes);
+    if (cg->share_bytes > user)
+        cg->share_bytes = user; /* the counter is never below what is used */
 }
 
 /* ---- a run ---- */
@@ -259,11 +260,10 @@ int group_begin(struct cgroup *cg, const struct cgroup_limits *limits, struct cj
         return -1;
     if (cache_is_in_the_way(cg)) {
         group_reclaim(cg, cg->begin.usage_bytes);
-        cg->before.count = 0;
         if (read_before(cg, err) < 0)
             return -1;
     }
-    remember_before(cg);
+    follow_floors(cg);
     if (write_plan(cg, limit_share(cg), err) < 0)
         return -1;
 
@@ -283,8 +283,7 @@ int group_begin(struct cgroup *cg, const struct cgroup_limits *limits, struct cj
 
 int group_settle(struct cgroup *cg, struct cj_error *err)
 {
-    uint64_t kernel = least(cg->before.kernel_bytes, cg->before.count);
-    uint64_t share = cg->host->facts.kind == CGROUP_V2 ? 0 : cg->share_bytes + kernel;
+    uint64_t share = cg->host->facts.kind == CGROUP_V2 ? 0 : cg->share_bytes + cg->kernel_floor;
     struct cj_error refused;
     error_clear(&refused);
     if (write_plan(cg, share, &refused) == 0 || refused.code == EBUSY)
@@ -292,18 +291,6 @@ int group_settle(struct cgroup *cg, struct cj_error *err)
     if (err != NULL)
         *err = refused;
     return -1;
-}
-
-/* CPUs on which the run may have left a stock: init's, or more when it had more tasks. */
-static uint64_t stock_bytes(const struct cgroup *cg, uint64_t tasks)
-{
-    const uint64_t most = 4; /* more would hide megabytes */
-    uint64_t cpus = cg->init_cpus > tasks ? cg->init_cpus : tasks;
-    if (cpus == 0 || cpus > cg->host->cpu_count)
-        cpus = cg->host->cpu_count;
-    if (cpus > most)
-        cpus = most;
-    return cpus * CGROUP_STOCK_PAGES * cg->host->page_bytes;
 }
 
 static int finish_tasks(const struct cgroup *cg, struct cgroup_usage *usage, struct cj_error *err)
@@ -325,11 +312,11 @@ static int finish_memory(struct cgroup *cg, struct cgroup_usage *usage, struct c
     struct cgroup_memory_readings readings = {
         .usage_before = cg->begin.usage_bytes,
         .kernel_before = cg->begin.kernel_bytes,
-        .share = user_share(cg),
-        .kernel_floor = least(cg->before.kernel_bytes, cg->before.count),
+        .share = cg->user_floor,
+        .kernel_floor = cg->kernel_floor,
         .stock_max = stock_bytes(cg, usage->process_peak),
         .limit = cg->begin.limit_bytes,
-        .garbage_is_gone = monotonic_ns() - cg->begin.time_ns > GROUP_GARBAGE_NS,
+        .elapsed_ns = monotonic_ns() - cg->begin.time_ns,
     };
     if (group_read(cg, CGROUP_MEMORY_PEAK, &readings.peak, err) < 0 ||
         group_read(cg, CGROUP_MEMORY_USAGE, &readings.usage_after, err) < 0 ||

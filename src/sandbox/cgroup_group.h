@@ -9,7 +9,6 @@
 
 enum {
     GROUP_PARKED_MAX = 4,
-    GROUP_SAMPLES = 32,
     GROUP_EMPTY_WAIT_MS = 2000, /* stragglers on their way out, before a directory can go */
 };
 
@@ -56,12 +55,9 @@ struct cgroup {
     /* v1: init's memory in this group without the kernel's part, as measured when no stock and no
      * page cache stood beside it. */
     uint64_t share_bytes;
-    /* What stood in the group before each of the last runs. Their least is what stands there for good:
-     * stock and garbage (cgroup_plan.h) come and go. */
-    struct {
-        uint64_t user_bytes[GROUP_SAMPLES], kernel_bytes[GROUP_SAMPLES];
-        unsigned count;
-    } before;
+    /* What stands in the group beside a run when stock and garbage (cgroup_plan.h) are away: follows
+     * what is seen before each run down at once, and up by a page a run. */
+    uint64_t user_floor, kernel_floor;
     unsigned init_cpus; /* CPUs init may use, and programs with it unless they are set free */
 
     /* when the run began */

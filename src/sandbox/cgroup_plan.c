@@ -7,9 +7,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
+
 #define NO_LIMIT UINT64_MAX
 
+/* Kernel objects of the dead are freed an RCU grace period later: some 10 ms, at most this. */
+#define GARBAGE_NS   (50 * NS_PER_MS)
+#define SHORT_RUN_NS (5 * NS_PER_MS)
+
 enum {
+    PROCESS_LEAST_BYTES = 160 * 1024, /* stack, page tables, kernel stack, task: measured */
     DEFAULT_PERIOD_US = 100000,
     PERIOD_MIN_US = 1000,    /* kernel/sched/core.c: min_cfs_quota_period, */
     PERIOD_MAX_US = 1000000, /* max_cfs_quota_period */
@@ -212,6 +219,15 @@ static uint64_t minus(uint64_t left, uint64_t right) { return left > right ? lef
 
 static uint64_t smaller(uint64_t left, uint64_t right) { return left < right ? left : right; }
 
+/* The kernel's part beside the run when the counter stood highest. */
+static uint64_t kernel_at_peak(const struct cgroup_memory_readings *readings)
+{
+    uint64_t both = smaller(readings->kernel_before, readings->kernel_after);
+    if (readings->elapsed_ns < SHORT_RUN_NS)
+        return readings->kernel_before;
+    return readings->elapsed_ns < GARBAGE_NS ? both : smaller(both, readings->kernel_floor);
+}
+
 uint64_t cgroup_memory_peak(const struct cgroup_memory_readings *readings)
 {
     uint64_t half_stock = readings->stock_max / 2;
@@ -222,11 +238,14 @@ uint64_t cgroup_memory_peak(const struct cgroup_memory_readings *readings)
         user = user_before - half_stock; /* more than a stock: a new residue */
     user = smaller(user, user_after); /* less: it was reclaimed meanwhile */
 
-    uint64_t kernel = smaller(readings->kernel_before, readings->kernel_after);
-    if (readings->garbage_is_gone)
-        kernel = smaller(kernel, readings->kernel_floor);
-
     /* the kernel drains the stocks before it refuses */
     bool refused = readings->limit > 0 && readings->peak >= readings->limit;
-    return minus(readings->peak, user + kernel + (refused ? 0 : half_stock));
+    uint64_t stock = refused ? 0 : half_stock;
+    uint64_t peak = minus(readings->peak, user + kernel_at_peak(readings) + stock);
+    if (peak >= PROCESS_LEAST_BYTES)
+        return peak;
+    /* it fitted into what was being freed beside it: the most it can have been, up to the least
+     * that a process takes */
+    uint64_t kernel = smaller(readings->kernel_before, readings->kernel_after);
+    return smaller(minus(readings->peak, user + kernel), PROCESS_LEAST_BYTES);
 }

@@ -82,12 +82,13 @@ struct cgroup_memory_readings {
     uint64_t kernel_floor; /* the kernel's part when there is no garbage */
     uint64_t stock_max;    /* 63 pages for each CPU the run could use */
     uint64_t limit;        /* of the counter; 0: none */
-    bool garbage_is_gone;  /* the run took so long that its peak is later than that */
+    int64_t elapsed_ns;    /* from the run's begin to its end */
 };
 
 enum { CGROUP_STOCK_PAGES = 63 };
 
-/* The run's own peak. */
+/* The run's own peak. Garbage that went while the run was there leaves a choice of what stood beside
+ * it at its peak: a short run's peak is taken to be before that, a longer one's after. */
 uint64_t cgroup_memory_peak(const struct cgroup_memory_readings *readings);
 
 #endif

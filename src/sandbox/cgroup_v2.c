@@ -174,7 +174,7 @@ static int make_run_group(struct cgroup *cg, struct cj_error *err)
         return -1;
     memset(&cg->written, 0, sizeof(cg->written));
     cg->share_bytes = 0;
-    cg->before.count = 0;
+    cg->user_floor = cg->kernel_floor = 0;
     group_open_files(cg, 0);
     fd_close(&cg->files[CGROUP_MEMORY_SWAP_LIMIT]);
     return 0;
@@ -205,15 +205,16 @@ int v2_adopt_init(struct cgroup *cg, pid_t init_pid, struct cj_error *err)
 
 /* ---- between runs ---- */
 
-/* What page cache is still charged to a removed group keeps the group alive inside the kernel. */
-static void drop_group(struct cgroup *cg, const char *name)
+/* What page cache is still charged to a removed group keeps the group alive inside the kernel, so that
+ * is reclaimed before; it takes milliseconds (every CPU is asked), so only where there is some. */
+static void drop_group(struct cgroup *cg, const char *name, bool has_cache)
 {
     struct cj_error ignored;
     auto_fd int fd = -1, reclaim = -1;
     char current[32];
     if (name[0] == '\0')
         return;
-    if (tree_open_child(cg->box_fd, name, &fd, &ignored) == 0 &&
+    if (has_cache && tree_open_child(cg->box_fd, name, &fd, &ignored) == 0 &&
         read_file_at(fd, "memory.current", current, sizeof(current)) > 0 &&
         strtoull(current, NULL, 10) > 0 &&
         (reclaim = openat(fd, "memory.reclaim", O_WRONLY | O_CLOEXEC)) >= 0 &&
@@ -241,15 +242,15 @@ static int replace_run_group(struct cgroup *cg, struct cj_error *err)
 {
     char old[TREE_NAME_SIZE];
     memcpy(old, cg->run_name[0], sizeof(old));
-    bool cache = cache_bytes(cg->run_fd[0]) > PARK_BYTES;
+    uint64_t cache = cache_bytes(cg->run_fd[0]);
     group_close_files(cg, 0);
     fd_close(&cg->run_fd[0]);
-    if (cache) {
+    if (cache > PARK_BYTES) {
         char *place = cg->parked[cg->parked_next++ % GROUP_PARKED_MAX];
-        drop_group(cg, place);
+        drop_group(cg, place, true);
         memcpy(place, old, sizeof(old));
     } else {
-        drop_group(cg, old);
+        drop_group(cg, old, cache > 0);
     }
     snprintf(cg->run_name[0], TREE_NAME_SIZE, "run.%u", ++cg->generation);
     if (make_run_group(cg, err) < 0)
@@ -287,8 +288,8 @@ void v2_free(struct cgroup *cg)
     fd_close(&cg->init_fd);
     if (cg->box_fd >= 0) {
         for (size_t i = 0; i < GROUP_PARKED_MAX; i++)
-            drop_group(cg, cg->parked[i]);
-        drop_group(cg, cg->run_name[0]);
+            drop_group(cg, cg->parked[i], true);
+        drop_group(cg, cg->run_name[0], true);
     }
     fd_close(&cg->box_fd);
     if (cg->box_name[0] != '\0' &&

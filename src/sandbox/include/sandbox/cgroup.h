@@ -10,8 +10,9 @@
  *                run's group (CLONE_INTO_CGROUP, Linux 5.7)
  *
  *     <root>/<prefix>/<instance>/          v2 and each v1 controller; flock held on it
- *         init/                            v2: the inits (leaf)
- *         run-<index>[.<generation>]/      the run's group of container <index>
+ *         run-<index>[.<generation>]/      v1: the run's group of container <index>, init in it
+ *         box-<index>/init/                v2: its init (leaf)
+ *         box-<index>/run[.<generation>]/  v2: the run's group
  *
  * Sources: Documentation/admin-guide/cgroup-v1/, cgroup-v2.rst, clone(2), cgroups(7). */
 #ifndef CJ_SANDBOX_CGROUP_H
@@ -91,7 +92,8 @@ struct cgroup_usage {
     int64_t cpu_ns;         /* user + system of all tasks since cgroup_begin(), dead and alive */
     uint64_t memory_bytes;  /* peak since cgroup_begin() without init's share; 0 if not known */
     uint64_t process_peak;  /* tasks at once, without init's; 0 if not known */
-    uint64_t oom_kills;     /* processes the kernel killed for memory in this group */
+    uint64_t oom_kills;     /* kills for memory in this group: 0 or more; v2 ends the whole run at the
+                             * first (memory.oom.group) and may count a process twice */
     bool has_memory;
     bool has_process_peak;
 };
