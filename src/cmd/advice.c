@@ -181,6 +181,8 @@ static void advise_namespaces(struct advisor *a, const struct protection_reason 
     size_t before = a->count;
     if (advise_kernel_namespaces(a, reason))
         return;
+    if (reason->lack == LACK_KERNEL_CALLS && a->facts->process.seccomp_mode != 2)
+        return add(a, reason->name, true, reason->what, reason->cost, "boot Linux 5.12 or newer");
     if (a->facts->rules.max_user_namespaces == 0)
         return add(a, "user.max_user_namespaces", true, "no user namespaces are allowed",
                    reason->cost, "sysctl -w user.max_user_namespaces=65536");
@@ -207,6 +209,17 @@ static void advise_namespaces(struct advisor *a, const struct protection_reason 
         add(a, "privileges", true, reason->what, reason->cost,
             a->privileged ? "strace -f cjudge doctor   (the cause is not known)"
                           : "sudo cjudge ...   (the cause is not known; root may be allowed)");
+}
+
+static void advise_proc(struct advisor *a, const struct protection_reason *reason)
+{
+    const struct host_resources *resources = &a->facts->resources;
+    if (resources->proc_masks > 0)
+        add(a, reason->name, true, "parts of /proc are covered by other mounts", reason->cost,
+            "umount -R %s   (and every other mount over a part of /proc)", resources->proc_mask);
+    else
+        add(a, reason->name, true, reason->what, reason->cost,
+            "strace -f cjudge doctor   (the cause is not known)");
 }
 
 /* ---- control groups ---- */
@@ -312,7 +325,7 @@ static void advise_filters(struct advisor *a)
 
 /* ---- what leaves the level ---- */
 
-static void advise_small_lacks(struct advisor *a, bool container_named)
+static void advise_small_lacks(struct advisor *a)
 {
     static const struct {
         enum protection_lack lack;
@@ -324,13 +337,6 @@ static void advise_small_lacks(struct advisor *a, bool container_named)
         {LACK_KERNEL_MEMORY, "kernel boot parameters: remove cgroup.memory=nokmem"},
         {LACK_MEMORY_PEAK, "boot Linux 5.19 or newer"},
     };
-    const struct protection_reason *proc = find_reason(a, LACK_PROC);
-    if (proc != NULL && !container_named)
-        add(a, proc->name, false, proc->what, proc->cost,
-            a->facts->resources.proc_masks > 0
-                ? "umount -R %s   (every mount over a part of /proc)"
-                : "strace -f cjudge doctor   (the cause is not known; see %s)",
-            a->facts->resources.proc_masks > 0 ? a->facts->resources.proc_mask : "dmesg");
     for (size_t i = 0; i < COUNT_OF(fixed); i++) {
         const struct protection_reason *reason = find_reason(a, fixed[i].lack);
         if (reason != NULL)
@@ -374,13 +380,18 @@ size_t advise(const struct host_facts *facts, const struct host_tries *tries,
         namespaces = find_reason(&a, LACK_NAMESPACES);
     if (namespaces == NULL)
         namespaces = find_reason(&a, LACK_MOUNTS);
+    if (namespaces == NULL)
+        namespaces = find_reason(&a, LACK_KERNEL_CALLS);
+    const struct protection_reason *proc = find_reason(&a, LACK_PROC);
     const struct protection_reason *group = find_reason(&a, LACK_CGROUP_MEMORY);
-    bool container_named = advise_if_container(&a, namespaces, find_reason(&a, LACK_PROC), group);
+    bool container_named = advise_if_container(&a, namespaces, proc, group);
     if (namespaces != NULL)
         advise_namespaces(&a, namespaces, container_named);
+    if (proc != NULL && !container_named)
+        advise_proc(&a, proc);
     advise_filters(&a);
     advise_cgroups(&a, container_named);
-    advise_small_lacks(&a, container_named);
+    advise_small_lacks(&a);
     advise_disturbances(&a);
     return a.count;
 }

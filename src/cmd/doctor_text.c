@@ -221,8 +221,8 @@ static void write_tries(struct page *page)
                                                           : "";
         bool masked = i == TRY_MOUNT_PROC && tried->works == FACT_NO &&
                       page->report->facts.resources.proc_masks > 0;
-        bool small = i == TRY_MOUNT_PROC || i == TRY_OWN_UID || i == TRY_MEMFD_EXEC ||
-                     i == TRY_NAMESPACE + HOST_NS_TIME || i == TRY_NAMESPACE + HOST_NS_CGROUP;
+        bool small = i == TRY_OWN_UID || i == TRY_MEMFD_EXEC || i == TRY_NAMESPACE + HOST_NS_TIME ||
+                     i == TRY_NAMESPACE + HOST_NS_CGROUP;
         row(page, mark_of(tried->works, small ? MARK_SMALL : MARK_BAD), name, "%s%s%s", note,
             masked ? ": parts of /proc are masked, such as " : "",
             masked ? page->report->facts.resources.proc_mask : "");

@@ -225,6 +225,7 @@ static void ability_but_cgroups(const struct host_tries *tries, struct protectio
     out->mounts = works(tries, TRY_MOUNT_TMPFS) && works(tries, TRY_MOUNT_BIND) &&
                   works(tries, TRY_PIVOT_ROOT);
     out->proc = works(tries, TRY_MOUNT_PROC);
+    out->kernel_calls = works(tries, TRY_KERNEL_CALLS);
     out->own_uid = works(tries, TRY_OWN_UID);
     out->seccomp = works(tries, TRY_SECCOMP);
     out->landlock = works(tries, TRY_LANDLOCK);

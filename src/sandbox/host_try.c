@@ -31,12 +31,9 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/io.h"
+#include "id_range.h"
 
-enum {
-    TRY_DEADLINE_MS = 5000,
-    /* Below the 65536 ids that containers and rootless set-ups usually map. */
-    TRY_HOST_ID = 10000,
-};
+enum { TRY_DEADLINE_MS = 5000 };
 
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x0010U /* Linux 6.3 */
@@ -47,8 +44,8 @@ enum {
 enum { LANDLOCK_VERSION_FLAG = 1 }; /* LANDLOCK_CREATE_RULESET_VERSION */
 
 static const char *const step_names[HOST_STEPS - HOST_NAMESPACES] = {
-    "id-map",     "own-uid",      "all-namespaces", "mount-tmpfs", "mount-bind", "mount-proc",
-    "pivot-root", "no-new-privs", "seccomp",        "landlock",    "memfd-exec",
+    "id-map",     "own-uid",    "all-namespaces", "kernel-calls", "mount-tmpfs", "mount-bind",
+    "mount-proc", "pivot-root", "no-new-privs",   "seccomp",      "landlock",    "memfd-exec",
 };
 
 const char *host_step_name(unsigned step)
@@ -247,14 +244,33 @@ static int write_map(pid_t pid, const char *file, unsigned id)
     return write_text(pid, file, line);
 }
 
+/* An id that the service would give to a container (id_range.c): out of its reserved range, or the
+ * last that this user namespace maps. */
+static unsigned own_id(void)
+{
+    char text[1024];
+    unsigned long inside = 0, outside = 0, count = 0, end = 0;
+    int used = 0;
+    if (read_file_at(AT_FDCWD, "/proc/self/uid_map", text, sizeof(text)) < 0)
+        return ID_BASE_DEFAULT;
+    for (const char *at = text; sscanf(at, "%lu %lu %lu%n", &inside, &outside, &count, &used) == 3;
+         at += used) {
+        if (inside <= ID_BASE_DEFAULT && ID_BASE_DEFAULT - inside < count)
+            return ID_BASE_DEFAULT;
+        end = inside + count > end ? inside + count : end;
+    }
+    return end > 1 ? (unsigned)(end - 1) : ID_BASE_DEFAULT;
+}
+
 /* Maps to ids of its own, as the service does, or to ours where that is forbidden. */
 static bool write_maps(pid_t pid, struct host_try *steps)
 {
-    bool own = write_map(pid, "uid_map", TRY_HOST_ID) == 0;
+    unsigned id = own_id();
+    bool own = write_map(pid, "uid_map", id) == 0;
     note(&steps[TRY_OWN_UID], own);
     if (!own && !note_call(&steps[TRY_ID_MAP], write_map(pid, "uid_map", geteuid())))
         return false;
-    if (write_map(pid, "gid_map", TRY_HOST_ID) == 0) {
+    if (write_map(pid, "gid_map", id) == 0) {
         note(&steps[TRY_ID_MAP], true);
         return true;
     }
@@ -303,6 +319,28 @@ static void try_filters(struct stage *stage)
     struct sock_fprog program = {.len = COUNT_OF(allow), .filter = allow};
     note_call(&steps[TRY_NO_NEW_PRIVS], prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
     note_call(&steps[TRY_SECCOMP], syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program));
+}
+
+/* With arguments that a kernel which knows the call refuses before it does anything. An outer
+ * filter may refuse the whole call, so it looks as if it were missing. */
+static void ask_kernel_calls(struct host_try *out)
+{
+    static const struct {
+        long number, args[5];
+    } calls[] = {{SYS_openat2, {-1, 0, 0, 0, 0}},
+                 {SYS_close_range, {1, 0, 0, 0, 0}},
+                 {SYS_open_tree, {-1, 0, ~0U, 0, 0}},
+                 {SYS_mount_setattr, {-1, 0, 0, 0, 0}},
+                 {SYS_pidfd_open, {-1, 0, 0, 0, 0}}};
+    for (size_t i = 0; i < COUNT_OF(calls); i++) {
+        const long *args = calls[i].args;
+        if (syscall(calls[i].number, args[0], args[1], args[2], args[3], args[4]) < 0 &&
+            (errno == ENOSYS || errno == EPERM)) {
+            note(out, false);
+            return;
+        }
+    }
+    note(out, true);
 }
 
 static void ask_landlock(struct host_tries *out)
@@ -384,6 +422,7 @@ void host_try_all(const struct host_facts *facts, struct host_tries *out)
         *out = *shared;
         munmap(shared, sizeof(*shared));
     }
+    ask_kernel_calls(&out->steps[TRY_KERNEL_CALLS]);
     ask_landlock(out);
     struct timespec tick;
     out->tick_ns = clock_getres(CLOCK_MONOTONIC_COARSE, &tick) == 0

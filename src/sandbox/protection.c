@@ -70,8 +70,13 @@ static const struct protection_reason reasons[PROTECTION_LACKS] = {
     {LACK_NAMESPACES, PROTECTION_NO_USERNS, "namespaces",
      "mount, pid, net, ipc or uts namespaces cannot be made",
      "no containers: files, processes and the network are not kept apart by the kernel"},
+    {LACK_KERNEL_CALLS, PROTECTION_NO_USERNS, "kernel-calls",
+     "system calls of Linux 5.12 are missing (openat2, close_range, open_tree, mount_setattr)",
+     "no containers: files, processes and the network are not kept apart by the kernel"},
     {LACK_MOUNTS, PROTECTION_NO_USERNS, "mounts", "file systems cannot be mounted in a namespace",
      "no containers: a program would see the host's file system"},
+    {LACK_PROC, PROTECTION_NO_USERNS, "proc", "a new /proc cannot be mounted",
+     "no containers: init cannot see and count the processes of a run"},
     {LACK_LANDLOCK, PROTECTION_NONE, "landlock", "Landlock is not there",
      "without containers and Landlock nothing but permissions guards the host's files"},
     {LACK_CGROUP_MEMORY, PROTECTION_NO_CGROUP, "cgroup-memory", "no writable memory controller",
@@ -81,8 +86,6 @@ static const struct protection_reason reasons[PROTECTION_LACKS] = {
      "processes are counted for each uid by rlimit, and the process peak is not known"},
     {LACK_CGROUP_CPU, PROTECTION_NO_CGROUP, "cgroup-cpu", "CPU time of a group cannot be read",
      "CPU time is limited for each process, not for the run as a whole"},
-    {LACK_PROC, PROTECTION_FULL, "proc", "a new /proc cannot be mounted",
-     "programs that need /proc (the JVM, Go, node, shells' <(...)) fail"},
     {LACK_OWN_UID, PROTECTION_FULL, "own-uid", "containers cannot have uids of their own",
      "the kernel's quotas for a user are shared between runs and this service"},
     {LACK_CGROUP_NAMESPACE, PROTECTION_FULL, "cgroup-namespace", "no cgroup namespaces",
@@ -142,11 +145,17 @@ static void add_reason(struct protection_decision *out, enum protection_lack lac
     out->reasons[out->reason_count++] = &reasons[lack];
 }
 
+static bool can_contain(const struct protection_ability *ability)
+{
+    return ability->user_namespace && ability->namespaces && ability->kernel_calls &&
+           ability->mounts && ability->proc;
+}
+
 static enum protection_level decide_level(const struct protection_ability *ability)
 {
     if (!ability->seccomp)
         return PROTECTION_NONE;
-    if (!ability->user_namespace || !ability->namespaces || !ability->mounts)
+    if (!can_contain(ability))
         return ability->landlock ? PROTECTION_NO_USERNS : PROTECTION_NONE;
     if (!ability->cgroup_memory || !ability->cgroup_pids || !ability->cgroup_cpu)
         return PROTECTION_NO_CGROUP;
@@ -156,16 +165,19 @@ static enum protection_level decide_level(const struct protection_ability *abili
 /* Lacks that keep a better level away, in the order of enum protection_lack. */
 static void explain_level(const struct protection_ability *ability, struct protection_decision *out)
 {
-    bool container = ability->user_namespace && ability->namespaces && ability->mounts;
     if (!ability->seccomp)
         add_reason(out, LACK_SECCOMP);
-    if (!ability->user_namespace)
+    if (!ability->user_namespace) /* what is made inside of one is then the same lack */
         add_reason(out, LACK_USER_NAMESPACE);
-    else if (!ability->namespaces) /* without a user namespace: the same lack, not another */
+    else if (!ability->namespaces)
         add_reason(out, LACK_NAMESPACES);
+    else if (!ability->kernel_calls)
+        add_reason(out, LACK_KERNEL_CALLS);
     else if (!ability->mounts)
         add_reason(out, LACK_MOUNTS);
-    if (!container && !ability->landlock)
+    else if (!ability->proc)
+        add_reason(out, LACK_PROC);
+    if (!can_contain(ability) && !ability->landlock)
         add_reason(out, LACK_LANDLOCK);
     if (!ability->cgroup_memory)
         add_reason(out, LACK_CGROUP_MEMORY);
@@ -180,8 +192,6 @@ static void explain_rest(const struct protection_ability *ability, struct protec
 {
     bool container = protection_meets(out->level, PROTECTION_NO_CGROUP);
     bool group = out->level == PROTECTION_FULL;
-    if (container && !ability->proc)
-        add_reason(out, LACK_PROC);
     if (container && !ability->own_uid)
         add_reason(out, LACK_OWN_UID);
     if (group && !ability->cgroup_namespace)

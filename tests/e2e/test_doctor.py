@@ -10,7 +10,7 @@ import pytest
 LEVELS = ["full", "no-cgroup", "no-userns", "none"]
 NAMESPACES = ["user", "mount", "pid", "net", "ipc", "uts", "cgroup", "time"]
 STEPS = NAMESPACES + [
-    "id-map", "own-uid", "all-namespaces", "mount-tmpfs", "mount-bind", "mount-proc",
+    "id-map", "own-uid", "all-namespaces", "kernel-calls", "mount-tmpfs", "mount-bind", "mount-proc",
     "pivot-root", "no-new-privs", "seccomp", "landlock", "memfd-exec",
 ]
 CONTROLLERS = {"cpu", "cpuacct", "cpuset", "memory", "pids"}

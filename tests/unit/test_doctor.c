@@ -131,6 +131,16 @@ static void tries_landlock_off(struct host_tries *tries)
     deny(tries, TRY_LANDLOCK, EOPNOTSUPP);
 }
 
+static void tries_covered_proc(struct host_tries *tries)
+{
+    deny(tries, TRY_MOUNT_PROC, EPERM);
+}
+
+static void tries_before_5_12(struct host_tries *tries)
+{
+    deny(tries, TRY_KERNEL_CALLS, ENOSYS);
+}
+
 struct scenario {
     const char *name;
     enum fixture_host host;
@@ -181,7 +191,7 @@ static const struct scenario scenarios[] = {
     {"docker with masked /proc and read-only cgroups only",
      FIXTURE_DOCKER,
      tries_docker_masked,
-     PROTECTION_NO_CGROUP,
+     PROTECTION_NO_USERNS,
      {{"container", true,
        "docker run --security-opt systempaths=unconfined --security-opt writable-cgroups=true "
        "--cgroupns=private ...   (or, less safe: --privileged)"}}},
@@ -192,6 +202,16 @@ static const struct scenario scenarios[] = {
      {{"vm.memfd_noexec", false, "sysctl -w vm.memfd_noexec=1"},
       {"vm.overcommit_memory", false, "sysctl -w vm.overcommit_memory=0"},
       {"clocksource", false, "kernel boot parameters: tsc=reliable clocksource=tsc"}}},
+    {"/proc cannot be mounted, nobody knows why",
+     FIXTURE_DEBIAN,
+     tries_covered_proc,
+     PROTECTION_NO_USERNS,
+     {{"proc", true, "strace -f cjudge doctor   (the cause is not known)"}}},
+    {"a kernel of the wrong age",
+     FIXTURE_DEBIAN,
+     tries_before_5_12,
+     PROTECTION_NO_USERNS,
+     {{"kernel-calls", true, "boot Linux 5.12 or newer"}}},
     {"other processes in the group",
      FIXTURE_SYSTEMD,
      tries_not_moved,
@@ -452,7 +472,7 @@ static struct doctor_report *report_of(enum fixture_host host)
     host_facts_read(root_fd, &report->facts);
     fixture_close(root_fd, path);
     all_works(&report->tries);
-    deny(&report->tries, TRY_MOUNT_PROC, EPERM);
+    deny(&report->tries, TRY_OWN_UID, EPERM);
     host_ability(&report->facts, &report->tries, &report->ability);
     protection_decide(&report->ability, &report->decision);
     report->remedy_count =

@@ -25,6 +25,7 @@ enum host_step {
     TRY_ID_MAP = TRY_NAMESPACE + HOST_NAMESPACES, /* a user namespace with an id in its map */
     TRY_OWN_UID,                                  /* ... that is a host uid other than ours */
     TRY_ALL_NAMESPACES,                           /* mount, pid, net, ipc, uts at once in it */
+    TRY_KERNEL_CALLS, /* openat2, close_range, open_tree, mount_setattr are known */
     TRY_MOUNT_TMPFS,
     TRY_MOUNT_BIND, /* read-only bind mount of /usr */
     TRY_MOUNT_PROC, /* fails where a container has parts of /proc masked */

@@ -58,7 +58,8 @@ struct protection_ability {
     bool namespaces;       /* mount, pid, net, ipc and uts namespaces in it, all of them */
     bool cgroup_namespace; /* by a run's process; optional */
     bool mounts;           /* tmpfs, bind mounts and pivot_root in the new mount namespace */
-    bool proc;             /* a new proc in the new pid namespace; optional */
+    bool proc;             /* a new proc in the new pid namespace; init needs one of its own */
+    bool kernel_calls;     /* openat2, close_range, open_tree, mount_setattr (Linux 5.12) */
     bool own_uid;          /* each container gets a host uid of its own; optional */
     bool seccomp;          /* a filter can be installed */
     bool landlock;         /* file-system rules can be installed */
@@ -75,13 +76,14 @@ enum protection_lack {
     LACK_SECCOMP,
     LACK_USER_NAMESPACE,
     LACK_NAMESPACES,
+    LACK_KERNEL_CALLS,
     LACK_MOUNTS,
+    LACK_PROC,
     LACK_LANDLOCK,
     LACK_CGROUP_MEMORY,
     LACK_CGROUP_PIDS,
     LACK_CGROUP_CPU,
-    LACK_PROC, /* from here on: the level stays, something smaller is lost */
-    LACK_OWN_UID,
+    LACK_OWN_UID, /* from here on: the level stays, something smaller is lost */
     LACK_CGROUP_NAMESPACE,
     LACK_SWAP_LIMIT,
     LACK_KERNEL_MEMORY,
