@@ -325,6 +325,27 @@ static void print_help(void)
            (int)text.size, text.data);
 }
 
+/* 0 never means "none": a limit that was asked for has to limit something. */
+static int check_zeros(const struct run_options *options, const uint8_t *origins, struct cj_error *err)
+{
+    const struct {
+        const char *name;
+        uint64_t value;
+    } positive[] = {
+        {"cpu", (uint64_t)options->cpu_ns},     {"wall", (uint64_t)options->wall_ns},
+        {"memory", options->memory_bytes},      {"procs", options->processes},
+        {"stack", options->stack_bytes},        {"file-size", options->file_size_bytes},
+        {"open-files", options->open_files},    {"repeat", options->repeat},
+        {"copy-out-max", options->copy_out_max_bytes},
+    };
+    for (size_t i = 0; i < COUNT_OF(positive); i++) {
+        const struct option_spec *spec = options_find(&run_option_table, positive[i].name);
+        if (positive[i].value == 0 && origins[spec - run_option_table.specs] != OPTION_FROM_DEFAULT)
+            return error_set(err, ERROR_CONFIG, 0, "-%s 0: must be more than 0", positive[i].name);
+    }
+    return 0;
+}
+
 static int run_session(struct session *session, char **args, int arg_count, struct cj_error *err)
 {
     bool scripted = session->options.script[0] != '\0';
@@ -344,11 +365,16 @@ int cmd_run(int argc, char **argv)
     struct session session = {.cancel_fd = -1, .input_fd = -1};
     struct cj_error err = {0};
     int next = 0;
-    if (options_load(&run_option_table, argc, argv, NULL, &session.options, NULL, &next, &err) < 0)
+    auto_free uint8_t *origins = calloc(run_option_table.count, sizeof(*origins));
+    if (origins == NULL)
+        return EXIT_OURS;
+    if (options_load(&run_option_table, argc, argv, NULL, &session.options, origins, &next, &err) < 0)
         return fail(&err);
     int exit_status = 0;
     if (session.options.help)
         print_help();
+    else if (check_zeros(&session.options, origins, &err) < 0)
+        exit_status = -1;
     else
         exit_status = run_session(&session, argv + next, argc - next, &err);
     if (exit_status < 0)

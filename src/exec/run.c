@@ -40,6 +40,7 @@ struct run {
     unsigned cpus;
     int64_t started_ns;
     int64_t cpu_check_ns;
+    int64_t settle_ns; /* INT64_MAX once done */
     enum exec_kill_cause killed;
 };
 
@@ -60,6 +61,11 @@ static int check_limits(struct run *run, int64_t now_ns, struct cj_error *err)
         return kill_run(run, KILL_WALL, err);
     if (now_ns - run->started_ns > FINISH_TIMEOUT && container_wall_ns(run->container, now_ns) == 0)
         return error_set(err, ERROR_INTERNAL, ETIMEDOUT, "the container's init does not start it");
+    if (now_ns >= run->settle_ns) {
+        run->settle_ns = INT64_MAX;
+        if (container_settle(run->container, err) < 0)
+            return -1;
+    }
     if (now_ns < run->cpu_check_ns)
         return 0;
     int64_t used_ns;
@@ -78,7 +84,8 @@ static int64_t next_look(const struct run *run, int64_t now_ns)
     if (run->killed != KILL_NONE)
         return now_ns + FINISH_TIMEOUT;
     int64_t wall_at = now_ns + run->limits.wall_ns - container_wall_ns(run->container, now_ns) + 1;
-    return wall_at < run->cpu_check_ns ? wall_at : run->cpu_check_ns;
+    int64_t look_at = wall_at < run->cpu_check_ns ? wall_at : run->cpu_check_ns;
+    return look_at < run->settle_ns ? look_at : run->settle_ns;
 }
 
 static int watch(struct run *run, int cancel_fd, struct cj_error *err)
@@ -143,6 +150,7 @@ static int start(struct run *run, struct cj_error *err)
     if (run->limits.processes < run->cpus)
         run->cpus = (unsigned)run->limits.processes;
     run->started_ns = monotonic_ns();
+    run->settle_ns = run->without_cgroup ? INT64_MAX : run->started_ns + CONTAINER_SETTLE_NS;
     run->cpu_check_ns = watch_cpu_at(run->started_ns, 0, run->limits.cpu_ns, run->cpus, CPU_STEP);
     if (container_start(run->container, &spec, err) < 0)
         return -1;

@@ -170,25 +170,21 @@ static void prove_place(const struct tmpfs *tmpfs)
         give_up("asked to clean a place that is not ours");
 }
 
-int files_reset_tmpfs(unsigned i)
+int files_reset(uint32_t dirt)
 {
-    struct tmpfs *tmpfs = &self.tmpfs[i];
-    prove_place(tmpfs);
-    if (wipe_entries(tmpfs))
-        return 0;
-    close(tmpfs->dir_fd);
-    tmpfs->dir_fd = -1;
-    if (umount2(tmpfs->target, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
-        return -1;
-    return setup_mount_tmpfs(i);
-}
-
-static int reset(uint32_t dirt)
-{
-    for (unsigned i = 0; i < self.tmpfs_count; i++)
-        if ((dirt & (uint32_t)DIRT_TMPFS << i) != 0 && files_reset_tmpfs(i) < 0)
+    unsigned first = self.tmpfs_count; /* to be mounted anew */
+    for (unsigned i = 0; i < self.tmpfs_count; i++) {
+        if ((dirt & (uint32_t)DIRT_TMPFS << i) == 0)
+            continue;
+        prove_place(&self.tmpfs[i]);
+        if (self.tmpfs[i].pinned) {
+            errno = EBUSY;
             return -1;
-    return 0;
+        }
+        if (!wipe_entries(&self.tmpfs[i]) && first == self.tmpfs_count)
+            first = i;
+    }
+    return first < self.tmpfs_count ? setup_remount_tmpfs(first) : 0;
 }
 
 /* ---- files in and out ---- */
@@ -242,6 +238,8 @@ static bool is_special(int fd)
            space.f_type == CGROUP2_SUPER_MAGIC;
 }
 
+/* The descriptor is for reading: the service opens it anew for writing. A writer of ours might still be
+ * there, one scheduling too long, when the launcher executes the file: ETXTBSY, execve(2). */
 static int open_in(const char *path)
 {
     const char *last = NULL;
@@ -249,7 +247,7 @@ static int open_in(const char *path)
     if (parent < 0)
         return -1;
     struct open_how how = {
-        .flags = O_CREAT | O_WRONLY | O_TRUNC | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY,
+        .flags = O_CREAT | O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY,
         .mode = 0777,
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
     };
@@ -423,7 +421,7 @@ static int serve(const struct init_request *request, int *passed, struct init_an
         *passed = -1;
         break;
     case INIT_OP_RESET:
-        if (reset(request->dirt) < 0)
+        if (files_reset(request->dirt) < 0)
             answer->error = errno;
         break;
     case INIT_OP_CPU_TIME:

@@ -15,6 +15,7 @@
 struct tmpfs {
     char target[INIT_PATH_MAX]; /* absolute, inside */
     char data[256];
+    bool pinned; /* other mounts lie in it: it cannot be mounted anew */
     int dir_fd; /* its root directory */
     struct stat fresh;
     uint64_t fresh_blocks, fresh_files;
@@ -47,8 +48,9 @@ const char *setup_text(struct init_text text);
 bool setup_valid(const struct init_setup *setup, size_t size);
 /* Builds the container around the calling process. Returns 0, or -1 with errno and the step's name. */
 int setup_container(const char **step);
-/* Mounts tmpfs number i again, empty, and remembers what fresh looks like. */
-int setup_mount_tmpfs(unsigned i);
+/* Mounts the tmpfs from number first to the last again, empty, in their order, so that the table of
+ * mounts looks as it did; remembers what fresh looks like. Returns 0, or -1 with errno. */
+int setup_remount_tmpfs(unsigned first);
 
 /* launch.c */
 
@@ -59,9 +61,9 @@ __attribute__((noreturn)) void launcher_main(void);
 __attribute__((noreturn)) void janitor_main(void);
 /* Which parts of the container the last run has touched: enum init_dirt bits. */
 uint32_t files_dirt(void);
-/* Empties tmpfs number i: a few plain files are removed, anything more is mounted anew.
- * Returns 0, or -1 with errno. */
-int files_reset_tmpfs(unsigned i);
+/* Empties the tmpfs mounts of the mask (enum init_dirt): a few plain files are removed, anything more
+ * is mounted anew. Returns 0, or -1 with errno: the container has to be replaced. */
+int files_reset(uint32_t dirt);
 
 /* message.c */
 

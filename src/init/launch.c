@@ -412,6 +412,8 @@ static void serve_one(void)
         end.error = EINVAL;
     } else {
         run.step = STEP_NONE;
+        if ((run.request.flags & RUN_MOVED) != 0 && unshare(CLONE_NEWCGROUP) < 0)
+            give_up("unshare the cgroup namespace");
         int64_t own_cpu = now_ns(CLOCK_PROCESS_CPUTIME_ID);
         end.start_ns = now_ns(CLOCK_MONOTONIC);
         struct init_live *live = (struct init_live *)(void *)(self.arena + INIT_LIVE_OFFSET);

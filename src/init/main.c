@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -77,6 +78,8 @@ static void harden(void)
     for (int signal_number = 1; signal_number < NSIG; signal_number++)
         signal(signal_number, SIG_DFL); /* an ignored one would be inherited by programs */
     umask(0);
+    if (personality(PER_LINUX) < 0) /* such as ADDR_NO_RANDOMIZE: programs would inherit it */
+        give_up("personality");
 }
 
 static void *janitor_thread(void *nothing)

@@ -227,15 +227,82 @@ static void remember_fresh(struct tmpfs *tmpfs)
     tmpfs->fresh_files = (uint64_t)space.f_ffree;
 }
 
-int setup_mount_tmpfs(unsigned i)
+static int mount_tmpfs(struct tmpfs *tmpfs)
 {
-    struct tmpfs *tmpfs = &self.tmpfs[i];
-    if (mount("tmpfs", tmpfs->target, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOATIME, tmpfs->data) < 0)
-        return -1;
+    return mount("tmpfs", tmpfs->target, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOATIME, tmpfs->data);
+}
+
+static int hold_tmpfs(struct tmpfs *tmpfs)
+{
     tmpfs->dir_fd = open(tmpfs->target, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (tmpfs->dir_fd < 0)
         return -1;
     remember_fresh(tmpfs);
+    return 0;
+}
+
+int setup_remount_tmpfs(unsigned first)
+{
+    for (unsigned i = self.tmpfs_count; i-- > first;) {
+        struct tmpfs *tmpfs = &self.tmpfs[i];
+        if (tmpfs->pinned)
+            continue;
+        close(tmpfs->dir_fd);
+        tmpfs->dir_fd = -1;
+        if (umount2(tmpfs->target, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
+            return -1;
+    }
+    for (unsigned i = first; i < self.tmpfs_count; i++)
+        if (!self.tmpfs[i].pinned &&
+            (mount_tmpfs(&self.tmpfs[i]) < 0 || hold_tmpfs(&self.tmpfs[i]) < 0))
+            return -1;
+    return 0;
+}
+
+/* Whether a later mount lies in this one. */
+static bool has_mounts_in_it(uint32_t index)
+{
+    const struct init_setup *setup = self.setup;
+    const struct init_mount *mounts =
+        (const struct init_mount *)((const char *)setup + setup->mount_offset);
+    const char *outer = setup_text(mounts[index].target);
+    size_t length = mounts[index].target.length;
+    for (uint32_t i = index + 1; i < setup->mount_count; i++) {
+        const char *inner = setup_text(mounts[i].target);
+        if (strncmp(inner, outer, length) == 0 && (inner[length] == '/' || inner[length] == '\0'))
+            return true;
+    }
+    return false;
+}
+
+/* One that others lie in is mounted at its turn; the rest last of all (see setup_remount_tmpfs()). The
+ * working directory is the new root. */
+static int add_tmpfs(int root_fd, uint32_t index)
+{
+    const struct init_mount *mount_item =
+        (const struct init_mount *)((const char *)self.setup + self.setup->mount_offset) + index;
+    const char *target = setup_text(mount_item->target);
+    struct tmpfs *tmpfs = &self.tmpfs[self.tmpfs_count++];
+    int target_fd = make_target(root_fd, target, true);
+    if (target_fd < 0)
+        return fail("make the directory /%s", target);
+    close(target_fd);
+    snprintf(tmpfs->target, sizeof(tmpfs->target), "/%s", target);
+    snprintf(tmpfs->data, sizeof(tmpfs->data), "%s", setup_text(mount_item->data));
+    tmpfs->pinned = has_mounts_in_it(index);
+    if (tmpfs->pinned &&
+        mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOATIME, tmpfs->data) < 0)
+        return fail("mount tmpfs on /%s with '%s'", target, tmpfs->data);
+    return 0;
+}
+
+static int mount_late_tmpfs(void)
+{
+    for (unsigned i = 0; i < self.tmpfs_count; i++) {
+        struct tmpfs *tmpfs = &self.tmpfs[i];
+        if ((!tmpfs->pinned && mount_tmpfs(tmpfs) < 0) || hold_tmpfs(tmpfs) < 0)
+            return fail("mount tmpfs on %s with '%s'", tmpfs->target, tmpfs->data);
+    }
     return 0;
 }
 
@@ -253,15 +320,8 @@ static int mount_all(int root_fd, const int *trees)
             close(trees[i]);
             continue;
         }
-        int target_fd = make_target(root_fd, target, true);
-        if (target_fd < 0)
-            return fail("make the directory /%s", target);
-        close(target_fd);
-        struct tmpfs *tmpfs = &self.tmpfs[self.tmpfs_count];
-        snprintf(tmpfs->target, sizeof(tmpfs->target), "/%s", target);
-        snprintf(tmpfs->data, sizeof(tmpfs->data), "%s", setup_text(mounts[i].data));
-        self.tmpfs_count++;
-        /* mounted after pivot_root, when its absolute path is right */
+        if (add_tmpfs(root_fd, i) < 0)
+            return -1;
     }
     return 0;
 }
@@ -360,7 +420,26 @@ static int show_proc(void)
     return 0;
 }
 
-static int mask_paths(int null_tree)
+/* An empty file; a detached mount of it goes over each file to be hidden. Its name goes when all are
+ * covered: a mount of a nameless file cannot be copied. */
+static const char mask_name[] = ".empty";
+
+static int make_mask(int root_fd)
+{
+    const char *name = mask_name;
+    int file = openat(root_fd, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0444);
+    if (file < 0)
+        return -1;
+    close(file);
+    int tree = (int)syscall(SYS_open_tree, root_fd, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (tree < 0 ||
+        set_attributes(tree, 0, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+                                    MOUNT_ATTR_NOEXEC) < 0)
+        return -1;
+    return tree;
+}
+
+static int mask_paths(int mask_tree)
 {
     const struct init_setup *setup = self.setup;
     const struct init_text *masks =
@@ -379,7 +458,7 @@ static int mask_paths(int null_tree)
                       "size=4k,nr_inodes=1,mode=555") < 0)
                 return fail("cover %s", path);
         } else if (!S_ISLNK(info.st_mode)) {
-            int copy = (int)syscall(SYS_open_tree, null_tree, "",
+            int copy = (int)syscall(SYS_open_tree, mask_tree, "",
                                     OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
             int target = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
             if (copy < 0 || target < 0 || move_onto(copy, target) < 0)
@@ -408,9 +487,6 @@ static int build_root(void)
         if (mounts[i].kind == INIT_MOUNT_BIND && trees[i] < 0)
             return fail("copy the mount of %s (needs Linux 5.12)", setup_text(mounts[i].source));
     }
-    int null_tree = copy_tree("/dev/null");
-    if (null_tree < 0)
-        return fail("copy the mount of /dev/null");
     if (mount("tmpfs", container_root, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOATIME,
               "size=4m,nr_inodes=4096,mode=755") < 0)
         return fail("mount the root tmpfs on %s", container_root);
@@ -420,6 +496,9 @@ static int build_root(void)
     if (mount_proc(root_fd) < 0 || mount_all(root_fd, trees) < 0 || make_links(root_fd) < 0 ||
         write_identity(root_fd) < 0)
         return -1;
+    int mask_tree = make_mask(root_fd);
+    if (mask_tree < 0)
+        return fail("make an empty file to hide others behind");
     if (make_parents(root_fd, setup_text(setup->work_dir) + 1) < 0)
         return fail("make the work directory's parents");
     int work = make_target(root_fd, setup_text(setup->work_dir) + 1, true);
@@ -432,17 +511,16 @@ static int build_root(void)
         return fail("leave the old root");
     free(trees);
     close(root_fd);
-    for (unsigned i = 0; i < self.tmpfs_count; i++)
-        if (setup_mount_tmpfs(i) < 0)
-            return fail("mount tmpfs on %s with '%s'", self.tmpfs[i].target, self.tmpfs[i].data);
+    if (mask_paths(mask_tree) < 0)
+        return -1;
+    if (unlink(mask_name) < 0)
+        return fail("remove the name of the empty file");
     self.root_fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (self.root_fd < 0 || set_attributes(self.root_fd, 0, MOUNT_ATTR_RDONLY) < 0)
         return fail("make the root read-only");
-    if (show_proc() < 0)
+    if (show_proc() < 0 || mount_late_tmpfs() < 0)
         return -1;
-    if (mask_paths(null_tree) < 0)
-        return -1;
-    close(null_tree);
+    close(mask_tree);
     return 0;
 }
 
@@ -518,6 +596,20 @@ static int run_init_command(const char *command)
     return 0;
 }
 
+/* Every run starts from the same state, the first one too: what the command left in a tmpfs stays only
+ * where the whole container is made anew after a run that touched it. */
+static int forget_init_command(void)
+{
+    uint32_t dirt = 0;
+    for (unsigned i = 0; i < self.tmpfs_count; i++) {
+        if (self.tmpfs[i].pinned)
+            remember_fresh(&self.tmpfs[i]);
+        else
+            dirt |= (uint32_t)DIRT_TMPFS << i;
+    }
+    return files_reset(dirt) < 0 ? fail("empty the work directories") : 0;
+}
+
 int setup_container(const char **step)
 {
     const struct init_setup *setup = self.setup;
@@ -539,9 +631,8 @@ int setup_container(const char **step)
     if (setup->init_command.length > 0) {
         if (run_init_command(setup_text(setup->init_command)) < 0)
             return -1;
-        for (unsigned i = 0; i < self.tmpfs_count; i++)
-            if (files_reset_tmpfs(i) < 0) /* every run starts from the same state */
-                return fail("empty %s", self.tmpfs[i].target);
+        if (forget_init_command() < 0)
+            return -1;
     }
     return drop_for_programs();
 }

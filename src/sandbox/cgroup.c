@@ -287,6 +287,8 @@ int cgroup_begin(struct cgroup *cg, const struct cgroup_limits *limits, struct c
 
 int cgroup_clone_fd(const struct cgroup *cg) { return is_v2(cg) ? cg->run_fd[0] : -1; }
 
+unsigned cgroup_generation(const struct cgroup *cg) { return cg->generation; }
+
 int cgroup_cpu_ns(const struct cgroup *cg, int64_t *cpu_ns, struct cj_error *err)
 {
     if (!group_has(cg, CGROUP_CPU_USAGE))

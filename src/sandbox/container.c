@@ -46,7 +46,8 @@ struct container {
     char *arena;
     int outputs[OUTPUTS]; /* read ends */
     struct cgroup *cgroup;
-    ino_t cgroup_inode; /* v2: of the directory init clones into */
+    unsigned cgroup_generation; /* that init knows of */
+    bool cgroup_moved;          /* v1: init is in another group since the last run */
     uint32_t sequence;
     uint32_t arena_used;
     bool running;
@@ -119,10 +120,18 @@ static int answer_error(const struct init_answer *answer, struct cj_error *err)
 int container_open_in(struct container *container, const char *path, int *fd, struct cj_error *err)
 {
     struct init_answer answer;
+    auto_fd int place = -1;
     container->copied_in = true;
-    if (ask_about_path(container, INIT_OP_OPEN_IN, path, NULL, &answer, fd, err) < 0)
+    if (ask_about_path(container, INIT_OP_OPEN_IN, path, NULL, &answer, &place, err) < 0)
         return -1;
-    return answer.error != 0 ? answer_error(&answer, err) : 0;
+    if (answer.error != 0)
+        return answer_error(&answer, err);
+    char link[64];
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", place);
+    *fd = open(link, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (*fd < 0)
+        return error_set(err, ERROR_REQUEST, errno, "%s", strerror(errno));
+    return 0;
 }
 
 int container_symlink(struct container *container, const char *path, const char *target,
@@ -190,23 +199,23 @@ static int give_kept(struct container *container, struct cj_error *err)
     return 0;
 }
 
-/* v2: tells init which directory to clone into, when it is another than before. */
+/* When the group is another than before: v2 tells init which directory to clone into, v1 lets it know
+ * with the next run. */
 static int give_cgroup(struct container *container, struct cj_error *err)
 {
-    int fd = container->cgroup != NULL ? cgroup_clone_fd(container->cgroup) : -1;
-    struct stat info;
-    if (fd < 0)
+    if (container->cgroup == NULL)
         return 0;
-    if (fstat(fd, &info) < 0)
-        return error_errno(err, "look at the run's cgroup");
-    if (info.st_ino == container->cgroup_inode)
+    unsigned generation = cgroup_generation(container->cgroup) + 1;
+    if (generation == container->cgroup_generation)
+        return 0;
+    container->cgroup_moved = container->cgroup_generation != 0;
+    container->cgroup_generation = generation;
+    int fd = cgroup_clone_fd(container->cgroup);
+    if (fd < 0)
         return 0;
     struct init_request request = {.op = INIT_OP_CGROUP};
     struct init_answer answer;
-    if (ask(container, &request, fd, &answer, NULL, err) < 0)
-        return -1;
-    container->cgroup_inode = info.st_ino;
-    return 0;
+    return ask(container, &request, fd, &answer, NULL, err);
 }
 
 /* /.env: lines "K=V"; spaces around a line, empty lines and '#' lines do not count. */
@@ -380,7 +389,8 @@ static void unmake(struct container *container)
     free_pointer(&container->env_text);
     free_pointer(&container->env);
     container->env_count = 0;
-    container->cgroup_inode = 0;
+    container->cgroup_generation = 0;
+    container->cgroup_moved = false;
 }
 
 static void clear(struct container *container)
@@ -550,6 +560,9 @@ int container_start(struct container *container, const struct container_run *run
             return -1;
         if (container->sandbox->into_cgroup)
             request.flags |= RUN_INTO_CGROUP;
+        else if (container->cgroup_moved)
+            request.flags |= RUN_MOVED;
+        container->cgroup_moved = false;
     }
     __atomic_store_n(&live(container)->start_ns, 0, __ATOMIC_RELAXED);
     request.magic = INIT_MAGIC;
@@ -594,8 +607,15 @@ int container_tasks(struct container *container, uint64_t *tasks, struct cj_erro
     return 0;
 }
 
+int container_settle(struct container *container, struct cj_error *err)
+{
+    return container->cgroup != NULL ? cgroup_settle(container->cgroup, err) : 0;
+}
+
 int container_kill(struct container *container, struct cj_error *err)
 {
+    if (container->cgroup != NULL && cgroup_lift_rate(container->cgroup, err) < 0)
+        return -1;
     struct init_request request = {.op = INIT_OP_KILL};
     struct init_answer answer;
     return ask(container, &request, -1, &answer, NULL, err);

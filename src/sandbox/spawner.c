@@ -268,8 +268,11 @@ static void raise_limits(void)
     /* No core files. Where the host pipes cores to a handler of its own, 0 would still start it, and
      * only the special value 1 stops it: core(5), fs/coredump.c. */
     char pattern[256] = "";
-    (void)read_file_at(AT_FDCWD, "/proc/sys/kernel/core_pattern", pattern, sizeof(pattern));
-    rlim_t core = pattern[0] == '|' ? 1 : 0;
+    rlim_t core = read_file_at(AT_FDCWD, "/proc/sys/kernel/core_pattern", pattern,
+                               sizeof(pattern)) > 0 &&
+                          pattern[0] == '|'
+                      ? 1
+                      : 0;
     (void)setrlimit(RLIMIT_CORE, &(struct rlimit){core, core});
 }
 

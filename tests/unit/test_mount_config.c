@@ -83,9 +83,9 @@ static void assert_default(const struct mount_config *config)
     assert_int_equal(config->link_count, 4);
     assert_string_equal(config->links[1].path, "/dev/stdin");
     assert_string_equal(config->links[1].target, "/proc/self/fd/0");
-    assert_int_equal(config->mask_count, 13);
+    assert_int_equal(config->mask_count, 16);
     assert_string_equal(config->masks[0], "/sys/firmware");
-    assert_string_equal(config->masks[12], "/usr/lib/wsl/lib");
+    assert_string_equal(config->masks[15], "/usr/lib/wsl/lib");
     assert_true(config->proc);
     assert_false(config->proc_writable);
     assert_string_equal(config->work_dir, "/w");
@@ -218,7 +218,7 @@ static void an_empty_file_mounts_nothing(void **state)
         assert_int_equal(load(empty[i], &config, &err), 0);
         assert_int_equal(config.mount_count, 0);
         assert_int_equal(config.link_count, 4);
-        assert_int_equal(config.mask_count, 13);
+        assert_int_equal(config.mask_count, 16);
         assert_false(config.proc);
         assert_string_equal(config.work_dir, "/w");
         assert_string_equal(config.host_name, "executor_server");

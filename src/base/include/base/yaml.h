@@ -17,7 +17,7 @@
 #include "base/error.h"
 
 enum {
-    YML_SIZE_MAX = 1 << 20,
+    YML_SIZE_MAX = 64 << 20,
     YML_DEPTH_MAX = 32,
     YML_NODES_MAX = 100000,
 };

@@ -120,6 +120,8 @@ enum init_run_flags {
     RUN_TTY = 1 << 0,       /* descriptor 0 becomes the controlling terminal */
     RUN_CPU_SET = 1 << 1,   /* cpu_mask is valid */
     RUN_INTO_CGROUP = 1 << 2, /* clone3 into the kept cgroup descriptor */
+    RUN_MOVED = 1 << 3,       /* v1: init was moved to another group since the last run: the launcher
+                               * unshares its cgroup namespace again */
 };
 
 enum init_rlimit {
@@ -207,7 +209,7 @@ struct init_end {
 enum init_op {
     INIT_OP_KILL = 1,   /* SIGKILL to everything but init */
     INIT_OP_OPEN_IN,    /* create the file arena[path], 0777, owned by the run's uid; parents too.
-                         * Answer carries a descriptor for writing */
+                         * Answer carries a descriptor, to be opened anew for writing */
     INIT_OP_SYMLINK,    /* arena[path] -> arena[target]; fails when something is there */
     INIT_OP_OPEN_OUT,   /* open the regular file arena[path] for reading. Answer carries it */
     INIT_OP_KEEP,       /* keep the descriptor that came with the message as number index */

@@ -119,6 +119,9 @@ WARN_UNUSED int cgroup_begin(struct cgroup *cg, const struct cgroup_limits *limi
 /* v2: the directory to clone into, owned by cg, may change at every cgroup_recycle(). v1: -1. */
 int cgroup_clone_fd(const struct cgroup *cg);
 
+/* Changes whenever init has been moved, or the directory of cgroup_clone_fd() is another. */
+unsigned cgroup_generation(const struct cgroup *cg);
+
 /* CPU time since cgroup_begin(), also while tasks run (then behind by up to a scheduler tick). About
  * 1 us. Returns 0, or -1 with err. */
 WARN_UNUSED int cgroup_cpu_ns(const struct cgroup *cg, int64_t *cpu_ns, struct cj_error *err);

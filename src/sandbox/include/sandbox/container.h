@@ -121,6 +121,11 @@ WARN_UNUSED int container_cpu_ns(struct container *container, int64_t *cpu_ns, s
 /* Tasks alive now: how many CPUs the run may be using. */
 WARN_UNUSED int container_tasks(struct container *container, uint64_t *tasks, struct cj_error *err);
 
+/* To be called once for a run that lives longer than CONTAINER_SETTLE_NS: its memory limit then is the
+ * exact one (cgroup_settle()). */
+#define CONTAINER_SETTLE_NS INT64_C(50000000)
+WARN_UNUSED int container_settle(struct container *container, struct cj_error *err);
+
 /* Kills everything of the run; its end follows on container_run_fd(). */
 WARN_UNUSED int container_kill(struct container *container, struct cj_error *err);
 
