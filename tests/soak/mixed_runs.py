@@ -80,7 +80,7 @@ def soak(box, runs, seed, report):
         for name in names:
             file.write(json.dumps(table[name][1]) + "\n")
         file.flush()
-        process = subprocess.Popen([box.cjudge, "run", "--script", file.name], stdin=subprocess.DEVNULL,
+        process = subprocess.Popen([*box.start_line, "--script", file.name], stdin=subprocess.DEVNULL,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         watch = Watch(process)
         errors = []

@@ -33,6 +33,8 @@ def own_view_of_the_host(cjudge):
     host.adopt_orphans()
     if not host.private and not cjudge.startswith("/tmp/") and os.environ.get("CJUDGE_SHARED_VIEW") != "1":
         host.make_private()
+    yield
+    host.remove_cgroup_prefix()
 
 
 @pytest.fixture(scope="session")
@@ -78,6 +80,11 @@ def threat(box):
         assert not (left := before.differences()), left
         if memory_tolerance is not None:
             lost = before.memory_lost(memory_tolerance)
+            for _ in range(2):  # others use memory, too: what is lost is lost each time
+                if lost > memory_tolerance:
+                    before = host.Snapshot()
+                    box.script([box.reference(), *commands, box.reference()], options)
+                    lost = before.memory_lost(memory_tolerance)
             assert lost <= memory_tolerance, f"{lost >> 20} MiB of memory did not come back"
         return results[1:-1] if all_results else results[-2]
 

@@ -120,7 +120,7 @@ def test_init_dies_in_a_script(box, host_unchanged):
     with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
         file.write("".join(json.dumps(command) + "\n" for command in commands))
         file.flush()
-        process = subprocess.Popen([box.cjudge, "run", "--script", file.name], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = subprocess.Popen([*box.start_line, "--script", file.name], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         wait_until_running(process, "sleep")
         everyone = sorted(tree(process.pid))
         ours = [pid for _, pid, name in everyone if name not in ("sleep", "sh")]
@@ -154,7 +154,7 @@ def test_malformed_options(box, host_unchanged, options):
 def test_malformed_scripts(box, host_unchanged, tmp_path, line):
     script = tmp_path / "script.jsonl"
     script.write_text(line + "\n" + json.dumps(box.shell("echo after")) + "\n")
-    done = subprocess.run([box.cjudge, "run", "--script", str(script)], stdin=subprocess.DEVNULL, capture_output=True, timeout=20)
+    done = subprocess.run([*box.start_line, "--script", str(script)], stdin=subprocess.DEVNULL, capture_output=True, timeout=20)
     assert done.returncode >= 0, done
     if line:
         assert done.returncode != 0 or b"Internal Error" in done.stdout or b"Accepted" in done.stdout, done
@@ -172,7 +172,7 @@ def test_no_descriptor_or_memory_growth(box, host_unchanged):
         for command in mixed * 3 + [pause] + mixed * 25 + [pause]:
             file.write(json.dumps(command) + "\n")
         file.flush()
-        process = subprocess.Popen([box.cjudge, "run", "--script", file.name], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen([*box.start_line, "--script", file.name], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         marks = []
         sleeping = False
         out = b""

@@ -157,15 +157,19 @@ static void show_processes(void)
 
 static void show_mounts(void)
 {
-    char line[4096];
+    char line[4096], *lines[1024];
+    int count = 0;
     FILE *file = fopen("/proc/self/mountinfo", "re");
-    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+    while (file != NULL && count < 1024 && fgets(line, sizeof line, file) != NULL) {
         int ids = 0;
-        sscanf(line, "%*d %*d %*d:%*d %n", &ids); /* without ids, device numbers and propagation groups */
-        printf("mount %s", line + ids);
+        sscanf(line, "%*d %*d %*d:%*d %n", &ids); /* without ids and device numbers, in no order */
+        lines[count++] = strdup(line + ids);
     }
     if (file != NULL)
         fclose(file);
+    qsort(lines, (size_t)count, sizeof *lines, by_text);
+    for (int i = 0; i < count; i++)
+        printf("mount %s", lines[i]);
 }
 
 static void show_process_settings(void)
