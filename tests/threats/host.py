@@ -124,7 +124,7 @@ def identity(path):
 
 def names_in(folder):
     try:
-        return {name for name in os.listdir(folder) if private or "cjudge" in name}
+        return {name for name in os.listdir(folder) if (private or "cjudge" in name) and not name.startswith("pytest-of-")}
     except OSError:
         return set()
 
@@ -184,6 +184,16 @@ class Snapshot:
         if abs(time.time() - time.monotonic() - self.clock) > 1:
             found.append("the clock was set")
         return found
+
+    def processes_left(self, seconds=2.0):
+        """Only the processes: after kill -9 the rest waits for the next start."""
+        deadline = time.monotonic() + seconds
+        while True:
+            reap_orphans()
+            found = {pid: found for pid, found in descendants().items() if pid not in self.processes}
+            if not found or time.monotonic() > deadline:
+                return found
+            time.sleep(0.02)
 
     def differences(self, seconds=2.0):
         deadline = time.monotonic() + seconds
