@@ -5,6 +5,7 @@ import subprocess
 import tempfile
 import time
 
+import host
 import run_table
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -61,6 +62,8 @@ class Box:
 
     def __init__(self, cjudge, programs):
         self.cjudge, self.programs = cjudge, programs
+        # control groups of this process's own, so that other users of the machine cannot be mistaken for ours
+        self.start_line = [cjudge, "run", "--cgroup-prefix", host.CGROUP_PREFIX]
 
     def command(self, program, args=(), **options):
         """The fields of one run: program is NAME.py, a compiled NAME, or a list that is run as it is."""
@@ -95,7 +98,7 @@ class Box:
             for command in commands:
                 file.write(json.dumps(command) + "\n")
             file.flush()
-            line = [self.cjudge, "run", *options, "--script", file.name]
+            line = [*self.start_line, *options, "--script", file.name]
             start = time.monotonic()
             done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, cwd=cwd,
                                   env=env)
@@ -111,7 +114,7 @@ class Box:
 
     def line(self, fields, *options, json_output=True):
         """argv of `cjudge run` for a command (its stdin is given with --in by the caller)."""
-        line = [self.cjudge, "run"] + (["--json"] if json_output else [])
+        line = self.start_line + (["--json"] if json_output else [])
         for key in LIMITS:
             value = f"{fields[key] // 1000000}ms" if key in ("cpu", "wall") else str(fields[key])
             line += [FLAGS.get(key, "--" + key), value]

@@ -33,6 +33,8 @@ def own_view_of_the_host(cjudge):
     host.adopt_orphans()
     if not host.private and not cjudge.startswith("/tmp/") and os.environ.get("CJUDGE_SHARED_VIEW") != "1":
         host.make_private()
+    yield
+    host.remove_cgroup_prefix()
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +56,10 @@ def assert_same_state(before, after):
 def assert_plausible(command, result):
     """What holds for every run, whatever it does."""
     limit = command["wall"] / 1e9
-    assert result.status in box_module.STATUSES, result
+    # what cannot be started at all is an Internal Error, as in the service whose users we keep
+    unstartable = result.status == box_module.INTERNAL and result.get("error", "").startswith(("start: ", "handle: ")) \
+        and "text file busy" not in result["error"]
+    assert result.status in box_module.STATUSES or unstartable, result
     assert result.wall <= limit + 1, result
     assert 0 <= result.cpu <= result.wall * (os.cpu_count() or 1) + 0.05, result
     assert 0 <= result["memory"] <= command["memory"] + 4 * box_module.MIB, result
@@ -78,6 +83,11 @@ def threat(box):
         assert not (left := before.differences()), left
         if memory_tolerance is not None:
             lost = before.memory_lost(memory_tolerance)
+            for _ in range(2):  # others use memory, too: what is lost is lost each time
+                if lost > memory_tolerance:
+                    before = host.Snapshot()
+                    box.script([box.reference(), *commands, box.reference()], options)
+                    lost = before.memory_lost(memory_tolerance)
             assert lost <= memory_tolerance, f"{lost >> 20} MiB of memory did not come back"
         return results[1:-1] if all_results else results[-2]
 

@@ -1,7 +1,6 @@
 """What a probe could have changed on the host, before and after. Everything is attributed to this test
 process where the kernel allows it: other users of the machine do not disturb it."""
 import ctypes
-import fcntl
 import glob
 import os
 import socket
@@ -9,6 +8,7 @@ import time
 
 MIB = 1 << 20
 CGROUP_ROOT = "/sys/fs/cgroup"
+CGROUP_PREFIX = f"cjudge-probe-{os.getpid()}"
 PR_SET_CHILD_SUBREAPER = 36
 CLONE_NEWNS, CLONE_NEWIPC = 0x00020000, 0x08000000
 MS_REC, MS_PRIVATE, MS_SHARED = 16384, 1 << 18, 1 << 20
@@ -81,29 +81,20 @@ def descendants(of=None):
 
 
 def cgroups():
-    """Directories of cjudge below every hierarchy that no living instance holds (a lock on a parent)."""
+    """Directories of our own cjudge processes below every hierarchy."""
     found = set()
-    for top in glob.glob(CGROUP_ROOT + "/*/cjudge*") + glob.glob(CGROUP_ROOT + "/cjudge*"):
-        for path, folders, _ in os.walk(top):
-            if path != top and locked(path):
-                folders[:] = []
-            elif path != top:
-                found.add(path)
+    for top in glob.glob(f"{CGROUP_ROOT}/*/{CGROUP_PREFIX}") + glob.glob(f"{CGROUP_ROOT}/{CGROUP_PREFIX}"):
+        found |= {path for path, _, _ in os.walk(top) if path != top}
     return found
 
 
-def locked(path):
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError:
-        return True  # just gone
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return False
-    except OSError:
-        return True
-    finally:
-        os.close(fd)
+def remove_cgroup_prefix():
+    """The empty directories that a prefix of our own leaves."""
+    for top in glob.glob(f"{CGROUP_ROOT}/*/{CGROUP_PREFIX}") + glob.glob(f"{CGROUP_ROOT}/{CGROUP_PREFIX}"):
+        try:
+            os.rmdir(top)
+        except OSError:
+            pass
 
 
 def read(path):
@@ -133,7 +124,7 @@ def identity(path):
 
 def names_in(folder):
     try:
-        return {name for name in os.listdir(folder) if private or "cjudge" in name}
+        return {name for name in os.listdir(folder) if (private or "cjudge" in name) and not name.startswith("pytest-of-")}
     except OSError:
         return set()
 
@@ -193,6 +184,16 @@ class Snapshot:
         if abs(time.time() - time.monotonic() - self.clock) > 1:
             found.append("the clock was set")
         return found
+
+    def processes_left(self, seconds=2.0):
+        """Only the processes: after kill -9 the rest waits for the next start."""
+        deadline = time.monotonic() + seconds
+        while True:
+            reap_orphans()
+            found = {pid: found for pid, found in descendants().items() if pid not in self.processes}
+            if not found or time.monotonic() > deadline:
+                return found
+            time.sleep(0.02)
 
     def differences(self, seconds=2.0):
         deadline = time.monotonic() + seconds

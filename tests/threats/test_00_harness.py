@@ -36,7 +36,7 @@ def test_cgroup_is_noticed(own_view):
     tops = [path for path in ("/sys/fs/cgroup/memory", "/sys/fs/cgroup") if os.path.exists(path + "/cgroup.procs")]
     if not tops:
         pytest.skip("no cgroup hierarchy here")
-    path = tops[0] + f"/cjudge-harness-{os.getpid()}/left"
+    path = f"{tops[0]}/{host.CGROUP_PREFIX}/left"
     os.makedirs(path)
     try:
         assert any("cgroup" in text for text in own_view.differences(0.1))

@@ -18,14 +18,14 @@ def assert_cpu_over(result, command):
                                  "handling_xcpu", "stopping_and_continuing", "after_exec", "in_vfork_child",
                                  "in_sixteen_threads", "orphaned"])
 def test_spinning_ends_at_the_cpu_limit(threat, box, how):
-    command = box.command("burns_cpu", [how], cpu=300 * MS, wall=4000 * MS)
+    command = box.command("burns_cpu", [how], cpu=300 * MS, wall=12000 * MS)
     assert_cpu_over(threat(command), command)
 
 
 @pytest.mark.parametrize("how", ["relay", "unwaited_children", "double_forked", "exec_chain"])
 def test_cpu_of_the_dead_counts(threat, box, how):
     """Each process uses little, all together more than the limit, and the main one exits 0."""
-    command = box.command("burns_cpu", [how], cpu=200 * MS, wall=4000 * MS)
+    command = box.command("burns_cpu", [how], cpu=200 * MS, wall=12000 * MS)
     assert_cpu_over(threat(command), command)
 
 
@@ -33,12 +33,12 @@ def test_cpu_of_the_dead_counts(threat, box, how):
 def test_waiting_ends_at_the_wall_limit(threat, box, how):
     result = threat(box.command("waits", [how], wall=500 * MS))
     assert (result.status, result["exitStatus"]) == (TIME, 9)
-    assert 0.5 < result.wall < 0.7 and result.cpu < 0.03, result
+    assert 0.5 < result.wall < 0.8 and result.cpu < 0.03, result
 
 
 def test_just_over_is_never_accepted(threat, box):
     """Exits 0 by itself 30 ms beyond the limit: 20 of 20 are TLE, and their figures say so."""
-    command = box.command("burns_cpu", ["for_ms", 130], cpu=100 * MS)
+    command = box.command("burns_cpu", ["for_ms", 130], cpu=100 * MS, wall=9000 * MS)
     results = threat(*[command] * 20, all_results=True)
     assert {result.status for result in results} == {TIME}
     assert all(0.1 < result.cpu < 0.2 for result in results)
@@ -51,7 +51,7 @@ def test_just_under_is_always_accepted(threat, box):
 
 
 def test_wall_just_under_is_always_accepted(threat, box):
-    results = threat(*[box.shell("sleep 0.18", wall=230 * MS)] * 10, all_results=True)
+    results = threat(*[box.shell("sleep 0.18", wall=280 * MS)] * 10, all_results=True)
     assert [result.status for result in results] == [OK] * 10
 
 

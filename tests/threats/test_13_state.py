@@ -16,6 +16,14 @@ def test_nothing_is_left(threat, box, how):
     assert result.status == OK, result
 
 
+def test_cgroup_paths_stay_the_same(threat, box):
+    """Whatever is replaced behind the scenes: each run sees itself at the root of its cgroup namespace."""
+    look = box.shell("cat /proc/self/cgroup")
+    results = threat(look, box.command("bombs", ["count"]), look, box.command("takes_memory", ["touching", 150]), look, all_results=True)
+    paths = [{line.split(":", 2)[2] for line in result.out.splitlines()} for result in results[::2]]
+    assert paths == [{"/"}] * 3, paths
+
+
 def test_everything_at_once_ten_times(threat, box):
     for result in threat(*[box.command("leaves_state.py", WAYS, openFiles=256, cpu=3000 * MS)] * 10, all_results=True):
         assert result.status == OK, result

@@ -77,7 +77,8 @@ def test_figures_hold_under_load(box, host_unchanged):
     results = both(box, box.command("burns_cpu", ["in_threads"], cpu=1000 * MS), fixed, delay=0.1)
     assert results[0].status == TIME and results[1].status == OK
     assert results[1].cpu <= alone.cpu * 1.25 + 0.02, (results[1].cpu, alone.cpu)
-    assert abs(results[1]["memory"] - alone["memory"]) <= alone["memory"] * 0.25
+    # the kernel charges memory in batches of 256 KiB for each CPU
+    assert abs(results[1]["memory"] - alone["memory"]) <= alone["memory"] * 0.25 + 512 * 1024
 
 
 def test_memory_of_one_is_not_the_others(box, host_unchanged):

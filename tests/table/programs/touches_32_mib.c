@@ -8,6 +8,7 @@ int main(void)
     if (block == NULL)
         return 3;
     memset(block, 7, 32 << 20);
-    printf("%d\n", block[31 << 20]);
+    __asm__ volatile("" : : "r"(block) : "memory"); /* the compiler may not leave it out */
+    printf("%d\n", *(volatile char *)(block + (31 << 20)));
     return 0;
 }

@@ -1,6 +1,7 @@
 /* The reference program: prints all that a program can see of the state of its box, so that two runs
  * which should be alike print the same bytes, then burns a fixed amount of CPU. Leaves nothing behind.
- * What may differ (pids, times, inode numbers, addresses) is not printed. */
+ * What may differ (pids, times, inode numbers, addresses) is not printed, nor /proc/self/cgroup and
+ * /proc/locks, which have tests of their own. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
@@ -156,15 +157,19 @@ static void show_processes(void)
 
 static void show_mounts(void)
 {
-    char line[4096];
+    char line[4096], *lines[1024];
+    int count = 0;
     FILE *file = fopen("/proc/self/mountinfo", "re");
-    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+    while (file != NULL && count < 1024 && fgets(line, sizeof line, file) != NULL) {
         int ids = 0;
-        sscanf(line, "%*d %*d %*d:%*d %n", &ids); /* without ids, device numbers and propagation groups */
-        printf("mount %s", line + ids);
+        sscanf(line, "%*d %*d %*d:%*d %n", &ids); /* without ids and device numbers, in no order */
+        lines[count++] = strdup(line + ids);
     }
     if (file != NULL)
         fclose(file);
+    qsort(lines, (size_t)count, sizeof *lines, by_text);
+    for (int i = 0; i < count; i++)
+        printf("mount %s", lines[i]);
 }
 
 static void show_process_settings(void)
@@ -229,7 +234,6 @@ int main(int argc, char **argv)
         show_space(*path);
     show_file("/proc/self/status", status);
     show_file("/proc/self/limits", NULL);
-    show_file("/proc/self/cgroup", NULL);
     show_file("/proc/self/oom_score_adj", NULL);
     show_file("/proc/self/coredump_filter", NULL);
     show_file("/proc/sysvipc/shm", NULL);
@@ -238,7 +242,6 @@ int main(int argc, char **argv)
     show_file("/proc/keys", NULL);
     show_file("/proc/sys/kernel/hostname", NULL);
     show_file("/proc/sys/kernel/core_pattern", NULL);
-    show_file("/proc/locks", NULL);
     for (const char *const *path = (const char *const[]){"/proc/net/unix", "/proc/net/tcp", "/proc/net/tcp6",
                                                          "/proc/net/udp", "/proc/net/dev", "/proc/net/packet", NULL};
          *path != NULL; path++)

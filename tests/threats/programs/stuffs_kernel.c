@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/ipc.h>
 #include <sys/msg.h>
@@ -125,14 +124,6 @@ int main(int argc, char **argv)
             if (inotify_add_watch(fd, path, IN_ACCESS) < 0)
                 break;
             stuffed += 80;
-        }
-    } else if (strcmp(how, "file_locks") == 0) {
-        int fd = open("/tmp/lock", O_CREAT | O_RDWR, 0600);
-        for (long i = 0; i < 100000; i++) {
-            struct flock lock = {.l_type = i % 2 ? F_RDLCK : F_WRLCK, .l_start = i, .l_len = 1};
-            if (fcntl(fd, F_OFD_SETLK, &lock) != 0)
-                break;
-            stuffed += 100;
         }
     } else if (strcmp(how, "keys") == 0) {
         for (int i = 0; i < 10000; i++) {

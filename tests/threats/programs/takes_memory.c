@@ -156,7 +156,7 @@ int main(int argc, char **argv)
         }
     } else if (strcmp(how, "exec_arguments") == 0) { /* 8 children with 5 MiB of arguments and a copy each */
         static char text[120000];
-        char *args[48] = {"/bin/sh", "-c", "sleep 5"};
+        char *args[48] = {"/bin/sh", "-c", "kill -STOP $$"};
         memset(text, 'a', sizeof text - 1);
         for (int i = 3; i < 45; i++)
             args[i] = text;
