@@ -222,9 +222,9 @@ int run_script_next(struct run_script *script, const struct exec_limits *limits,
         forget_line(script);
         ssize_t length = getline(&script->line, &script->line_size, script->file);
         if (length < 0)
-            return 0;
+            return ferror(script->file) ? error_errno(err, "read %s", script->path) : 0;
         script->line_number++;
-        if (script->line[strspn(script->line, " \t\r\n")] == '\0')
+        if (strspn(script->line, " \t\r\n") == (size_t)length)
             continue;
         snprintf(name, sizeof(name), "%s line %u", script->path, script->line_number);
         *request = (struct exec_request){.limits = *limits};

@@ -70,7 +70,7 @@ static void set_rlimit(struct container_run *run, enum container_rlimit which, u
 bool exec_limits_apply(const struct exec_limits *limits, const struct exec_settings *settings,
                        bool without_cgroup, struct container_run *run)
 {
-    uint64_t memory = limits->memory_bytes + settings->extra_memory_bytes;
+    uint64_t memory = limits->memory_bytes + size_or(settings->extra_memory_bytes, 0);
     /* A backstop that needs no one awake: whole seconds, above the limit that is enforced exactly. */
     set_rlimit(run, CONTAINER_RLIMIT_CPU,
                (uint64_t)((limits->cpu_ns + NS_PER_S - 1) / NS_PER_S) + 1);

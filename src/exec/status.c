@@ -78,7 +78,8 @@ struct exec_verdict exec_decide(const struct exec_outcome *outcome)
     if (!outcome->started)
         return (struct exec_verdict){EXEC_INTERNAL_ERROR, 0};
     struct exec_verdict verdict = raw_verdict(outcome->wait_status);
-    bool failed = verdict.status != EXEC_ACCEPTED;
+    /* by itself: a kill of ours says nothing about an allocation */
+    bool failed = verdict.status != EXEC_ACCEPTED && outcome->killed == KILL_NONE;
     if (outcome->oom_kills > 0 ||
         (outcome->allocation_limited && failed && at_memory_limit(outcome))) {
         verdict.status = EXEC_MEMORY_LIMIT;
