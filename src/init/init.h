@@ -48,6 +48,8 @@ const char *setup_text(struct init_text text);
 bool setup_valid(const struct init_setup *setup, size_t size);
 /* Builds the container around the calling process. Returns 0, or -1 with errno and the step's name. */
 int setup_container(const char **step);
+/* Mounts tmpfs number i, empty, and remembers what fresh looks like. Returns 0, or -1 with errno. */
+int setup_mount_tmpfs(unsigned i);
 /* Mounts the tmpfs from number first to the last again, empty, in their order, so that the table of
  * mounts looks as it did; remembers what fresh looks like. Returns 0, or -1 with errno. */
 int setup_remount_tmpfs(unsigned first);

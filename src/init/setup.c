@@ -241,6 +241,11 @@ static int hold_tmpfs(struct tmpfs *tmpfs)
     return 0;
 }
 
+int setup_mount_tmpfs(unsigned i)
+{
+    return mount_tmpfs(&self.tmpfs[i]) < 0 ? -1 : hold_tmpfs(&self.tmpfs[i]);
+}
+
 int setup_remount_tmpfs(unsigned first)
 {
     for (unsigned i = self.tmpfs_count; i-- > first;) {
@@ -253,8 +258,7 @@ int setup_remount_tmpfs(unsigned first)
             return -1;
     }
     for (unsigned i = first; i < self.tmpfs_count; i++)
-        if (!self.tmpfs[i].pinned &&
-            (mount_tmpfs(&self.tmpfs[i]) < 0 || hold_tmpfs(&self.tmpfs[i]) < 0))
+        if (!self.tmpfs[i].pinned && setup_mount_tmpfs(i) < 0)
             return -1;
     return 0;
 }
@@ -300,7 +304,7 @@ static int mount_late_tmpfs(void)
 {
     for (unsigned i = 0; i < self.tmpfs_count; i++) {
         struct tmpfs *tmpfs = &self.tmpfs[i];
-        if ((!tmpfs->pinned && mount_tmpfs(tmpfs) < 0) || hold_tmpfs(tmpfs) < 0)
+        if ((tmpfs->pinned ? hold_tmpfs(tmpfs) : setup_mount_tmpfs(i)) < 0)
             return fail("mount tmpfs on %s with '%s'", tmpfs->target, tmpfs->data);
     }
     return 0;
@@ -420,26 +424,41 @@ static int show_proc(void)
     return 0;
 }
 
-/* An empty file; a detached mount of it goes over each file to be hidden. Its name goes when all are
- * covered: a mount of a nameless file cannot be copied. */
+/* An empty file; mounts of it go over each file to be hidden. Its name goes when all are covered: a
+ * mount of a nameless file cannot be copied. */
 static const char mask_name[] = ".empty";
 
 static int make_mask(int root_fd)
 {
-    const char *name = mask_name;
-    int file = openat(root_fd, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0444);
+    int file = openat(root_fd, mask_name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0444);
     if (file < 0)
-        return -1;
+        return fail("make an empty file to hide others behind");
     close(file);
-    int tree = (int)syscall(SYS_open_tree, root_fd, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-    if (tree < 0 ||
-        set_attributes(tree, 0, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
-                                    MOUNT_ATTR_NOEXEC) < 0)
-        return -1;
-    return tree;
+    return 0;
 }
 
-static int mask_paths(int mask_tree)
+static int cover_file(const char *path)
+{
+    int tree = (int)syscall(SYS_open_tree, AT_FDCWD, mask_name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    int target = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (tree < 0 || target < 0 ||
+        set_attributes(tree, 0, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+                                    MOUNT_ATTR_NOEXEC) < 0 ||
+        move_onto(tree, target) < 0)
+        return -1;
+    close(tree);
+    close(target);
+    return 0;
+}
+
+static int cover_directory(const char *path)
+{
+    return mount("tmpfs", path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+                 "size=4k,nr_inodes=1,mode=555");
+}
+
+/* The working directory is the new root. */
+static int mask_paths(void)
 {
     const struct init_setup *setup = self.setup;
     const struct init_text *masks =
@@ -447,27 +466,12 @@ static int mask_paths(int mask_tree)
     for (uint32_t i = 0; i < setup->mask_count; i++) {
         const char *path = setup_text(masks[i]);
         struct stat info;
-        int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-        if (fd < 0)
+        if (lstat(path, &info) < 0 || S_ISLNK(info.st_mode))
             continue; /* nothing to hide */
-        if (fstat(fd, &info) < 0)
-            return fail("look at %s", path);
-        close(fd);
-        if (S_ISDIR(info.st_mode)) {
-            if (mount("tmpfs", path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
-                      "size=4k,nr_inodes=1,mode=555") < 0)
-                return fail("cover %s", path);
-        } else if (!S_ISLNK(info.st_mode)) {
-            int copy = (int)syscall(SYS_open_tree, mask_tree, "",
-                                    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
-            int target = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-            if (copy < 0 || target < 0 || move_onto(copy, target) < 0)
-                return fail("cover %s", path);
-            close(copy);
-            close(target);
-        }
+        if ((S_ISDIR(info.st_mode) ? cover_directory(path) : cover_file(path)) < 0)
+            return fail("cover %s", path);
     }
-    return 0;
+    return unlink(mask_name) < 0 ? fail("remove the name of the empty file") : 0;
 }
 
 /* Root: tmpfs over a directory of the host (in our own mount namespace), then pivot_root(".", "."),
@@ -496,9 +500,8 @@ static int build_root(void)
     if (mount_proc(root_fd) < 0 || mount_all(root_fd, trees) < 0 || make_links(root_fd) < 0 ||
         write_identity(root_fd) < 0)
         return -1;
-    int mask_tree = make_mask(root_fd);
-    if (mask_tree < 0)
-        return fail("make an empty file to hide others behind");
+    if (make_mask(root_fd) < 0)
+        return -1;
     if (make_parents(root_fd, setup_text(setup->work_dir) + 1) < 0)
         return fail("make the work directory's parents");
     int work = make_target(root_fd, setup_text(setup->work_dir) + 1, true);
@@ -511,16 +514,13 @@ static int build_root(void)
         return fail("leave the old root");
     free(trees);
     close(root_fd);
-    if (mask_paths(mask_tree) < 0)
+    if (mask_paths() < 0)
         return -1;
-    if (unlink(mask_name) < 0)
-        return fail("remove the name of the empty file");
     self.root_fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (self.root_fd < 0 || set_attributes(self.root_fd, 0, MOUNT_ATTR_RDONLY) < 0)
         return fail("make the root read-only");
     if (show_proc() < 0 || mount_late_tmpfs() < 0)
         return -1;
-    close(mask_tree);
     return 0;
 }
 

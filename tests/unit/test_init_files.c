@@ -108,7 +108,7 @@ static ino_t mount_generation; /* st_dev of /tmp/w before */
 static bool reset_and_check(void)
 {
     mount_generation = device("/tmp/w");
-    CHILD_REQUIRE(files_reset_tmpfs(0) == 0);
+    CHILD_REQUIRE(files_reset(DIRT_TMPFS) == 0);
     struct stat info;
     CHILD_REQUIRE(entries("/tmp/w") == 0);
     CHILD_REQUIRE(stat("/tmp/w", &info) == 0 && info.st_uid == 0 && (info.st_mode & 07777) == 01777);
@@ -252,9 +252,9 @@ static void only_what_the_mask_names(void)
     touch("/tmp/w/a");
     touch("/tmp/v/b");
     CHILD_REQUIRE(files_dirt() == (DIRT_TMPFS | DIRT_TMPFS << 1));
-    CHILD_REQUIRE(reset(DIRT_TMPFS << 1) == 0);
+    CHILD_REQUIRE(files_reset(DIRT_TMPFS << 1) == 0);
     CHILD_REQUIRE(entries("/tmp/w") == 1 && entries("/tmp/v") == 0);
-    CHILD_REQUIRE(reset(UINT32_MAX) == 0); /* bits of mounts that do not exist mean nothing */
+    CHILD_REQUIRE(files_reset(UINT32_MAX) == 0); /* bits of mounts that do not exist mean nothing */
     CHILD_REQUIRE(entries("/tmp/w") == 0);
 }
 
@@ -278,14 +278,14 @@ static void of_another_file_system(void)
 {
     self.tmpfs[0].dir_fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     CHILD_REQUIRE(self.tmpfs[0].dir_fd >= 0);
-    files_reset_tmpfs(0);
+    files_reset(DIRT_TMPFS);
 }
 
 static void of_the_root_itself(void)
 {
     self.tmpfs[0].dir_fd = self.root_fd;
     CHILD_REQUIRE(fstat(self.root_fd, &self.tmpfs[0].fresh) == 0);
-    files_reset_tmpfs(0);
+    files_reset(DIRT_TMPFS);
 }
 
 static void of_another_tmpfs(void)
@@ -293,19 +293,19 @@ static void of_another_tmpfs(void)
     CHILD_REQUIRE(mkdir("/tmp/v", 0755) == 0 && mount("tmpfs", "/tmp/v", "tmpfs", 0, "size=1m") == 0);
     touch("/tmp/v/precious");
     self.tmpfs[0].dir_fd = open("/tmp/v", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    files_reset_tmpfs(0);
+    files_reset(DIRT_TMPFS);
 }
 
 static void of_nothing(void)
 {
     self.tmpfs[0].dir_fd = -1;
-    files_reset_tmpfs(0);
+    files_reset(DIRT_TMPFS);
 }
 
 static void without_a_root(void)
 {
     self.root_fd = -1;
-    files_reset_tmpfs(0);
+    files_reset(DIRT_TMPFS);
 }
 
 static void of_a_process_that_is_not_init(void)
@@ -313,7 +313,7 @@ static void of_a_process_that_is_not_init(void)
     touch("/tmp/w/precious");
     pid_t pid = fork();
     if (pid == 0) {
-        files_reset_tmpfs(0);
+        files_reset(DIRT_TMPFS);
         _exit(0);
     }
     int status;
@@ -448,7 +448,7 @@ static void no_descriptor_stays_open(void)
         CHILD_REQUIRE(open_in("w/a/b/c/d") < 0 && open_in("w/a/b") < 0);
         CHILD_REQUIRE(open_out("w/a/b", &not_regular) < 0);
         CHILD_REQUIRE(make_symlink("w/a/b/c", "x") < 0);
-        CHILD_REQUIRE(reset(DIRT_TMPFS) == 0);
+        CHILD_REQUIRE(files_reset(DIRT_TMPFS) == 0);
     }
     CHILD_REQUIRE(entries("/proc/self/fd") == before);
 }
