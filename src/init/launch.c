@@ -302,11 +302,12 @@ static pid_t start_child(void)
 
 /* ---- the request ---- */
 
-/* Offsets become pointers in place: the arena is ours while the request lasts. */
-static char **pointers(uint64_t *offsets, uint32_t count, uint32_t used)
+/* Offsets become pointers in place: the arena is ours while the request lasts. Strings begin behind the
+ * tables, or they would change meanwhile. */
+static char **pointers(uint64_t *offsets, uint32_t count, uint64_t begin, uint32_t used)
 {
     for (uint32_t i = 0; i < count; i++) {
-        if (offsets[i] >= used)
+        if (offsets[i] < begin || offsets[i] >= used)
             return NULL;
         offsets[i] = (uint64_t)(uintptr_t)(self.arena + offsets[i]);
     }
@@ -324,7 +325,9 @@ static bool request_valid(int passed_count)
         self.arena[request->arena_used - 1] != '\0' ||
         request->descriptor_count > INIT_DESCRIPTORS_MAX ||
         request->passed_count != (uint32_t)passed_count ||
-        request->path_offset >= request->arena_used)
+        (request->path_offset != 0 && request->path_offset < table) ||
+        request->path_offset >= request->arena_used || request->flags >= RUN_FLAGS_END ||
+        request->rlimit_mask >= 1U << INIT_RLIMIT_COUNT)
         return false;
     for (uint32_t i = 0; i < request->descriptor_count; i++) {
         struct init_descriptor from = request->descriptors[i];
@@ -335,9 +338,9 @@ static bool request_valid(int passed_count)
             return false;
     }
     uint64_t *offsets = (uint64_t *)(void *)self.arena;
-    run.args = pointers(offsets, request->arg_count, request->arena_used);
+    run.args = pointers(offsets, request->arg_count, table, request->arena_used);
     run.environment =
-        pointers(offsets + request->arg_count + 1, request->env_count, request->arena_used);
+        pointers(offsets + request->arg_count + 1, request->env_count, table, request->arena_used);
     run.path = request->path_offset != 0 ? self.arena + request->path_offset : NULL;
     return run.args != NULL && run.environment != NULL;
 }

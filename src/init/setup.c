@@ -76,10 +76,19 @@ static bool target_valid(const char *target)
     }
 }
 
+/* The same below the container's root. */
+static bool absolute_valid(const char *path) { return *path == '/' && target_valid(path + 1); }
+
+/* Inside, 0 is init itself, and -1 leaves setresuid(2) without effect: neither is for programs. */
+static bool id_valid(uint32_t id) { return id != 0 && id != UINT32_MAX; }
+
 bool setup_valid(const struct init_setup *setup, size_t size)
 {
     const char *blob = (const char *)setup;
-    if (size < sizeof(*setup) || setup->magic != INIT_MAGIC || setup->size != size)
+    if (size < sizeof(*setup) || setup->magic != INIT_MAGIC || setup->size != size ||
+        setup->flags >= SETUP_FLAGS_END)
+        return false;
+    if ((setup->flags & SETUP_SINGLE_ID) == 0 && (!id_valid(setup->uid) || !id_valid(setup->gid)))
         return false;
     if (!array_valid(setup, setup->mount_offset, setup->mount_count, sizeof(struct init_mount)) ||
         !array_valid(setup, setup->link_offset, setup->link_count, sizeof(struct init_link)) ||
@@ -88,8 +97,10 @@ bool setup_valid(const struct init_setup *setup, size_t size)
         setup->filter_count > INIT_FILTER_MAX)
         return false;
     if (!text_valid(setup, setup->work_dir) || !text_valid(setup, setup->host_name) ||
-        !text_valid(setup, setup->domain_name) || !text_valid(setup, setup->init_command) ||
-        blob[setup->work_dir.offset] != '/')
+        !text_valid(setup, setup->domain_name) || !text_valid(setup, setup->init_command))
+        return false;
+    const char *work_dir = blob + setup->work_dir.offset;
+    if (strcmp(work_dir, "/") != 0 && !absolute_valid(work_dir))
         return false;
     const struct init_mount *mounts = (const struct init_mount *)(blob + setup->mount_offset);
     unsigned tmpfs_count = 0;
@@ -105,11 +116,12 @@ bool setup_valid(const struct init_setup *setup, size_t size)
     }
     const struct init_link *links = (const struct init_link *)(blob + setup->link_offset);
     for (uint32_t i = 0; i < setup->link_count; i++)
-        if (!text_valid(setup, links[i].path) || !text_valid(setup, links[i].target))
+        if (!text_valid(setup, links[i].path) || !text_valid(setup, links[i].target) ||
+            !absolute_valid(blob + links[i].path.offset))
             return false;
     const struct init_text *masks = (const struct init_text *)(blob + setup->mask_offset);
     for (uint32_t i = 0; i < setup->mask_count; i++)
-        if (!text_valid(setup, masks[i]))
+        if (!text_valid(setup, masks[i]) || !absolute_valid(blob + masks[i].offset))
             return false;
     return true;
 }
@@ -579,8 +591,8 @@ static int run_init_command(const char *command)
 {
     pid_t pid = fork();
     if (pid == 0) {
-        char *const args[] = {"/bin/sh", "-c", (char *)(uintptr_t)command, NULL};
-        char *const environment[] = {"PATH=/usr/local/bin:/usr/bin:/bin", NULL};
+        char *const args[] = {(char[]){"/bin/sh"}, (char[]){"-c"}, (char *)(uintptr_t)command, NULL};
+        char *const environment[] = {(char[]){"PATH=/usr/local/bin:/usr/bin:/bin"}, NULL};
         if (chdir(self.work_dir) == 0)
             execve(args[0], args, environment);
         _exit(127);

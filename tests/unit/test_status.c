@@ -60,6 +60,17 @@ static void wall_killed(struct exec_outcome *o)
     o->killed = KILL_WALL;
     o->wait_status = killed_by(SIGKILL);
 }
+static void cancelled(struct exec_outcome *o)
+{
+    o->killed = KILL_CANCEL;
+    o->wait_status = killed_by(SIGKILL);
+}
+static void output_killed(struct exec_outcome *o)
+{
+    o->killed = KILL_OUTPUT;
+    o->wait_status = killed_by(SIGKILL);
+    o->output_over = true;
+}
 static void dangerous(struct exec_outcome *o) { o->wait_status = killed_by(SIGSYS); }
 static void file_size(struct exec_outcome *o) { o->wait_status = killed_by(SIGXFSZ); }
 static void crashed(struct exec_outcome *o) { o->wait_status = killed_by(SIGSEGV); }
@@ -82,6 +93,7 @@ static const struct {
     {"killed for wall", wall_killed, EXEC_TIME_LIMIT, 2, true},
     {"CPU above limit", cpu_over, EXEC_TIME_LIMIT, 2, false},
     {"wall above limit", wall_over, EXEC_TIME_LIMIT, 2, false},
+    {"killed for output", output_killed, EXEC_OUTPUT_LIMIT, 3, true},
     {"SIGSYS", dangerous, EXEC_DANGEROUS_SYSCALL, 3, true},
     {"SIGXFSZ", file_size, EXEC_OUTPUT_LIMIT, 3, true},
     {"SIGSEGV", crashed, EXEC_SIGNALLED, 3, true},
@@ -304,13 +316,30 @@ static void a_time_limit_at_the_memory_limit_is_a_memory_limit_only_with_an_allo
 static void our_own_kill_is_no_failed_allocation(void **state)
 {
     (void)state;
-    static void (*const kills[])(struct exec_outcome *) = {cpu_killed, wall_killed};
+    static void (*const kills[])(struct exec_outcome *) = {cpu_killed, wall_killed,
+                                                            output_killed, cancelled};
+    static const enum exec_status want[] = {EXEC_TIME_LIMIT, EXEC_TIME_LIMIT, EXEC_OUTPUT_LIMIT,
+                                            EXEC_SIGNALLED};
     for (size_t i = 0; i < COUNT_OF(kills); i++) {
         struct exec_outcome outcome = quiet();
         kills[i](&outcome);
         outcome.allocation_limited = true;
         outcome.memory_bytes = outcome.memory_limit_bytes;
-        expect("killed for time at the memory limit", &outcome, EXEC_TIME_LIMIT, SIGKILL);
+        expect("killed at the memory limit", &outcome, want[i], SIGKILL);
+    }
+}
+
+/* It may end by itself between our decision and the kill. */
+static void a_flood_is_an_output_limit_however_it_ended(void **state)
+{
+    (void)state;
+    static const int endings[] = {0, 3 << 8, SIGKILL, SIGSYS, SIGSEGV};
+    static const int codes[] = {0, 3, SIGKILL, SIGSYS, SIGSEGV};
+    for (size_t i = 0; i < COUNT_OF(endings); i++) {
+        struct exec_outcome outcome = quiet();
+        output_killed(&outcome);
+        outcome.wait_status = endings[i];
+        expect("flood", &outcome, EXEC_OUTPUT_LIMIT, codes[i]);
     }
 }
 
@@ -357,6 +386,7 @@ int main(void)
         cmocka_unit_test(
             a_time_limit_at_the_memory_limit_is_a_memory_limit_only_with_an_allocation_limit),
         cmocka_unit_test(our_own_kill_is_no_failed_allocation),
+        cmocka_unit_test(a_flood_is_an_output_limit_however_it_ended),
         cmocka_unit_test(names_are_those_of_the_reference),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -172,7 +172,7 @@ static void size_is_bounded(void **state)
     (void)state;
     auto_free char *large = calloc(1, YML_SIZE_MAX + 1);
     memset(large, ' ', YML_SIZE_MAX + 1);
-    assert_refused(large, YML_SIZE_MAX + 1, "f.yaml: larger than 1048576 bytes");
+    assert_refused(large, YML_SIZE_MAX + 1, "f.yaml: larger than 67108864 bytes");
     struct yml_document *document = NULL;
     assert_int_equal(yml_parse("f", large, YML_SIZE_MAX, &document, NULL), 0);
     yml_free(document);

@@ -62,6 +62,7 @@ enum init_setup_flags {
     SETUP_RUN_CGROUP_NS = 1 << 4, /* v2: each run's process unshares it, after clone3 put it there */
     SETUP_FILTER_INHERITED = 1 << 5, /* the launcher installs the filter on itself */
     SETUP_LOOPBACK = 1 << 6,      /* bring lo up */
+    SETUP_FLAGS_END = 1 << 7,     /* init refuses this and what is above */
 };
 
 enum init_mount_kind { INIT_MOUNT_BIND, INIT_MOUNT_TMPFS };
@@ -122,6 +123,7 @@ enum init_run_flags {
     RUN_INTO_CGROUP = 1 << 2, /* clone3 into the kept cgroup descriptor */
     RUN_MOVED = 1 << 3,       /* v1: init was moved to another group since the last run: the launcher
                                * unshares its cgroup namespace again */
+    RUN_FLAGS_END = 1 << 4,   /* init refuses this and what is above */
 };
 
 enum init_rlimit {
