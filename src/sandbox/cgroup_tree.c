@@ -256,6 +256,22 @@ int tree_rmdir(int parent_fd, const char *name, int64_t deadline_ns, struct cj_e
     return 0;
 }
 
+/* What page cache is charged to a removed group keeps it alive inside the kernel (/proc/cgroups counts
+ * it), so that is reclaimed before. Failing is fine: less could be had than was asked for. */
+static void reclaim_cache(int fd)
+{
+    static const struct {
+        const char *usage, *reclaim;
+    } names[] = {{"memory.usage_in_bytes", "memory.force_empty"}, /* v1 */
+                 {"memory.current", "memory.reclaim"}};           /* v2, Linux 5.19 */
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        char usage[32];
+        if (read_file_at(fd, names[i].usage, usage, sizeof(usage)) > 0 && strcmp(usage, "0") != 0 &&
+            write_file_at(fd, names[i].reclaim, usage, NULL) == 0)
+            return;
+    }
+}
+
 static int remove_below(int fd, int depth, int64_t deadline_ns, struct cj_error *err)
 {
     auto_dir DIR *directory = list_directory(fd, err);
@@ -271,6 +287,7 @@ static int remove_below(int fd, int depth, int64_t deadline_ns, struct cj_error 
         }
         if (depth < DEPTH_MAX && remove_below(child, depth + 1, deadline_ns, err) < 0)
             return -1;
+        reclaim_cache(child);
         if (tree_rmdir(fd, name, deadline_ns, err) < 0)
             return -1;
     }

@@ -190,6 +190,7 @@ int v1_kill_all(struct cgroup *cg, int64_t deadline_ns, struct cj_error *err)
 
 void v1_free(struct cgroup *cg)
 {
+    group_reclaim(cg, 0); /* a removed group lives on inside the kernel as long as its page cache */
     for (size_t i = 0; i < cg->host->count; i++) {
         group_close_files(cg, i);
         if (cg->run_fd[i] < 0)
