@@ -25,7 +25,10 @@ enum {
     MAKE_TRIES = 20,
 };
 
-static int64_t deadline_after(int64_t ms) { return monotonic_ns() + ms * NS_PER_MS; }
+static int64_t deadline_after(int64_t ms)
+{
+    return monotonic_ns() + ms * NS_PER_MS;
+}
 
 /* ---- finding out ---- */
 
@@ -161,10 +164,11 @@ static void open_trees(struct cgroup_host *host, const struct cgroup_layout *lay
         host->count++; /* v2_prepare_base() looks at it */
         if (open_tree(host, &layout->hierarchies[i], tree, &err) == 0)
             continue;
-        cgroup_add_reason(&host->facts, "%s%s", err.message,
-                          err.code == EROFS || err.code == EACCES || err.code == EPERM
-                              ? ": run as root with a writable /sys/fs/cgroup, or in a delegated group"
-                              : "");
+        cgroup_add_reason(
+            &host->facts, "%s%s", err.message,
+            err.code == EROFS || err.code == EACCES || err.code == EPERM
+                ? ": run as root with a writable /sys/fs/cgroup, or in a delegated group"
+                : "");
         host->facts.controllers &= ~tree->controllers;
         remove_instance(host, tree);
         host->count--;
@@ -179,6 +183,17 @@ static void describe_place(struct cgroup_host *host)
             if ((size_t)snprintf(facts->path, sizeof(facts->path), "%s/%s/%s", host->trees[i].base,
                                  host->prefix, host->instance) >= sizeof(facts->path))
                 facts->path[0] = '\0';
+}
+
+static void remove_instances(struct cgroup_host *host)
+{
+    while (host->count > 0)
+        remove_instance(host, &host->trees[--host->count]);
+}
+
+static int prepare_host(struct cgroup_host *host, struct cj_error *err)
+{
+    return host->facts.kind == CGROUP_V2 ? v2_prepare_host(host, err) : v1_prepare_host(host, err);
 }
 
 int cgroup_host_open(const struct cgroup_options *given, struct cgroup_host **out,
@@ -205,13 +220,11 @@ int cgroup_host_open(const struct cgroup_options *given, struct cgroup_host **ou
     detect(options, &layout);
     host->facts = layout.facts;
     open_trees(host, &layout);
-    int ready = host->count == 0                     ? 0
-                : host->facts.kind == CGROUP_V2 ? v2_prepare_host(host, err)
-                                                     : v1_prepare_host(host, err);
-    if (ready < 0) {
-        error_wrap(err, "prepare cgroups");
-        cgroup_host_close(host);
-        return -1;
+    struct cj_error reason;
+    if (host->count > 0 && prepare_host(host, &reason) < 0) {
+        cgroup_add_reason(&host->facts, "%s", reason.message);
+        host->facts.controllers = 0;
+        remove_instances(host);
     }
     describe_place(host);
     if ((host->facts.controllers & (CGROUP_MEMORY | CGROUP_PIDS | CGROUP_CPUACCT)) == 0)
@@ -238,14 +251,16 @@ void cgroup_host_close(struct cgroup_host *host)
 {
     if (host == NULL)
         return;
-    for (size_t i = 0; i < host->count; i++)
-        remove_instance(host, &host->trees[i]);
+    remove_instances(host);
     free(host);
 }
 
 /* ---- the group of one container ---- */
 
-static bool is_v2(const struct cgroup *cg) { return cg->host->facts.kind == CGROUP_V2; }
+static bool is_v2(const struct cgroup *cg)
+{
+    return cg->host->facts.kind == CGROUP_V2;
+}
 
 int cgroup_new(struct cgroup_host *host, unsigned index, uid_t owner, unsigned init_tasks,
                struct cgroup **out, struct cj_error *err)
@@ -276,7 +291,8 @@ int cgroup_new(struct cgroup_host *host, unsigned index, uid_t owner, unsigned i
 int cgroup_adopt_init(struct cgroup *cg, pid_t init_pid, struct cj_error *err)
 {
     if (init_pid <= 1)
-        return error_set(err, ERROR_INTERNAL, EINVAL, "%d is not a container's init", (int)init_pid);
+        return error_set(err, ERROR_INTERNAL, EINVAL, "%d is not a container's init",
+                         (int)init_pid);
     return is_v2(cg) ? v2_adopt_init(cg, init_pid, err) : v1_adopt_init(cg, init_pid, err);
 }
 
@@ -285,7 +301,10 @@ int cgroup_begin(struct cgroup *cg, const struct cgroup_limits *limits, struct c
     return group_begin(cg, limits, err);
 }
 
-int cgroup_clone_fd(const struct cgroup *cg) { return is_v2(cg) ? cg->run_fd[0] : -1; }
+int cgroup_clone_fd(const struct cgroup *cg)
+{
+    return is_v2(cg) ? cg->run_fd[0] : -1;
+}
 
 unsigned cgroup_generation(const struct cgroup *cg) { return cg->generation; }
 
@@ -320,7 +339,10 @@ int cgroup_lift_rate(struct cgroup *cg, struct cj_error *err)
     return 0;
 }
 
-int cgroup_settle(struct cgroup *cg, struct cj_error *err) { return group_settle(cg, err); }
+int cgroup_settle(struct cgroup *cg, struct cj_error *err)
+{
+    return group_settle(cg, err);
+}
 
 int cgroup_finish(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error *err)
 {

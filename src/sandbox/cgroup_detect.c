@@ -239,7 +239,10 @@ static bool limits_something(enum cgroup_kind kind, unsigned controllers, const 
 }
 
 /* v2: the real root alone may hold processes beside groups with controllers; it has no type. */
-static bool is_real_root(const char *directory) { return !exists_below(directory, "/cgroup.type"); }
+static bool is_real_root(const char *directory)
+{
+    return !exists_below(directory, "/cgroup.type");
+}
 
 static bool has_processes(const char *directory)
 {
@@ -270,8 +273,8 @@ static void choose_base(enum cgroup_kind kind, struct cgroup_hierarchy *hierarch
     hierarchy->base_has_processes_rule = kind == CGROUP_V2 && !is_real_root(here);
 }
 
-static void place_mount(const struct cgroup_sources *sources, const struct mount *mount,
-                        char *out, size_t size)
+static void place_mount(const struct cgroup_sources *sources, const struct mount *mount, char *out,
+                        size_t size)
 {
     size_t usual = strlen(USUAL_MOUNT_ROOT);
     const char *rest = mount->point + usual;
@@ -302,7 +305,8 @@ static void detect_v1(const struct cgroup_sources *sources, struct cgroup_layout
             continue;
         char own[CGROUP_PATH_SIZE] = "/";
         char below[CGROUP_PATH_SIZE];
-        const char *name = cgroup_controller_name((enum cgroup_controller)(controllers & -controllers));
+        const char *name =
+            cgroup_controller_name((enum cgroup_controller)(controllers & -controllers));
         own_path(sources->own, name, own, sizeof(own));
         path_below_mount(mount.root, own, below, sizeof(below));
         choose_base(CGROUP_V1, hierarchy, below);
@@ -401,10 +405,11 @@ static void explain_missing(const struct cgroup_sources *sources, struct cgroup_
                               "cgroup -o %s cgroup /sys/fs/cgroup/%s",
                               name, name, name, name);
         else
-            cgroup_add_reason(facts,
-                              "%s controller not available in %s: give the service Delegate=yes, or "
-                              "echo +%s into cgroup.subtree_control of the groups above",
-                              name, layout->hierarchies[0].base, name);
+            cgroup_add_reason(
+                facts,
+                "%s controller not available in %s: give the service Delegate=yes, or "
+                "echo +%s into cgroup.subtree_control of the groups above",
+                name, layout->hierarchies[0].base, name);
     }
 }
 
@@ -473,9 +478,9 @@ void cgroup_detect(const struct cgroup_sources *sources, struct cgroup_layout *l
     for (size_t i = 0; i < layout->count; i++) {
         const struct cgroup_hierarchy *hierarchy = &layout->hierarchies[i];
         if (hierarchy->controllers & CGROUP_MEMORY)
-            facts->limits_swap =
-                !has_swap(sources->swaps) ||
-                exists_below(hierarchy->base, v1 ? "/memory.memsw.limit_in_bytes" : "/memory.swap.max");
+            facts->limits_swap = !has_swap(sources->swaps) ||
+                                 exists_below(hierarchy->base, v1 ? "/memory.memsw.limit_in_bytes"
+                                                                  : "/memory.swap.max");
     }
     facts->limits_kernel_memory = strstr(sources->cmdline, "nokmem") == NULL;
 }

@@ -21,10 +21,11 @@ struct cgroup_sources {
 
 /* One mounted tree, and the directory of it below which our prefix goes. */
 struct cgroup_hierarchy {
-    unsigned controllers;       /* enum cgroup_controller bits */
+    unsigned controllers; /* enum cgroup_controller bits */
     char mount[CGROUP_PATH_SIZE];
     char base[CGROUP_PATH_SIZE];
-    bool base_has_processes_rule; /* v2: "no internal processes" holds for base (not the real root) */
+    bool
+        base_has_processes_rule; /* v2: "no internal processes" holds for base (not the real root) */
 };
 
 struct cgroup_layout {

@@ -60,7 +60,8 @@ static int read_text(const struct cgroup *cg, enum cgroup_file file, char text[s
     return 0;
 }
 
-int group_read(const struct cgroup *cg, enum cgroup_file file, uint64_t *value, struct cj_error *err)
+int group_read(const struct cgroup *cg, enum cgroup_file file, uint64_t *value,
+               struct cj_error *err)
 {
     char text[VALUE_SIZE];
     *value = 0;
@@ -134,7 +135,10 @@ void group_reclaim(struct cgroup *cg, uint64_t bytes)
         return;
 }
 
-static uint64_t minus(uint64_t left, uint64_t right) { return left > right ? left - right : 0; }
+static uint64_t minus(uint64_t left, uint64_t right)
+{
+    return left > right ? left - right : 0;
+}
 
 int group_measure_share(struct cgroup *cg, struct cj_error *err)
 {
@@ -194,8 +198,9 @@ static int apply(struct cgroup *cg, const struct cgroup_setting *setting, struct
     const char *name = cgroup_file_name(cg->host->facts.kind, setting->file);
     if (setting->file == CGROUP_CPUSET_CPUS &&
         (code == EINVAL || code == ERANGE || code == EACCES || code == ENOSPC || code == E2BIG))
-        return error_set(err, ERROR_REQUEST, code, "CPU set '%s' is not part of this machine's '%s'",
-                         setting->value, cg->host->cpu_set);
+        return error_set(err, ERROR_REQUEST, code,
+                         "CPU set '%s' is not part of this machine's '%s'", setting->value,
+                         cg->host->cpu_set);
     return error_errno(err, "write '%s' to %s", setting->value, name);
 }
 
@@ -224,8 +229,8 @@ static int write_plan(struct cgroup *cg, uint64_t memory_share, struct cj_error 
         .memory_bytes = memory_share, .tasks = cg->begin.tasks, .cpu_set = cg->host->cpu_set};
     struct cgroup_setting settings[CGROUP_SETTINGS_MAX];
     struct cgroup_written next;
-    size_t count = cgroup_plan(cg->host->facts.kind, &cg->begin.limits, &share, &cg->written, &next,
-                               settings);
+    size_t count =
+        cgroup_plan(cg->host->facts.kind, &cg->begin.limits, &share, &cg->written, &next, settings);
     if (count > 0) {
         memset(&cg->written, 0, sizeof(cg->written)); /* until all of it is written */
         for (size_t i = 0; i < count; i++)

@@ -111,7 +111,8 @@ WARN_UNUSED int v1_recycle(struct cgroup *cg, pid_t init_pid, struct cj_error *e
 WARN_UNUSED int v1_kill_all(struct cgroup *cg, int64_t deadline_ns, struct cj_error *err);
 void v1_free(struct cgroup *cg);
 
-WARN_UNUSED int v2_prepare_base(struct cgroup_host *host, bool processes_rule, struct cj_error *err);
+WARN_UNUSED int v2_prepare_base(struct cgroup_host *host, bool processes_rule,
+                                struct cj_error *err);
 WARN_UNUSED int v2_prepare_host(struct cgroup_host *host, struct cj_error *err);
 WARN_UNUSED int v2_new(struct cgroup *cg, struct cj_error *err);
 WARN_UNUSED int v2_adopt_init(struct cgroup *cg, pid_t init_pid, struct cj_error *err);

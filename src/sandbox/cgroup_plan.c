@@ -215,9 +215,15 @@ size_t cgroup_plan(enum cgroup_kind kind, const struct cgroup_limits *limits,
 
 /* ---- the figures ---- */
 
-static uint64_t minus(uint64_t left, uint64_t right) { return left > right ? left - right : 0; }
+static uint64_t minus(uint64_t left, uint64_t right)
+{
+    return left > right ? left - right : 0;
+}
 
-static uint64_t smaller(uint64_t left, uint64_t right) { return left < right ? left : right; }
+static uint64_t smaller(uint64_t left, uint64_t right)
+{
+    return left < right ? left : right;
+}
 
 /* The kernel's part beside the run when the counter stood highest. */
 static uint64_t kernel_at_peak(const struct cgroup_memory_readings *readings)
@@ -236,7 +242,7 @@ uint64_t cgroup_memory_peak(const struct cgroup_memory_readings *readings)
     uint64_t user = readings->share;
     if (user_before > user + readings->stock_max)
         user = user_before - half_stock; /* more than a stock: a new residue */
-    user = smaller(user, user_after); /* less: it was reclaimed meanwhile */
+    user = smaller(user, user_after);    /* less: it was reclaimed meanwhile */
 
     /* the kernel drains the stocks before it refuses */
     bool refused = readings->limit > 0 && readings->peak >= readings->limit;

@@ -46,7 +46,8 @@ static int check_magic(int fd, const char *name, struct cj_error *err)
         return error_errno(err, "statfs %s", name);
     if ((unsigned long)info.f_type != CGROUP_SUPER_MAGIC &&
         (unsigned long)info.f_type != CGROUP2_SUPER_MAGIC)
-        return error_set(err, ERROR_UNSUPPORTED, ENOTSUP, "%s is not on a cgroup file system", name);
+        return error_set(err, ERROR_UNSUPPORTED, ENOTSUP, "%s is not on a cgroup file system",
+                         name);
     return 0;
 }
 

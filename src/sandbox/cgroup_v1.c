@@ -17,7 +17,10 @@ enum {
     KERNEL_KEPT_BYTES = 16 * 1024 * 1024, /* mostly about to be freed (RCU), else dentries */
 };
 
-static int64_t removal_deadline(void) { return monotonic_ns() + GROUP_EMPTY_WAIT_MS * NS_PER_MS; }
+static int64_t removal_deadline(void)
+{
+    return monotonic_ns() + GROUP_EMPTY_WAIT_MS * NS_PER_MS;
+}
 
 static size_t tree_of(const struct cgroup_host *host, enum cgroup_controller controller)
 {
@@ -197,7 +200,8 @@ void v1_free(struct cgroup *cg)
             continue;
         fd_close(&cg->run_fd[i]);
         /* what cannot go now goes with the instance, or with the next start */
-        if (tree_rmdir(cg->host->trees[i].instance_fd, cg->run_name[i], removal_deadline(), NULL) < 0)
+        if (tree_rmdir(cg->host->trees[i].instance_fd, cg->run_name[i], removal_deadline(), NULL) <
+            0)
             continue;
     }
 }

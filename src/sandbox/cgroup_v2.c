@@ -33,7 +33,10 @@ enum {
 static const enum cgroup_controller enabled_in_order[] = {CGROUP_CPU, CGROUP_CPUSET, CGROUP_MEMORY,
                                                           CGROUP_PIDS};
 
-static int64_t removal_deadline(void) { return monotonic_ns() + GROUP_EMPTY_WAIT_MS * NS_PER_MS; }
+static int64_t removal_deadline(void)
+{
+    return monotonic_ns() + GROUP_EMPTY_WAIT_MS * NS_PER_MS;
+}
 
 static bool is_listed(const char *list, const char *name)
 {
@@ -88,28 +91,31 @@ static int make_room(struct host_tree *tree, const char *prefix, struct cj_error
     return error_set(err, ERROR_SYSTEM, EBUSY, "processes keep appearing in %s", tree->base);
 }
 
+static int is_pid(int pid, void *context, struct cj_error *err)
+{
+    (void)pid, (void)context, (void)err;
+    return 0;
+}
+
+/* Room is made before anything is enabled: the kernel would enable cpu, cpuset and pids beside
+ * processes, but as for threads, and after that no controller for groups of processes. */
 int v2_prepare_base(struct cgroup_host *host, bool processes_rule, struct cj_error *err)
 {
     struct host_tree *tree = &host->trees[host->count - 1];
-    bool moved = false;
+    if (processes_rule && tree_each_pid(tree->base_fd, is_pid, NULL, err) > 0 &&
+        make_room(tree, host->prefix, err) < 0)
+        return error_wrap(err, "move the processes of %s to %s/%s", tree->base, host->prefix,
+                          SERVICE_LEAF);
     for (size_t i = 0; i < COUNT_OF(enabled_in_order); i++) {
         enum cgroup_controller bit = enabled_in_order[i];
         const char *name = cgroup_controller_name(bit);
         if (!(tree->controllers & bit) || enable(tree->base_fd, name) == 0)
             continue;
-        if (errno == EBUSY && processes_rule && !moved) {
-            if (make_room(tree, host->prefix, err) < 0)
-                return error_wrap(err, "move the processes of %s to %s/%s", tree->base,
-                                  host->prefix, SERVICE_LEAF);
-            moved = true;
-            if (enable(tree->base_fd, name) == 0)
-                continue;
-        }
         int code = errno;
         tree->controllers &= ~bit;
         host->facts.controllers &= ~bit;
-        cgroup_add_reason(&host->facts, "%s controller cannot be enabled in %s: %s", name, tree->base,
-                          strerror(code));
+        cgroup_add_reason(&host->facts, "%s controller cannot be enabled in %s: %s", name,
+                          tree->base, strerror(code));
     }
     return 0;
 }
@@ -127,7 +133,10 @@ static int enable_all(const struct host_tree *tree, int fd, const char *name, st
 
 /* ---- what the kernel can do ---- */
 
-static bool has_file(int fd, const char *name) { return faccessat(fd, name, F_OK, 0) == 0; }
+static bool has_file(int fd, const char *name)
+{
+    return faccessat(fd, name, F_OK, 0) == 0;
+}
 
 static bool resets_peak(int fd)
 {

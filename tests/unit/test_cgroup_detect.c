@@ -188,8 +188,7 @@ static void v1_foreign_mount(void **state)
     detect("35 31 0:32 /../.. /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n",
            "4:memory:/x\n");
     assert_base(CGROUP_MEMORY, "/memory");
-    detect("35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n",
-           "4:memory:/../x\n");
+    detect("35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n", "4:memory:/../x\n");
     assert_base(CGROUP_MEMORY, "/memory");
 }
 
@@ -199,8 +198,8 @@ static void hybrid_is_v1(void **state)
     char mounts[2048];
     v1_tree();
     procs("/unified", "1\n");
-    snprintf(mounts, sizeof(mounts), "%s41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n",
-             v1_mounts);
+    snprintf(mounts, sizeof(mounts),
+             "%s41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n", v1_mounts);
     detect(mounts, "4:memory:/\n0::/\n");
     assert_int_equal(layout.facts.kind, CGROUP_V1);
     assert_true(layout.facts.hybrid);
@@ -230,8 +229,8 @@ static void missing_memory_says_what_to_boot_with(void **state)
 
 /* ---- v2 ---- */
 
-static const char v2_mounts[] =
-    "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot\n";
+static const char v2_mounts[] = "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 "
+                                "rw,nsdelegate,memory_recursiveprot\n";
 
 static void v2_group(const char *group, bool real_root)
 {
@@ -357,8 +356,13 @@ static void nothing_mounted(void **state)
 static void malformed_texts_are_ignored(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"", "\n\n", "1 2 3", "1 2 3 4 5 6 - cgroup", "- - - - - - -",
-                                        "35 31 0:32 / /sys/fs/cgroup/memory rw cgroup cgroup rw,memory\n"};
+    static const char *const texts[] = {
+        "",
+        "\n\n",
+        "1 2 3",
+        "1 2 3 4 5 6 - cgroup",
+        "- - - - - - -",
+        "35 31 0:32 / /sys/fs/cgroup/memory rw cgroup cgroup rw,memory\n"};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         detect(texts[i], texts[i]);
         assert_int_equal(layout.facts.kind, CGROUP_NONE);
@@ -387,8 +391,8 @@ static void only_instances_look_like_instances(void **state)
 {
     (void)state;
     static const char *const good[] = {"1-2-3", "123-456789-0badcafe"};
-    static const char *const bad[] = {"", "service", "1-2", "1-2-", "-1-2", "1-2-3-4", "1-2-x", "box-1",
-                                      "run-0.1", "1-2-3 "};
+    static const char *const bad[] = {"",        "service", "1-2",   "1-2-",    "-1-2",
+                                      "1-2-3-4", "1-2-x",   "box-1", "run-0.1", "1-2-3 "};
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
         assert_true(tree_is_instance_name(good[i]));
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)

@@ -42,7 +42,8 @@ static int forget(void **state)
     return 0;
 }
 
-static const struct cgroup_share init_share = {.memory_bytes = 100 * KIB, .tasks = 2, .cpu_set = "0-1"};
+static const struct cgroup_share init_share = {
+    .memory_bytes = 100 * KIB, .tasks = 2, .cpu_set = "0-1"};
 static const struct cgroup_share no_share = {.cpu_set = ""};
 
 static void v1_writes_everything_once(void **state)
@@ -105,10 +106,10 @@ static void cpu_rates_become_quota_and_period(void **state)
         {1000, 0, "cpu.max=100000 100000"},
         {500, 20 * MS, "cpu.max=10000 20000"},
         {4000, 10 * MS, "cpu.max=40000 10000"},
-        {1, 0, "cpu.max=1000 1000000"},       /* longer period: 1 ms is the least quota */
+        {1, 0, "cpu.max=1000 1000000"}, /* longer period: 1 ms is the least quota */
         {5, 10 * MS, "cpu.max=1000 200000"},
         {3, 10 * MS, "cpu.max=1000 333334"},
-        {1000, 1, "cpu.max=1000 1000"},       /* least period */
+        {1000, 1, "cpu.max=1000 1000"}, /* least period */
         {1000, 5000 * MS, "cpu.max=1000000 1000000"},
         {UINT64_MAX, 0, "cpu.max=100000000 100000"},
     };
