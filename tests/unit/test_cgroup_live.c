@@ -263,7 +263,8 @@ static void memory_peak_is_what_was_touched(void **state)
             usleep(20 * 1000); /* no kernel memory of the run before */
             int64_t peak = (int64_t)run(&ordinary, &status, "touch", number).memory_bytes;
             int64_t off = peak - bare - (int64_t)(sizes[i] * MIB);
-            int64_t slack = (int64_t)(256 * 1024 + sizes[i] * MIB / 50);
+            /* 256 KiB alone; on a busy machine the run before may still be going */
+            int64_t slack = (int64_t)(320 * 1024 + sizes[i] * MIB / 50);
             least = off < least ? off : least;
             most = off > most ? off : most;
             if (off < -slack || off > slack)
