@@ -7,7 +7,10 @@
  *
  * Each slot is a thread, pinned to one CPU with its container, as the service has it. All threads go
  * through blocks together: bare, sandboxed, sandboxed, bare, ... so that what else the machine does
- * meets both; each pair of neighbours gives one ratio. */
+ * meets both; each pair of neighbours gives one ratio.
+ *
+ * Throughput is by the clock on the wall; "cost" is the CPU time of everybody concerned (slot, init,
+ * program), which tells the same on a machine that has other things to do. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -17,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -56,15 +60,23 @@ struct slot {
     pthread_t thread;
     pthread_barrier_t *barrier;
     posix_spawn_file_actions_t actions;
-    double *rates[MODES]; /* runs per second, per pair */
+    int64_t programs_cpu_ns; /* of all programs so far */
+    double *rates[MODES];    /* runs per second, per pair */
+    double *costs[MODES];    /* ns of CPU time per run, per pair */
     struct samples latencies[MODES];
+};
+
+struct spread {
+    double median, q1, q3;
 };
 
 struct outcome {
     const struct program *program;
     unsigned slots;
     double rate[MODES];              /* median, all slots together */
-    double ratio, ratio_q1, ratio_q3; /* sandboxed / bare, over the pairs */
+    double cost[MODES];              /* median, ns of CPU time per run */
+    struct spread throughput;        /* sandboxed / bare, over the pairs */
+    struct spread thrift;            /* bare cost / sandboxed cost */
     struct samples latencies[MODES];
     struct samples idle[MODES];
 };
@@ -117,7 +129,12 @@ static void open_bare(struct slot *slot)
         die("prepare bare runs");
 }
 
-static void run_bare(const struct slot *slot)
+static int64_t timeval_ns(struct timeval time)
+{
+    return time.tv_sec * NS_PER_S + time.tv_usec * NS_PER_US;
+}
+
+static void run_bare(struct slot *slot)
 {
     char *const args[] = {(char *)(uintptr_t)slot->program->bare_path, NULL};
     pid_t pid;
@@ -125,8 +142,10 @@ static void run_bare(const struct slot *slot)
     errno = posix_spawn(&pid, args[0], &slot->actions, NULL, args, (char *const *)environment);
     if (errno != 0)
         die(args[0]);
-    if (waitpid(pid, &status, 0) != pid || status != 0)
+    struct rusage usage;
+    if (wait4(pid, &status, 0, &usage) != pid || status != 0)
         die("a bare run");
+    slot->programs_cpu_ns += timeval_ns(usage.ru_utime) + timeval_ns(usage.ru_stime);
 }
 
 static void run_sandboxed(struct slot *slot)
@@ -159,6 +178,7 @@ static void run_sandboxed(struct slot *slot)
                 result.error != NULL ? result.error : "");
         exit(1);
     }
+    slot->programs_cpu_ns += result.cpu_ns;
     exec_result_free(&result);
 }
 
@@ -196,9 +216,20 @@ static bool wanted(const struct slot *slot, enum mode mode)
     return slot->config->only == 0 || slot->config->only == (int)mode + 1;
 }
 
-static double run_block(struct slot *slot, enum mode mode)
+/* What this slot has cost so far: itself, its programs, its container's init. */
+static int64_t cpu_so_far_ns(const struct slot *slot)
+{
+    clockid_t init_clock;
+    errno = clock_getcpuclockid(container_init_pid(slot->container), &init_clock);
+    if (errno != 0)
+        die("clock of a container's init");
+    return clock_ns(CLOCK_THREAD_CPUTIME_ID) + slot->programs_cpu_ns + clock_ns(init_clock);
+}
+
+static void run_block(struct slot *slot, enum mode mode, uint64_t pair)
 {
     pthread_barrier_wait(slot->barrier);
+    int64_t cpu_ns = cpu_so_far_ns(slot);
     int64_t begin_ns = monotonic_ns(), now_ns;
     uint64_t runs = 0;
     do {
@@ -206,7 +237,8 @@ static double run_block(struct slot *slot, enum mode mode)
         runs++;
         now_ns = monotonic_ns();
     } while (now_ns - begin_ns < slot->config->block_ns);
-    return (double)runs * NS_PER_S / (double)(now_ns - begin_ns);
+    slot->rates[mode][pair] = (double)runs * NS_PER_S / (double)(now_ns - begin_ns);
+    slot->costs[mode][pair] = (double)(cpu_so_far_ns(slot) - cpu_ns) / (double)runs;
 }
 
 static void *slot_main(void *argument)
@@ -222,7 +254,7 @@ static void *slot_main(void *argument)
         for (int i = 0; i < MODES; i++) {
             enum mode mode = i == 0 ? first : (enum mode)(MODES - 1 - first);
             if (wanted(slot, mode))
-                slot->rates[mode][pair] = run_block(slot, mode);
+                run_block(slot, mode, pair);
         }
     }
     return NULL;
@@ -248,37 +280,52 @@ static void make_slots(struct slot *slots, unsigned count, struct sandbox *sandb
             bench_fail(&err);
         for (enum mode mode = BARE; mode < MODES; mode++) {
             slot->rates[mode] = calloc(config->pairs, sizeof(double));
-            if (slot->rates[mode] == NULL)
+            slot->costs[mode] = calloc(config->pairs, sizeof(double));
+            if (slot->rates[mode] == NULL || slot->costs[mode] == NULL)
                 abort();
         }
     }
 }
 
+static struct spread spread_of(struct samples *millionths)
+{
+    struct spread spread = {
+        .median = (double)samples_quantile(millionths, 0.5) / 1e6,
+        .q1 = (double)samples_quantile(millionths, 0.25) / 1e6,
+        .q3 = (double)samples_quantile(millionths, 0.75) / 1e6,
+    };
+    samples_free(millionths);
+    return spread;
+}
+
 static void summarize(struct slot *slots, unsigned count, uint64_t pairs, struct outcome *outcome)
 {
-    struct samples ratios = {0}, rates[MODES] = {0}; /* in millionths */
+    struct samples throughput = {0}, thrift = {0}, rates[MODES] = {0}, costs[MODES] = {0};
     for (uint64_t pair = 0; pair < pairs; pair++) {
-        double sum[MODES] = {0};
+        double rate[MODES] = {0}, cost[MODES] = {0};
         for (enum mode mode = BARE; mode < MODES; mode++) {
-            for (unsigned i = 0; i < count; i++)
-                sum[mode] += slots[i].rates[mode][pair];
-            samples_add(&rates[mode], (int64_t)(sum[mode] * 1e6));
+            for (unsigned i = 0; i < count; i++) {
+                rate[mode] += slots[i].rates[mode][pair];
+                cost[mode] += slots[i].costs[mode][pair] / count;
+            }
+            samples_add(&rates[mode], (int64_t)(rate[mode] * 1e6));
+            samples_add(&costs[mode], (int64_t)(cost[mode] * 1e6));
         }
-        if (sum[BARE] > 0)
-            samples_add(&ratios, (int64_t)(sum[SANDBOXED] / sum[BARE] * 1e6));
+        if (rate[BARE] > 0 && cost[SANDBOXED] > 0) {
+            samples_add(&throughput, (int64_t)(rate[SANDBOXED] / rate[BARE] * 1e6));
+            samples_add(&thrift, (int64_t)(cost[BARE] / cost[SANDBOXED] * 1e6));
+        }
     }
-    outcome->ratio = (double)samples_quantile(&ratios, 0.5) / 1e6;
-    outcome->ratio_q1 = (double)samples_quantile(&ratios, 0.25) / 1e6;
-    outcome->ratio_q3 = (double)samples_quantile(&ratios, 0.75) / 1e6;
+    outcome->throughput = spread_of(&throughput);
+    outcome->thrift = spread_of(&thrift);
     for (enum mode mode = BARE; mode < MODES; mode++) {
-        outcome->rate[mode] = (double)samples_quantile(&rates[mode], 0.5) / 1e6;
-        samples_free(&rates[mode]);
+        outcome->rate[mode] = spread_of(&rates[mode]).median;
+        outcome->cost[mode] = spread_of(&costs[mode]).median;
         for (unsigned i = 0; i < count; i++) {
             samples_join(&outcome->latencies[mode], &slots[i].latencies[mode]);
             samples_free(&slots[i].latencies[mode]);
         }
     }
-    samples_free(&ratios);
 }
 
 static void measure_busy(struct slot *slots, unsigned count, const struct program *program,
@@ -340,21 +387,22 @@ static double us(int64_t ns) { return (double)ns / 1000; }
 
 static void print_text(struct outcome *outcomes, size_t count)
 {
-    printf("%-8s %5s  %-24s  %-15s  %-27s  %s\n", "", "", "throughput, ratio", "runs/s",
-           "busy, us: bare / sandboxed", "idle, us: bare / sandboxed");
-    printf("%-8s %5s  %7s  %-15s  %7s %7s  %13s %13s  %13s %13s\n", "program", "slots", "median",
-           "(quartiles)", "bare", "ours", "p50", "p99", "p50", "p99");
+    printf("ratios to bare runs (1 = free): median (quartiles); times in us: bare / sandboxed\n");
+    printf("%-7s %5s  %-19s  %-19s  %11s  %11s  %11s  %11s  %11s  %11s\n", "program", "slots",
+           "throughput", "CPU cost", "runs/s", "CPU/run", "busy p50", "busy p99", "idle p50",
+           "idle p99");
     for (size_t i = 0; i < count; i++) {
         struct outcome *o = &outcomes[i];
-        printf("%-8s %5u  %7.3f  (%.3f-%.3f)    %7.0f %7.0f", o->program->name, o->slots, o->ratio,
-               o->ratio_q1, o->ratio_q3, o->rate[BARE], o->rate[SANDBOXED]);
-        for (int idle = 0; idle < 2; idle++) {
-            struct samples *samples = idle ? o->idle : o->latencies;
-            for (int p99 = 0; p99 < 2 && (samples[BARE].count + samples[SANDBOXED].count) > 0; p99++) {
-                double q = p99 ? 0.99 : 0.5;
-                printf("  %6.0f/%-6.0f", us(samples_quantile(&samples[BARE], q)),
+        const struct spread *t = &o->throughput, *c = &o->thrift;
+        printf("%-7s %5u  %.3f (%.3f-%.3f)  %.3f (%.3f-%.3f)  %5.0f/%-5.0f  %5.0f/%-5.0f",
+               o->program->name, o->slots, t->median, t->q1, t->q3, c->median, c->q1, c->q3,
+               o->rate[BARE], o->rate[SANDBOXED], o->cost[BARE] / 1000, o->cost[SANDBOXED] / 1000);
+        for (int k = 0; k < 4; k++) {
+            struct samples *samples = k < 2 ? o->latencies : o->idle;
+            double q = k % 2 == 0 ? 0.5 : 0.99;
+            if (samples[BARE].count + samples[SANDBOXED].count > 0)
+                printf("  %5.0f/%-5.0f", us(samples_quantile(&samples[BARE], q)),
                        us(samples_quantile(&samples[SANDBOXED], q)));
-            }
         }
         printf("\n");
     }
@@ -392,9 +440,16 @@ static void print_json(struct outcome *outcomes, size_t count)
             const char *key;
             double value;
         } figures[] = {
-            {"ratio", o->ratio},       {"ratio_q1", o->ratio_q1},
-            {"ratio_q3", o->ratio_q3}, {"bare_per_second", o->rate[BARE]},
+            {"throughput_ratio", o->throughput.median},
+            {"throughput_ratio_q1", o->throughput.q1},
+            {"throughput_ratio_q3", o->throughput.q3},
+            {"cost_ratio", o->thrift.median},
+            {"cost_ratio_q1", o->thrift.q1},
+            {"cost_ratio_q3", o->thrift.q3},
+            {"bare_per_second", o->rate[BARE]},
             {"sandboxed_per_second", o->rate[SANDBOXED]},
+            {"bare_cpu_us", o->cost[BARE] / 1000},
+            {"sandboxed_cpu_us", o->cost[SANDBOXED] / 1000},
         };
         for (size_t k = 0; k < COUNT_OF(figures); k++) {
             json_key(&json, figures[k].key);
@@ -419,12 +474,12 @@ static int check_goals(struct outcome *outcomes, size_t count)
                       us(samples_quantile(&o->latencies[BARE], 0.5));
         int64_t idle_ns =
             samples_quantile(&o->idle[SANDBOXED], 0.5) - samples_quantile(&o->idle[BARE], 0.5);
-        if (o->ratio >= 0.95 && busy <= 1.1 && idle_ns <= 300 * NS_PER_US)
+        if (o->throughput.median >= 0.95 && busy <= 1.1 && idle_ns <= 300 * NS_PER_US)
             continue;
         fprintf(stderr,
                 "missed: %s, %u slots: throughput %.3f (>= 0.95), busy p50 %.3f (<= 1.1), "
                 "idle p50 +%.0f us (<= 300)\n",
-                o->program->name, o->slots, o->ratio, busy, us(idle_ns));
+                o->program->name, o->slots, o->throughput.median, busy, us(idle_ns));
         missed++;
     }
     return missed;
