@@ -607,7 +607,7 @@ static const char *step_text(enum init_step step)
 {
     static const char *const texts[] = {
         [STEP_PROTOCOL] = "protocol",   [STEP_CLONE] = "clone",
-        [STEP_SESSION] = "setsid",      [STEP_CGROUP_NS] = "unshare cgroup namespace",
+        [STEP_SESSION] = "set process group",      [STEP_CGROUP_NS] = "unshare cgroup namespace",
         [STEP_RLIMIT] = "setrlimit",
         [STEP_AFFINITY] = "set affinity", [STEP_DESCRIPTOR] = "place descriptors",
         [STEP_WORK_DIR] = "chdir",      [STEP_TTY] = "ioctl",
