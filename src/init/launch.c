@@ -219,6 +219,9 @@ static int child_main(void *nothing)
     (void)nothing;
     int sources[INIT_DESCRIPTORS_MAX];
     child_leave_group();
+    struct sched_param ordinary = {0};
+    if (syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &ordinary) < 0)
+        child_fail(STEP_SCHEDULER, 0);
     if ((self.setup->flags & SETUP_RUN_CGROUP_NS) != 0 && unshare(CLONE_NEWCGROUP) < 0)
         child_fail(STEP_CGROUP_NS, 0);
     if ((run.request.flags & RUN_CPU_SET) != 0 &&
@@ -478,6 +481,15 @@ static void open_own_files(void)
         give_up("open our own /proc");
 }
 
+/* We are woken by a slot that is about to sleep, and by a program that has just begun: neither should
+ * be interrupted for us, a batch thread waits for the CPU, sched(7). */
+static void be_patient(void)
+{
+    struct sched_param parameters = {0};
+    if (sched_setscheduler(0, SCHED_BATCH, &parameters) < 0)
+        give_up("become a batch thread");
+}
+
 /* Where the filter lets clone3 through: a page at an address that only service and init know. */
 static void place_clone3_args(void)
 {
@@ -498,6 +510,7 @@ void launcher_main(void)
     if (child_stack == MAP_FAILED)
         give_up("map the child's stack");
     open_own_files();
+    be_patient();
     place_clone3_args();
     if (self.filter.len > 0 && (self.setup->flags & SETUP_FILTER_INHERITED) != 0 &&
         syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &self.filter) < 0)

@@ -165,6 +165,7 @@ enum init_step {
     STEP_CLONE,
     STEP_SESSION,
     STEP_CGROUP_NS,
+    STEP_SCHEDULER,
     STEP_RLIMIT, /* detail: enum init_rlimit */
     STEP_AFFINITY,
     STEP_DESCRIPTOR, /* detail: which */
