@@ -30,6 +30,7 @@ struct init {
     int kept[INIT_KEPT_MAX];
     int cgroup_fd;      /* v2: where to clone into; -1 */
     int mqueue_fd;      /* root of the IPC namespace's message queues; -1 */
+    off_t mqueue_fresh_size; /* its size while there are none */
     struct tmpfs tmpfs[INIT_TMPFS_MAX];
     unsigned tmpfs_count;
     struct sock_fprog filter;

@@ -47,6 +47,13 @@ struct run {
 static struct run run;
 static char *child_stack;
 static struct clone3_args *clone3_args; /* at the address that the filter lets through; or NULL */
+static int own_fds;                     /* our own /proc/self/fd */
+
+/* Our own oom_score_adj, and what it says when no run is being started. */
+static struct {
+    int fd;
+    char usual[8];
+} oom_score;
 
 /* ---- in the child, on our memory ---- */
 
@@ -56,17 +63,6 @@ __attribute__((noreturn)) static void child_fail(enum init_step step, unsigned d
     run.detail = detail;
     run.step = step;
     _exit(127);
-}
-
-/* When memory runs out in our group, or on the host, programs go first and init never: to raise a score
- * takes no privilege, unlike lowering init's. A vfork child's score is its own although memory is
- * shared: fs/proc/base.c, __set_oom_adj(). */
-static void child_offer_to_oom_killer(void)
-{
-    int fd = openat(self.proc_fd, "self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-    if (fd < 0 || write(fd, "1000", 4) != 4)
-        child_fail(STEP_OOM_SCORE, 0);
-    close(fd);
 }
 
 static void child_limit(void)
@@ -88,19 +84,19 @@ static void child_limit(void)
 }
 
 /* A kept descriptor opened anew: file status flags, offset, locks and owners of an earlier run stay
- * with the earlier description. */
+ * with the earlier description. Through init's directory, not the child's own: entries of /proc/self
+ * would be made for each run and thrown away with it, 40 us. */
 static int child_open_kept(unsigned index)
 {
-    char link[] = "self/fd/\0\0\0\0";
+    char name[4] = "", *digit = name;
     int fd = self.kept[index];
     int flags = fcntl(fd, F_GETFL);
-    char *digit = link + strlen(link);
     if (fd >= 100)
         *digit++ = (char)('0' + fd / 100 % 10);
     if (fd >= 10)
         *digit++ = (char)('0' + fd / 10 % 10);
     *digit = (char)('0' + fd % 10);
-    return flags < 0 ? -1 : openat(self.proc_fd, link, flags & O_ACCMODE);
+    return flags < 0 ? -1 : openat(own_fds, name, flags & O_ACCMODE);
 }
 
 /* Every source is first brought above all targets, so that no dup2 below hits one still needed. */
@@ -206,17 +202,28 @@ static void child_exec(void)
     child_fail(STEP_LOOKUP, 0);
 }
 
+/* A process group of its own. A session, too, only where there is a terminal to lead it on: setsid(2)
+ * makes the scheduler's autogroup with it, 9 us to make and as much to free. Init's own session has no
+ * terminal, and only its leader could get one. */
+static void child_leave_group(void)
+{
+    bool tty = (run.request.flags & RUN_TTY) != 0;
+    if ((tty ? setsid() : setpgid(0, 0)) < 0)
+        child_fail(STEP_SESSION, 0);
+}
+
 /* The order matters: what needs /proc or a capability comes before credentials are dropped; a limit
  * on descriptors or processes before anything of the program's; the filter last. */
 static int child_main(void *nothing)
 {
     (void)nothing;
     int sources[INIT_DESCRIPTORS_MAX];
-    if (setsid() < 0)
-        child_fail(STEP_SESSION, 0);
+    child_leave_group();
+    struct sched_param ordinary = {0};
+    if (syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &ordinary) < 0)
+        child_fail(STEP_SCHEDULER, 0);
     if ((self.setup->flags & SETUP_RUN_CGROUP_NS) != 0 && unshare(CLONE_NEWCGROUP) < 0)
         child_fail(STEP_CGROUP_NS, 0);
-    child_offer_to_oom_killer();
     if ((run.request.flags & RUN_CPU_SET) != 0 &&
         syscall(SYS_sched_setaffinity, 0, sizeof(run.request.cpu_mask), run.request.cpu_mask) < 0)
         child_fail(STEP_AFFINITY, 0);
@@ -281,7 +288,17 @@ static long clone3_child(struct clone3_args *args)
     return result;
 }
 
-static pid_t start_child(void)
+/* When memory runs out in our group, or on the host, programs go first and init never. A child begins
+ * with our score, and to raise it, and to lower it back to where it was, takes no privilege; the child
+ * itself could only reach its own file through /proc/self (see child_open_kept()). Meanwhile we are
+ * as likely a victim as the program that is being started: it is on our memory until its execve(2). */
+static void offer_to_oom_killer(const char *score)
+{
+    if (pwrite(oom_score.fd, score, strlen(score), 0) < 0)
+        give_up("oom score");
+}
+
+static pid_t clone_child(void)
 {
     if ((run.request.flags & RUN_INTO_CGROUP) == 0)
         return clone(child_main, child_stack + CHILD_STACK_SIZE,
@@ -298,6 +315,16 @@ static pid_t start_child(void)
         .cgroup = (uint64_t)self.cgroup_fd,
     };
     return (pid_t)clone3_child(clone3_args);
+}
+
+static pid_t start_child(void)
+{
+    offer_to_oom_killer("1000");
+    pid_t pid = clone_child();
+    int clone_error = errno;
+    offer_to_oom_killer(oom_score.usual);
+    errno = clone_error;
+    return pid;
 }
 
 /* ---- the request ---- */
@@ -365,17 +392,20 @@ static void account(struct init_end *end, const struct rusage *usage)
     end->all_cpu_ns += timeval_ns(usage->ru_utime) + timeval_ns(usage->ru_stime);
 }
 
-/* __WALL: children that were cloned with another exit signal are ours to reap, too. */
-static pid_t reap(int *status, struct rusage *usage)
+/* __WALL: children that were cloned with another exit signal are ours to reap, too. Returns 0 when
+ * flags hold WNOHANG and no child has ended, -1 when there is no child. */
+static pid_t reap(int flags, int *status, struct rusage *usage)
 {
     pid_t pid;
     do
-        pid = wait4(-1, status, __WALL, usage);
+        pid = wait4(-1, status, __WALL | flags, usage);
     while (pid < 0 && errno == EINTR);
     return pid;
 }
 
-/* The end of the main process ends the run, whatever else it started. kill(-1) reaches every process
+/* The end of the main process ends the run, whatever else it started. Who loses its parent becomes our
+ * child before the parent can be reaped, pid_namespaces(7): without children we are alone, and need
+ * not have the kernel look at every process of the host for one to kill. kill(-1) reaches every process
  * of the namespace but ourselves, also one that is just being forked: the kernel holds back forks of
  * a process with a signal pending, fork(2). */
 static void await_end(pid_t main_pid, struct init_end *end)
@@ -383,7 +413,7 @@ static void await_end(pid_t main_pid, struct init_end *end)
     struct rusage usage;
     int status;
     pid_t pid;
-    while ((pid = reap(&status, &usage)) != main_pid) {
+    while ((pid = reap(0, &status, &usage)) != main_pid) {
         if (pid < 0)
             give_up("wait for a run");
         account(end, &usage);
@@ -394,9 +424,13 @@ static void await_end(pid_t main_pid, struct init_end *end)
     end->user_ns = timeval_ns(usage.ru_utime);
     end->system_ns = timeval_ns(usage.ru_stime);
     account(end, &usage);
-    if (kill(-1, SIGKILL) < 0 && errno == ESRCH)
-        return;
-    while (reap(&status, &usage) > 0) {
+    int flags = WNOHANG;
+    while ((pid = reap(flags, &status, &usage)) >= 0) {
+        if (pid == 0) {
+            kill(-1, SIGKILL);
+            flags = 0;
+            continue;
+        }
         account(end, &usage);
         end->reaped++;
     }
@@ -443,6 +477,24 @@ static void serve_one(void)
     message_send(INIT_FD_RUN, &end, sizeof(end), -1);
 }
 
+static void open_own_files(void)
+{
+    own_fds = openat(self.proc_fd, "self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    oom_score.fd = openat(self.proc_fd, "self/oom_score_adj", O_RDWR | O_CLOEXEC);
+    if (own_fds < 0 || oom_score.fd < 0 ||
+        read(oom_score.fd, oom_score.usual, sizeof(oom_score.usual) - 1) <= 0)
+        give_up("open our own /proc");
+}
+
+/* We are woken by a slot that is about to sleep, and by a program that has just begun: neither should
+ * be interrupted for us, a batch thread waits for the CPU, sched(7). */
+static void be_patient(void)
+{
+    struct sched_param parameters = {0};
+    if (sched_setscheduler(0, SCHED_BATCH, &parameters) < 0)
+        give_up("become a batch thread");
+}
+
 /* Where the filter lets clone3 through: a page at an address that only service and init know. */
 static void place_clone3_args(void)
 {
@@ -462,6 +514,8 @@ void launcher_main(void)
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
     if (child_stack == MAP_FAILED)
         give_up("map the child's stack");
+    open_own_files();
+    be_patient();
     place_clone3_args();
     if (self.filter.len > 0 && (self.setup->flags & SETUP_FILTER_INHERITED) != 0 &&
         syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &self.filter) < 0)

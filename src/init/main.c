@@ -72,6 +72,8 @@ static void harden(void)
     for (int fd = INIT_FD_RUN; fd < INIT_FD_FIRST_FREE; fd++)
         if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
             give_up("a descriptor is missing");
+    if (setsid() < 0) /* programs must not be in the session of whoever started the service */
+        give_up("setsid");
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);

@@ -398,8 +398,10 @@ static int watch_message_queues(void)
     if (mount("mqueue", "proc", "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
         return 0; /* a kernel without them has none to leave */
     self.mqueue_fd = open("proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (self.mqueue_fd < 0 || umount2("proc", MNT_DETACH) < 0)
+    struct stat fresh;
+    if (self.mqueue_fd < 0 || fstat(self.mqueue_fd, &fresh) < 0 || umount2("proc", MNT_DETACH) < 0)
         return fail("hold the message queues");
+    self.mqueue_fresh_size = fresh.st_size;
     return 0;
 }
 

@@ -55,6 +55,16 @@ static void account_children(int fd)
         return;
 }
 
+/* All runs together weigh as much on each CPU as a process outside would: with the default of one
+ * process for all of them, runs on two CPUs would get half each beside a busy neighbour. */
+static void weigh(const struct cgroup_host *host, int fd)
+{
+    char value[32];
+    snprintf(value, sizeof(value), "%llu", 1024ULL * (unsigned long long)host->cpu_count);
+    if (write_file_at(fd, "cpu.shares", value, NULL) < 0)
+        return; /* a matter of speed only */
+}
+
 int v1_prepare_host(struct cgroup_host *host, struct cj_error *err)
 {
     for (size_t i = 0; i < host->count; i++) {
@@ -65,6 +75,10 @@ int v1_prepare_host(struct cgroup_host *host, struct cj_error *err)
             host->facts.can_reset_memory_peak = true;
             if (faccessat(tree->instance_fd, "memory.memsw.limit_in_bytes", W_OK, AT_EACCESS) == 0)
                 host->facts.limits_swap = true;
+        }
+        if (tree->controllers & CGROUP_CPU) {
+            weigh(host, tree->prefix_fd);
+            weigh(host, tree->instance_fd);
         }
         if (tree->controllers & CGROUP_PIDS)
             host->facts.has_pids_peak = faccessat(tree->instance_fd, "pids.peak", R_OK, 0) == 0;

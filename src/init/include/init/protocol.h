@@ -28,7 +28,7 @@ enum {
 };
 
 enum {
-    INIT_MAGIC = 0x636a3031,             /* "cj01"; changes with every change below */
+    INIT_MAGIC = 0x636a3032,             /* "cj02"; changes with every change below */
     INIT_TASKS = 2,                      /* threads of init: launcher and janitor */
     INIT_DESCRIPTORS_MAX = 250,          /* of a program; SCM_MAX_FD is 253, unix(7) */
     INIT_KEPT_MAX = 8,                   /* descriptors that init keeps between runs */
@@ -169,7 +169,7 @@ enum init_step {
     STEP_CLONE,
     STEP_SESSION,
     STEP_CGROUP_NS,
-    STEP_OOM_SCORE,
+    STEP_SCHEDULER,
     STEP_RLIMIT, /* detail: enum init_rlimit */
     STEP_AFFINITY,
     STEP_DESCRIPTOR, /* detail: which */
