@@ -67,6 +67,14 @@ static void set_rlimit(struct container_run *run, enum container_rlimit which, u
     run->rlimits[which] = value;
 }
 
+/* What the stacks of all threads may reserve, within reason. */
+static uint64_t stack_room(const struct exec_limits *limits)
+{
+    uint64_t stack = limits->stack_bytes != 0 ? limits->stack_bytes : 8ULL * MIB;
+    uint64_t threads = limits->processes < 64 ? limits->processes : 64;
+    return stack < SIZE_CAP / 64 ? stack * threads : SIZE_CAP;
+}
+
 bool exec_limits_apply(const struct exec_limits *limits, const struct exec_settings *settings,
                        bool without_cgroup, struct container_run *run)
 {
@@ -79,8 +87,10 @@ bool exec_limits_apply(const struct exec_limits *limits, const struct exec_setti
     if (limits->stack_bytes != 0)
         set_rlimit(run, CONTAINER_RLIMIT_STACK,
                    limits->stack_bytes < memory ? limits->stack_bytes : memory);
-    if (limits->data_segment || without_cgroup)
+    if (limits->data_segment)
         set_rlimit(run, CONTAINER_RLIMIT_DATA, memory);
+    else if (without_cgroup) /* a backstop: the stacks of threads count although hardly touched */
+        set_rlimit(run, CONTAINER_RLIMIT_DATA, memory + stack_room(limits));
     if (limits->address_space)
         set_rlimit(run, CONTAINER_RLIMIT_AS, memory);
     if (without_cgroup)

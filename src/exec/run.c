@@ -20,7 +20,7 @@
 #include "watch.h"
 
 #define CPU_STEP         (NS_PER_MS)      /* how often a group's CPU time is worth a look */
-#define CPU_STEP_SCANNED (5 * NS_PER_MS)  /* ... where /proc has to be read for it */
+#define SCAN_STEP        (5 * NS_PER_MS)  /* ... where /proc has to be read for it */
 #define FINISH_TIMEOUT   (20 * NS_PER_S)  /* killed processes may have much memory to give back */
 
 /* Init's own share is part of what a v1 group shows while a run goes on, and is taken off the final
@@ -68,14 +68,18 @@ static int check_limits(struct run *run, int64_t now_ns, struct cj_error *err)
     }
     if (now_ns < run->cpu_check_ns)
         return 0;
-    int64_t used_ns;
-    if (container_cpu_ns(run->container, &used_ns, err) < 0)
+    struct container_live seen;
+    if (container_look(run->container, &seen, err) < 0)
         return -1;
+    if (seen.anon_bytes > run->limits.memory_bytes)
+        return kill_run(run, KILL_MEMORY, err);
     int64_t limit_ns = run->limits.cpu_ns + (run->without_cgroup ? 0 : CPU_OWN_SHARE);
-    if (used_ns > limit_ns)
+    if (seen.cpu_ns > limit_ns)
         return kill_run(run, KILL_CPU, err);
-    run->cpu_check_ns = watch_cpu_at(now_ns, used_ns, limit_ns, run->cpus,
-                                     run->without_cgroup ? CPU_STEP_SCANNED : CPU_STEP);
+    /* Without a group nobody else watches memory: look in short steps. */
+    run->cpu_check_ns = run->without_cgroup
+                            ? now_ns + SCAN_STEP
+                            : watch_cpu_at(now_ns, seen.cpu_ns, limit_ns, run->cpus, CPU_STEP);
     return 0;
 }
 
@@ -151,7 +155,9 @@ static int start(struct run *run, struct cj_error *err)
         run->cpus = (unsigned)run->limits.processes;
     run->started_ns = monotonic_ns();
     run->settle_ns = run->without_cgroup ? INT64_MAX : run->started_ns + CONTAINER_SETTLE_NS;
-    run->cpu_check_ns = watch_cpu_at(run->started_ns, 0, run->limits.cpu_ns, run->cpus, CPU_STEP);
+    run->cpu_check_ns = run->without_cgroup ? run->started_ns + SCAN_STEP
+                                            : watch_cpu_at(run->started_ns, 0, run->limits.cpu_ns,
+                                                           run->cpus, CPU_STEP);
     if (container_start(run->container, &spec, err) < 0)
         return -1;
     streams_started(run->streams);

@@ -80,7 +80,7 @@ struct exec_verdict exec_decide(const struct exec_outcome *outcome)
     struct exec_verdict verdict = raw_verdict(outcome->wait_status);
     /* by itself: a kill of ours says nothing about an allocation */
     bool failed = verdict.status != EXEC_ACCEPTED && outcome->killed == KILL_NONE;
-    if (outcome->oom_kills > 0 ||
+    if (outcome->oom_kills > 0 || outcome->killed == KILL_MEMORY ||
         (outcome->allocation_limited && failed && at_memory_limit(outcome))) {
         verdict.status = EXEC_MEMORY_LIMIT;
         return verdict;

@@ -312,33 +312,46 @@ static int open_out(const char *path, uint32_t *not_regular)
 
 /* ---- figures where no cgroup has them ---- */
 
-/* Sums up what lives in our pid namespace: utime and stime with those of reaped children, threads,
- * resident pages: proc_pid_stat(5), fields 14-17, 20 and 24. */
-static void add_process(const char *pid, struct init_answer *answer)
+static bool read_proc(const char *pid, const char *file, char *text, size_t size)
 {
-    char path[NAME_MAX + 8], text[1024];
-    snprintf(path, sizeof(path), "%s/stat", pid);
+    char path[NAME_MAX + 16];
+    snprintf(path, sizeof(path), "%s/%s", pid, file);
     int fd = openat(self.proc_fd, path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return;
-    ssize_t length = read(fd, text, sizeof(text) - 1);
+        return false;
+    ssize_t length = read(fd, text, size - 1);
     close(fd);
     if (length <= 0)
-        return;
+        return false;
     text[length] = '\0';
+    return true;
+}
+
+/* Adds up what lives in our pid namespace: utime and stime with those of reaped children, and threads
+ * (proc_pid_stat(5), fields 14-17 and 20). Memory cannot be added up, forked processes share it: the
+ * largest counts, without the files it maps (proc_pid_statm(5), resident less shared). */
+static void add_process(const char *pid, struct init_answer *answer)
+{
+    char text[1024];
+    unsigned long long user, system, resident, shared;
+    long long child_user, child_system, threads;
+    if (!read_proc(pid, "stat", text, sizeof(text)))
+        return;
     const char *after_name = strrchr(text, ')'); /* the name may hold anything */
-    unsigned long long user, system;
-    long long child_user, child_system, threads, pages;
     if (after_name == NULL ||
         sscanf(after_name + 1,
-               " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %lld %lld %*d %*d %lld %*d "
-               "%*u %*u %lld",
-               &user, &system, &child_user, &child_system, &threads, &pages) != 6)
+               " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %lld %lld %*d %*d %lld",
+               &user, &system, &child_user, &child_system, &threads) != 5)
         return;
     answer->value += ((long long)(user + system) + child_user + child_system) *
                      (1000000000LL / sysconf(_SC_CLK_TCK));
     answer->tasks += (uint64_t)threads;
-    answer->rss_bytes += (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    if (!read_proc(pid, "statm", text, sizeof(text)) ||
+        sscanf(text, "%*u %llu %llu", &resident, &shared) != 2 || shared > resident)
+        return;
+    uint64_t anon = (resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
+    if (anon > answer->anon_bytes)
+        answer->anon_bytes = anon;
 }
 
 static void read_cpu_time(struct init_answer *answer)

@@ -583,27 +583,17 @@ int container_output_fd(const struct container *container, int which)
     return container->outputs[which];
 }
 
-int container_cpu_ns(struct container *container, int64_t *cpu_ns, struct cj_error *err)
+int container_look(struct container *container, struct container_live *seen, struct cj_error *err)
 {
+    *seen = (struct container_live){0};
     if (container->cgroup != NULL)
-        return cgroup_cpu_ns(container->cgroup, cpu_ns, err);
+        return cgroup_cpu_ns(container->cgroup, &seen->cpu_ns, err);
     struct init_request request = {.op = INIT_OP_CPU_TIME};
     struct init_answer answer;
     if (ask(container, &request, -1, &answer, NULL, err) < 0)
         return -1;
-    *cpu_ns = answer.value;
-    return 0;
-}
-
-int container_tasks(struct container *container, uint64_t *tasks, struct cj_error *err)
-{
-    if (container->cgroup != NULL)
-        return cgroup_tasks(container->cgroup, tasks, err);
-    struct init_request request = {.op = INIT_OP_CPU_TIME};
-    struct init_answer answer;
-    if (ask(container, &request, -1, &answer, NULL, err) < 0)
-        return -1;
-    *tasks = answer.tasks;
+    seen->cpu_ns = answer.value;
+    seen->anon_bytes = answer.anon_bytes;
     return 0;
 }
 

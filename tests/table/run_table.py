@@ -73,7 +73,7 @@ def command_line(case, cjudge, level, slow, programs, scratch):
         line += ["--copy-in", os.path.join(scratch, "script")]
     program = case.get("program", case["name"])
     under = round((case["cpu"] * 1000 - 12) * slow)
-    argv = [argument.replace("{under_cpu_limit}", str(under)) for argument in case["argv"]]
+    argv = [argument.replace("{under_cpu_limit}", str(under)).replace("{300_ms}", str(round(300 * slow))) for argument in case["argv"]]
     if "command" in case:
         return line + ["--"] + case["command"] + argv
     if case["lang"] == "c":
@@ -95,7 +95,7 @@ def differences(case, result, code, elapsed, level, slow):
 
     def within(what, value, bounds, factor=1.0):
         if bounds is not None:
-            check(bounds[0] <= value <= bounds[1] * factor, f"{what} {value:.3f}, not in {bounds}")
+            check(bounds[0] <= value <= bounds[1] * factor, f"{what} {value:.3f}, not in {bounds}, times {factor}")
 
     cpu, wall = result["time"] / 1e9, result["runTime"] / 1e9
     cpu_limit, wall_limit = case["cpu"] * slow, case["wall"] * slow
@@ -116,7 +116,9 @@ def differences(case, result, code, elapsed, level, slow):
     check(elapsed <= wall + 2 * slow, f"answered {elapsed:.2f} s after the start, run time {wall:.2f} s")
     check(wall <= wall_limit + 1, f"runTime {wall:.3f} beyond the wall limit {wall_limit}")
     check(0 <= cpu <= wall * CORES + 0.02 * slow, f"time {cpu:.3f} in {wall:.3f} s on {CORES} cores")
-    check(0 <= result["memory"] <= case["memory"] + 4 * MIB, f"memory {result['memory']}")
+    # without control groups memory is looked at every few milliseconds, and may be passed by so much
+    margin = 4 * MIB if level == "full" else 64 * MIB
+    check(0 <= result["memory"] <= case["memory"] + margin, f"memory {result['memory']}")
     check(result.get("procPeak", 0) <= case["procs"], f"procPeak {result.get('procPeak')}")
     for name in ("stdout", "stderr"):
         check(len(files.get(name, "").encode("utf-8", "surrogatepass")) <= max(case["output"] * 3, 1),

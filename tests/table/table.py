@@ -135,7 +135,7 @@ TABLE = [
     # without control groups the time of children that nobody waited for is not known while they run
     over_time("spins_in_children", "cpu", cpu=0.5, peak=(4, 4),
               no_cgroup=dict(ended_by=None, exit=(9, 24), wall=2.0)),
-    over_time("burns_in_unwaited_children", "cpu", cpu=0.5,
+    over_time("burns_in_unwaited_children", "cpu", cpu=0.5, argv=["{300_ms}"],
               no_cgroup=dict(ended_by=None, status=(OK, TIME), exit=ANY)),
     over_time("fork_bomb", "cpu", cpu=0.5, peak=(16, 16),
               no_cgroup=dict(ended_by=None, exit=(9, 24), wall=2.0)),

@@ -1,5 +1,6 @@
-/* Children burn 0.3 s of CPU each, one after another, and nobody waits for them. */
+/* Children burn argv[1] ms of CPU each, one after another, and nobody waits for them. */
 #include <signal.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -11,7 +12,7 @@ static void burn(double seconds)
     while ((double)now.tv_sec + (double)now.tv_nsec / 1e9 < seconds);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     signal(SIGCHLD, SIG_IGN);
     for (int i = 0; i < 3; i++) {
@@ -21,7 +22,7 @@ int main(void)
             return 3;
         if (fork() == 0) {
             close(done[0]);
-            burn(0.3);
+            burn(argc > 1 ? atof(argv[1]) / 1000 : 0.3);
             _exit(0);
         }
         close(done[1]);

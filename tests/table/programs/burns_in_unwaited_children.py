@@ -1,6 +1,7 @@
-# Children burn 0.3 s of CPU each, one after another, and nobody waits for them.
+# Children burn argv[1] ms of CPU each, one after another, and nobody waits for them.
 import os
 import signal
+import sys
 import time
 
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -8,7 +9,7 @@ for _ in range(3):
     reader, writer = os.pipe()
     if os.fork() == 0:
         os.close(reader)
-        while time.process_time() < 0.3:
+        while time.process_time() < float(sys.argv[1]) / 1000:
             pass
         os._exit(0)
     os.close(writer)

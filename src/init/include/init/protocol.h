@@ -238,7 +238,7 @@ struct init_answer {
     uint32_t detail; /* OPEN_OUT: 1 = there, but not a regular file; else 0 */
     int64_t value;   /* CPU_TIME: ns; PING: init's resident bytes */
     uint64_t tasks;  /* CPU_TIME: tasks alive */
-    uint64_t rss_bytes; /* CPU_TIME: resident memory of all of them */
+    uint64_t anon_bytes; /* CPU_TIME: resident private memory of the largest process */
 };
 
 #endif

@@ -116,10 +116,13 @@ int container_run_fd(const struct container *container);
 /* The read end of an output pipe, non-blocking, never at end of file: read until EAGAIN after the end. */
 int container_output_fd(const struct container *container, int which);
 
-/* CPU time of the run until now; behind by up to a scheduler tick. */
-WARN_UNUSED int container_cpu_ns(struct container *container, int64_t *cpu_ns, struct cj_error *err);
-/* Tasks alive now: how many CPUs the run may be using. */
-WARN_UNUSED int container_tasks(struct container *container, uint64_t *tasks, struct cj_error *err);
+/* What can be seen of a run while it goes on. */
+struct container_live {
+    int64_t cpu_ns;      /* until now; behind by up to a scheduler tick */
+    uint64_t anon_bytes; /* without cgroup: private memory of the largest process; else 0 */
+};
+WARN_UNUSED int container_look(struct container *container, struct container_live *live,
+                               struct cj_error *err);
 
 /* To be called once for a run that lives longer than CONTAINER_SETTLE_NS: its memory limit then is the
  * exact one (cgroup_settle()). */

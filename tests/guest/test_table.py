@@ -1,0 +1,45 @@
+"""The table of verdicts on cgroup v2, as systemd mounts it and without nsdelegate, and with no cgroup at all."""
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+sys.path.insert(0, str(HERE))
+
+from guest import boot_or_skip  # noqa: E402
+
+CJUDGE = pathlib.Path(os.environ.get("CJUDGE", ROOT / "build" / "cjudge")).resolve()
+TABLE = ROOT / "tests" / "table"
+
+# Software emulation is slower than the machine by this factor; only bounds on time are stretched.
+SLOW = "4"
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory):
+    """Compiled here: a compiler under emulation takes seconds for each."""
+    folder = tmp_path_factory.mktemp("programs")
+    subprocess.run([sys.executable, TABLE / "run_table.py", "--build", folder], check=True)
+    return folder
+
+
+@pytest.mark.parametrize("cgroup, level, delegate", [
+    ("v2-nsdelegate", "full", None),
+    ("v2-nsdelegate", "full", "system.slice/cjudge.service"),
+    ("v2", "full", None),
+    ("none", "no-cgroup", None),
+])
+def test_same_verdicts(programs, cgroup, level, delegate):
+    guest = boot_or_skip(cgroup=cgroup, files=[str(CJUDGE), str(TABLE), str(programs)], memory_mb=1536, cpus=2)
+    try:
+        code, out, err = guest.run(
+            ["/usr/bin/python3", str(TABLE / "run_table.py"), "--cjudge", str(CJUDGE), "--level", level,
+             "--programs", str(programs), "--slow", SLOW],
+            timeout=900, delegate=delegate, env={"PATH": "/usr/bin:/bin"})
+        assert code == 0, (out + err).decode(errors="replace")[-8000:]
+    finally:
+        guest.close()
