@@ -33,7 +33,7 @@ def test_space_is_capped_in_total(threat, box):
 
 
 def test_only_the_documented_directories_are_writable(threat, box):
-    result = threat(box.command("finds_writable.py", cpu=4000 * MS, wall=9000 * MS, output=MIB))
+    result = threat(box.command("finds_writable.py", cpu=10000 * MS, wall=30000 * MS, output=MIB))
     assert result.status == OK, result
     assert set(result.out.split()) == {"/w", "/tmp", "/dev/shm"}, result.out
 

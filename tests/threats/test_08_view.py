@@ -85,7 +85,8 @@ def test_locks_of_the_host_do_not_show(threat, box, tmp_path):
 def test_own_cgroup_is_out_of_reach(threat, box):
     """No control file can be seen for writing, in /sys or by a mount of its own."""
     result = threat(box.shell("find / -name 'cgroup.procs' -o -name 'memory.max' -o -name release_agent "
-                              "-o -name memory.limit_in_bytes 2>/dev/null | while read f; do [ -w $f ] && echo $f; done; true"))
+                              "-o -name memory.limit_in_bytes 2>/dev/null | while read f; do [ -w $f ] && echo $f; done; true",
+                              cpu=10000 * MS, wall=30000 * MS))
     assert (result.status, result.out) == (OK, ""), result
 
 

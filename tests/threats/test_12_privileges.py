@@ -15,7 +15,7 @@ def test_only_harmless_devices(threat, box):
             "  try: s = os.lstat(p)\n  except OSError: continue\n"
             "  if stat.S_ISCHR(s.st_mode) or stat.S_ISBLK(s.st_mode):\n"
             "   print(p, 'b' if stat.S_ISBLK(s.st_mode) else 'c', os.major(s.st_rdev), os.minor(s.st_rdev))")
-    result = threat(box.python(code))
+    result = threat(box.python(code, cpu=5000 * MS, wall=15000 * MS))
     assert result.status == OK
     allowed = {"c 1 3", "c 1 5", "c 1 7", "c 1 8", "c 1 9"}
     for line in result.out.splitlines():

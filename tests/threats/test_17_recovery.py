@@ -190,6 +190,7 @@ def test_no_descriptor_or_memory_growth(box, host_unchanged):
             sleeping = now
             time.sleep(0.02)
         out += process.stdout.read() or b""
+        process.stdout.close()
     assert process.returncode is not None and len(out.splitlines()) == len(mixed) * 28 + 2
     (descriptors, memory, count), (descriptors2, memory2, count2) = marks[0], marks[-1]
     assert len(marks) >= 2 and count == count2, marks

@@ -135,5 +135,5 @@ def test_parallel_cpu(threat, box):
     """Two threads on two cores: twice the wall time, as far as the host gives it."""
     if (os.cpu_count() or 1) < 2:
         pytest.skip("one core")
-    result = threat(box.command("burns_cpu", ["in_threads"], cpu=600 * MS))
-    assert result.wall < 0.6, "four threads ran on one core: a program allowed several is pinned"
+    results = threat(*[box.command("burns_cpu", ["in_threads"], cpu=300 * MS)] * 8, all_results=True)
+    assert min(result.wall for result in results) < 0.27, "four threads ran on one core: a program allowed several is pinned"
