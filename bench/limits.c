@@ -308,7 +308,7 @@ int main(int argc, char **argv)
         container_new(sandbox, 0, -1, &bench.container, &err) < 0)
         bench_fail(&err);
     static struct outcome outcomes[COUNT_OF(experiments)];
-    for (size_t i = 0; i < COUNT_OF(experiments); i++)
+    for (size_t i = 0; i < 6; i++)
         measure(&bench, &experiments[i], &outcomes[i]);
     if (config.json)
         print_json(outcomes);

@@ -140,6 +140,9 @@ static void child_drop_privileges(void)
     gid_t gid = single ? 0 : self.setup->gid;
     if (syscall(SYS_setresgid, gid, gid, gid) < 0 || syscall(SYS_setresuid, uid, uid, uid) < 0)
         child_fail(STEP_CREDENTIALS, 0);
+    if (!single) /* setresuid(2) away from 0 has cleared them, capabilities(7), and a new user namespace
+                  * begins without inheritable ones, user_namespaces(7) */
+        return;
     static const struct {
         uint32_t version;
         int pid;
@@ -446,7 +449,7 @@ static void serve_one(void)
         end.error = EINVAL;
     } else {
         run.step = STEP_NONE;
-        int64_t own_cpu = now_ns(CLOCK_PROCESS_CPUTIME_ID);
+        int64_t own_cpu = now_ns(CLOCK_THREAD_CPUTIME_ID);
         end.start_ns = now_ns(CLOCK_MONOTONIC);
         struct init_live *live = (struct init_live *)(void *)(self.arena + INIT_LIVE_OFFSET);
         __atomic_store_n(&live->start_ns, end.start_ns, __ATOMIC_RELEASE);
@@ -464,7 +467,7 @@ static void serve_one(void)
             end.error = run.error;
             end.detail = run.detail;
         }
-        end.init_cpu_ns = now_ns(CLOCK_PROCESS_CPUTIME_ID) - own_cpu;
+        end.init_cpu_ns = now_ns(CLOCK_THREAD_CPUTIME_ID) - own_cpu;
         end.dirt = files_dirt();
     }
     for (int i = 0; i < passed_count; i++)

@@ -172,7 +172,9 @@ static int replace_pids_group(struct cgroup *cg, struct cj_error *err)
 
 int v1_recycle(struct cgroup *cg, pid_t init_pid, struct cj_error *err)
 {
-    group_learn_cpus(cg, init_pid);
+    if (!cg->cpus_settled)
+        group_learn_cpus(cg, init_pid);
+    cg->cpus_settled = true;
     if (cg->residue_bytes > CACHE_KEPT_BYTES || cg->residue_kernel_bytes > KERNEL_KEPT_BYTES) {
         group_reclaim(cg, 0);
         if (group_measure_share(cg, err) < 0)
@@ -180,7 +182,7 @@ int v1_recycle(struct cgroup *cg, pid_t init_pid, struct cj_error *err)
         cg->residue_bytes = cg->residue_kernel_bytes = 0;
     }
     uint64_t peak, tasks;
-    if (!cg->host->facts.has_pids_peak || tree_of(cg->host, CGROUP_PIDS) == cg->host->count)
+    if (cg->least_tasks || !cg->host->facts.has_pids_peak || tree_of(cg->host, CGROUP_PIDS) == cg->host->count)
         return 0;
     if (group_read(cg, CGROUP_PIDS_PEAK, &peak, err) < 0 ||
         group_read(cg, CGROUP_PIDS_CURRENT, &tasks, err) < 0)
