@@ -177,7 +177,7 @@ int files_reset_tmpfs(unsigned i)
     tmpfs->dir_fd = -1;
     if (umount2(tmpfs->target, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
         return -1;
-    return setup_mount_tmpfs(i);
+    return setup_mount_tmpfs(i) < 0 ? -1 : chdir(self.work_dir); /* init may stand in the old one */
 }
 
 static int reset(uint32_t dirt)

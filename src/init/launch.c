@@ -233,8 +233,6 @@ static int child_main(void *nothing)
     child_take_descriptors(sources);
     child_limit();
     child_drop_privileges();
-    if (chdir(self.work_dir) < 0)
-        child_fail(STEP_WORK_DIR, 0);
     child_place_descriptors(sources);
     if ((run.request.flags & RUN_TTY) != 0 && ioctl(0, TIOCSCTTY, 0) < 0)
         child_fail(STEP_TTY, 0);

@@ -545,5 +545,7 @@ int setup_container(const char **step)
             if (files_reset_tmpfs(i) < 0) /* every run starts from the same state */
                 return fail("empty %s", self.tmpfs[i].target);
     }
+    if (chdir(self.work_dir) < 0) /* where programs begin */
+        return fail("enter the work directory");
     return drop_for_programs();
 }

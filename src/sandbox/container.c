@@ -610,7 +610,7 @@ static const char *step_text(enum init_step step)
         [STEP_SESSION] = "set process group",      [STEP_CGROUP_NS] = "unshare cgroup namespace",
         [STEP_SCHEDULER] = "set scheduler", [STEP_RLIMIT] = "setrlimit",
         [STEP_AFFINITY] = "set affinity", [STEP_DESCRIPTOR] = "place descriptors",
-        [STEP_WORK_DIR] = "chdir",      [STEP_TTY] = "ioctl",
+        [STEP_TTY] = "ioctl",
         [STEP_CREDENTIALS] = "set credentials", [STEP_KEYRING] = "session keyring",
         [STEP_FILTER] = "seccomp",
     };

@@ -169,7 +169,6 @@ enum init_step {
     STEP_RLIMIT, /* detail: enum init_rlimit */
     STEP_AFFINITY,
     STEP_DESCRIPTOR, /* detail: which */
-    STEP_WORK_DIR,
     STEP_TTY,
     STEP_CREDENTIALS,
     STEP_KEYRING,
