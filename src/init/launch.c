@@ -47,7 +47,6 @@ struct run {
 static struct run run;
 static char *child_stack;
 static struct clone3_args *clone3_args; /* at the address that the filter lets through; or NULL */
-static int own_fds;                     /* our own /proc/self/fd */
 
 /* Our own oom_score_adj, and what it says when no run is being started. */
 static struct {
@@ -83,20 +82,10 @@ static void child_limit(void)
     }
 }
 
-/* A kept descriptor opened anew: file status flags, offset, locks and owners of an earlier run stay
- * with the earlier description. Through init's directory, not the child's own: entries of /proc/self
- * would be made for each run and thrown away with it, 40 us. */
-static int child_open_kept(unsigned index)
+static int child_open_kept(unsigned number)
 {
-    char name[4] = "", *digit = name;
-    int fd = self.kept[index];
-    int flags = fcntl(fd, F_GETFL);
-    if (fd >= 100)
-        *digit++ = (char)('0' + fd / 100 % 10);
-    if (fd >= 10)
-        *digit++ = (char)('0' + fd / 10 % 10);
-    *digit = (char)('0' + fd % 10);
-    return flags < 0 ? -1 : openat(own_fds, name, flags & O_ACCMODE);
+    const char name[] = {(char)('0' + number), '\0'};
+    return openat(self.kept_dir, name, number == INIT_KEPT_EMPTY ? O_RDONLY : O_WRONLY);
 }
 
 /* Every source is first brought above all targets, so that no dup2 below hits one still needed. */
@@ -290,9 +279,9 @@ static long clone3_child(struct clone3_args *args)
 }
 
 /* When memory runs out in our group, or on the host, programs go first and init never. A child begins
- * with our score, and to raise it, and to lower it back to where it was, takes no privilege; the child
- * itself could only reach its own file through /proc/self (see child_open_kept()). Meanwhile we are
- * as likely a victim as the program that is being started: it is on our memory until its execve(2). */
+ * with our score, and to raise it, and to lower it back to where it was, takes no privilege. The child
+ * itself could only reach its own file through /proc/self, whose entries would be made for each run and
+ * thrown away with it, 40 us for all that was there. Meanwhile we are as likely a victim as the program that is being started: it is on our memory until its execve(2). */
 static void offer_to_oom_killer(const char *score)
 {
     if (pwrite(oom_score.fd, score, strlen(score), 0) < 0)
@@ -359,7 +348,7 @@ static bool request_valid(int passed_count)
         if (from.source > INIT_SOURCE_KEPT ||
             (from.source == INIT_SOURCE_PASSED && from.index >= request->passed_count) ||
             (from.source == INIT_SOURCE_KEPT &&
-             (from.index >= INIT_KEPT_MAX || self.kept[from.index] < 0)))
+             (from.index >= INIT_KEPT_COUNT || self.kept[from.index] < 0)))
             return false;
     }
     uint64_t *offsets = (uint64_t *)(void *)self.arena;
@@ -473,13 +462,12 @@ static void serve_one(void)
     message_send(INIT_FD_RUN, &end, sizeof(end), -1);
 }
 
-static void open_own_files(void)
+static void open_oom_score(void)
 {
-    own_fds = openat(self.proc_fd, "self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
     oom_score.fd = openat(self.proc_fd, "self/oom_score_adj", O_RDWR | O_CLOEXEC);
-    if (own_fds < 0 || oom_score.fd < 0 ||
+    if (oom_score.fd < 0 ||
         read(oom_score.fd, oom_score.usual, sizeof(oom_score.usual) - 1) <= 0)
-        give_up("open our own /proc");
+        give_up("open our own oom score");
 }
 
 /* We are woken by a slot that is about to sleep, and by a program that has just begun: neither should
@@ -510,7 +498,7 @@ void launcher_main(void)
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
     if (child_stack == MAP_FAILED)
         give_up("map the child's stack");
-    open_own_files();
+    open_oom_score();
     be_patient();
     place_clone3_args();
     if (self.filter.len > 0 && (self.setup->flags & SETUP_FILTER_INHERITED) != 0 &&

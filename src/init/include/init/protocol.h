@@ -5,7 +5,7 @@
  *
  *     INIT_FD_RUN     SEQPACKET: one EXEC at a time; answered when the run has ended and everything
  *                     it started is dead and reaped. Served by the launcher thread.
- *     INIT_FD_FILES   SEQPACKET: everything else (files, kept descriptors, KILL, RESET). Served by the
+ *     INIT_FD_FILES   SEQPACKET: everything else (files, kept pipes, KILL, RESET). Served by the
  *                     janitor thread, also while a program runs.
  *     INIT_FD_SETUP   sealed memfd with a struct init_setup: how the container looks
  *     INIT_FD_ARENA   memfd sealed against resizing, mapped by both sides: argv, env, paths of the
@@ -31,7 +31,7 @@ enum {
     INIT_MAGIC = 0x636a3032,             /* "cj02"; changes with every change below */
     INIT_TASKS = 2,                      /* threads of init: launcher and janitor */
     INIT_DESCRIPTORS_MAX = 250,          /* of a program; SCM_MAX_FD is 253, unix(7) */
-    INIT_KEPT_MAX = 8,                   /* descriptors that init keeps between runs */
+    INIT_OUTPUTS = 2,                    /* pipes that init keeps between runs */
     INIT_TMPFS_MAX = 16,                 /* writable tmpfs mounts of a container */
     INIT_ARENA_SIZE = 8 * 1024 * 1024,   /* > the kernel's own limit on args + env, 6 MiB, execve(2) */
     INIT_FILTER_MAX = 4096,              /* BPF_MAXINSNS */
@@ -108,7 +108,13 @@ struct init_ready {
 enum init_source {
     INIT_SOURCE_CLOSED, /* the descriptor is closed in the program */
     INIT_SOURCE_PASSED, /* index: position in the SCM_RIGHTS array of this message */
-    INIT_SOURCE_KEPT,   /* index: a kept descriptor, opened anew so that no flag of an earlier run stays */
+    INIT_SOURCE_KEPT,   /* enum init_kept, opened anew so that no flag of an earlier run stays */
+};
+
+enum init_kept {
+    INIT_KEPT_EMPTY,  /* an empty file, for reading */
+    INIT_KEPT_OUTPUT, /* and the next: pipes, for writing */
+    INIT_KEPT_COUNT = INIT_KEPT_OUTPUT + INIT_OUTPUTS,
 };
 
 struct init_descriptor {
@@ -181,7 +187,7 @@ enum init_step {
 enum init_dirt {
     DIRT_TMPFS = 1 << 0, /* bits 0..15: the tmpfs of that number was touched */
     DIRT_IPC = 1 << 16,  /* System V or POSIX IPC objects are left */
-    DIRT_KEPT = 1 << 17, /* bits 17..24: the kept descriptor of that number was changed */
+    DIRT_KEPT = 1 << 17, /* bits 17..19: what is kept under that number was changed */
 };
 
 struct init_end {
@@ -209,7 +215,8 @@ enum init_op {
                          * Answer carries a descriptor for writing */
     INIT_OP_SYMLINK,    /* arena[path] -> arena[target]; fails when something is there */
     INIT_OP_OPEN_OUT,   /* open the regular file arena[path] for reading. Answer carries it */
-    INIT_OP_KEEP,       /* keep the descriptor that came with the message as number index */
+    INIT_OP_OUTPUT,     /* make the pipe kept as number index (enum init_kept) anew. Answer carries its
+                         * read end, non-blocking and never at end of file */
     INIT_OP_RESET,      /* empty the tmpfs mounts of the mask in dirt */
     INIT_OP_CGROUP,     /* the descriptor that came is the directory to clone into from now on */
     INIT_OP_PING,
