@@ -63,7 +63,6 @@ struct cgroup {
         unsigned count;
     } before;
     unsigned init_cpus; /* CPUs init may use, and programs with it unless they are set free */
-    bool cpus_settled;  /* v1: learnt after init was pinned */
     bool least_tasks;   /* the last run is over, and pids.peak is the least that a run leaves */
 
     /* when the run began */

@@ -172,9 +172,7 @@ static int replace_pids_group(struct cgroup *cg, struct cj_error *err)
 
 int v1_recycle(struct cgroup *cg, pid_t init_pid, struct cj_error *err)
 {
-    if (!cg->cpus_settled)
-        group_learn_cpus(cg, init_pid);
-    cg->cpus_settled = true;
+    group_learn_cpus(cg, init_pid);
     if (cg->residue_bytes > CACHE_KEPT_BYTES || cg->residue_kernel_bytes > KERNEL_KEPT_BYTES) {
         group_reclaim(cg, 0);
         if (group_measure_share(cg, err) < 0)
