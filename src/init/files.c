@@ -34,13 +34,7 @@ enum { WIPE_ENTRIES_MAX = 32 }; /* more, or a directory: a new mount is cheaper 
 /* F_GET_RW_HINT is from Linux 4.13, <linux/fcntl.h>; that header and <fcntl.h> exclude each other. */
 enum { GET_RW_HINT = 1024 + 11 };
 
-/* What a kept descriptor's inode looked like when it came. */
-static struct {
-    mode_t mode;
-    uid_t uid;
-    gid_t gid;
-    int pipe_size;
-} kept_fresh[INIT_KEPT_MAX];
+static int fresh_pipe_size[INIT_KEPT_COUNT];
 
 static uid_t run_uid(void) { return self.setup->flags & SETUP_SINGLE_ID ? 0 : self.setup->uid; }
 static gid_t run_gid(void) { return self.setup->flags & SETUP_SINGLE_ID ? 0 : self.setup->gid; }
@@ -89,19 +83,16 @@ static bool ipc_left(void)
     return queues_left();
 }
 
-static bool kept_changed(unsigned index)
+/* The mount lets nothing else through than a pipe's size; with one uid only also the hint, which belongs
+ * to the inode's owner. */
+static bool kept_changed(unsigned number)
 {
-    struct stat now;
-    int fd = self.kept[index];
-    return fstat(fd, &now) < 0 || now.st_mode != kept_fresh[index].mode ||
-           now.st_uid != kept_fresh[index].uid || now.st_gid != kept_fresh[index].gid ||
-           (S_ISFIFO(now.st_mode) && fcntl(fd, F_GETPIPE_SZ) != kept_fresh[index].pipe_size);
-}
-
-static bool hint_changed(unsigned index)
-{
+    int fd = self.kept[number];
     uint64_t hint = 0;
-    return fcntl(self.kept[index], GET_RW_HINT, &hint) == 0 && hint != 0;
+    if (number >= INIT_KEPT_OUTPUT && fcntl(fd, F_GETPIPE_SZ) != fresh_pipe_size[number])
+        return true;
+    return (self.setup->flags & SETUP_SINGLE_ID) != 0 && fcntl(fd, GET_RW_HINT, &hint) == 0 &&
+           hint != 0;
 }
 
 uint32_t files_dirt(void)
@@ -112,8 +103,8 @@ uint32_t files_dirt(void)
             dirt |= (uint32_t)DIRT_TMPFS << i;
     if (ipc_left())
         dirt |= DIRT_IPC;
-    for (unsigned i = 0; i < INIT_KEPT_MAX; i++)
-        if (self.kept[i] >= 0 && (kept_changed(i) || hint_changed(i)))
+    for (unsigned i = 0; i < INIT_KEPT_COUNT; i++)
+        if (kept_changed(i))
             dirt |= (uint32_t)DIRT_KEPT << i;
     return dirt;
 }
@@ -181,7 +172,9 @@ int files_reset(uint32_t dirt)
         if (!wipe_entries(&self.tmpfs[i]) && first == self.tmpfs_count)
             first = i;
     }
-    return first < self.tmpfs_count ? setup_remount_tmpfs(first) : 0;
+    if (first == self.tmpfs_count)
+        return 0;
+    return setup_remount_tmpfs(first) < 0 ? -1 : chdir(self.work_dir); /* init may stand in the old one */
 }
 
 /* ---- files in and out ---- */
@@ -381,20 +374,20 @@ static const char *request_path(uint32_t offset, uint32_t length, char *copy)
     return strlen(copy) == length ? copy : NULL;
 }
 
-static void keep(unsigned index, int fd, struct init_answer *answer)
+/* Returns the read end for the service, or -1 with the answer's error. */
+static int make_output(uint32_t number, struct init_answer *answer)
 {
-    struct stat info;
-    if (index >= INIT_KEPT_MAX || fd < 0 || fstat(fd, &info) < 0) {
-        answer->error = EBADF;
-        return;
-    }
-    if (self.kept[index] >= 0)
-        close(self.kept[index]);
-    self.kept[index] = fd;
-    kept_fresh[index].mode = info.st_mode;
-    kept_fresh[index].uid = info.st_uid;
-    kept_fresh[index].gid = info.st_gid;
-    kept_fresh[index].pipe_size = S_ISFIFO(info.st_mode) ? fcntl(fd, F_GETPIPE_SZ) : 0;
+    const char name[] = {(char)('0' + number), '\0'};
+    int fd = -1;
+    errno = EINVAL;
+    if (number >= INIT_KEPT_OUTPUT && number < INIT_KEPT_COUNT &&
+        setup_make_kept((enum init_kept)number) == 0)
+        fd = openat(self.kept_make_dir, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        answer->error = errno;
+    else
+        fresh_pipe_size[number] = fcntl(fd, F_GETPIPE_SZ);
+    return fd;
 }
 
 /* Does what is asked; returns a descriptor to send with the answer, or -1. *passed is consumed by
@@ -419,10 +412,8 @@ static int serve(const struct init_request *request, int *passed, struct init_an
         if (path == NULL || path[0] == '/' || target == NULL || make_symlink(path, target) < 0)
             answer->error = errno;
         break;
-    case INIT_OP_KEEP:
-        keep(request->index, *passed, answer);
-        if (answer->error == 0)
-            *passed = -1;
+    case INIT_OP_OUTPUT:
+        fd = make_output(request->index, answer);
         break;
     case INIT_OP_CGROUP:
         if (self.cgroup_fd >= 0)

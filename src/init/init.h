@@ -27,7 +27,9 @@ struct init {
     const char *work_dir;
     int root_fd;        /* "/" of the container */
     int proc_fd;        /* a /proc of our own that no program can reach (it is writable) */
-    int kept[INIT_KEPT_MAX];
+    int kept[INIT_KEPT_COUNT]; /* open while the container stands; outputs for reading and writing */
+    int kept_dir;       /* what is kept, by number, on a read-only mount that only init holds */
+    int kept_make_dir;  /* the same, writable */
     int cgroup_fd;      /* v2: where to clone into; -1 */
     int mqueue_fd;      /* root of the IPC namespace's message queues; -1 */
     off_t mqueue_fresh_size; /* its size while there are none */
@@ -49,6 +51,8 @@ const char *setup_text(struct init_text text);
 bool setup_valid(const struct init_setup *setup, size_t size);
 /* Builds the container around the calling process. Returns 0, or -1 with errno and the step's name. */
 int setup_container(const char **step);
+/* Makes what is kept under that number anew. Returns 0, or -1 with errno. */
+int setup_make_kept(enum init_kept number);
 /* Mounts tmpfs number i, empty, and remembers what fresh looks like. Returns 0, or -1 with errno. */
 int setup_mount_tmpfs(unsigned i);
 /* Mounts the tmpfs from number first to the last again, empty, in their order, so that the table of

@@ -47,7 +47,6 @@ struct run {
 static struct run run;
 static char *child_stack;
 static struct clone3_args *clone3_args; /* at the address that the filter lets through; or NULL */
-static int own_fds;                     /* our own /proc/self/fd */
 
 /* Our own oom_score_adj, and what it says when no run is being started. */
 static struct {
@@ -83,20 +82,10 @@ static void child_limit(void)
     }
 }
 
-/* A kept descriptor opened anew: file status flags, offset, locks and owners of an earlier run stay
- * with the earlier description. Through init's directory, not the child's own: entries of /proc/self
- * would be made for each run and thrown away with it, 40 us. */
-static int child_open_kept(unsigned index)
+static int child_open_kept(unsigned number)
 {
-    char name[4] = "", *digit = name;
-    int fd = self.kept[index];
-    int flags = fcntl(fd, F_GETFL);
-    if (fd >= 100)
-        *digit++ = (char)('0' + fd / 100 % 10);
-    if (fd >= 10)
-        *digit++ = (char)('0' + fd / 10 % 10);
-    *digit = (char)('0' + fd % 10);
-    return flags < 0 ? -1 : openat(own_fds, name, flags & O_ACCMODE);
+    const char name[] = {(char)('0' + number), '\0'};
+    return openat(self.kept_dir, name, number == INIT_KEPT_EMPTY ? O_RDONLY : O_WRONLY);
 }
 
 /* Every source is first brought above all targets, so that no dup2 below hits one still needed. */
@@ -140,6 +129,9 @@ static void child_drop_privileges(void)
     gid_t gid = single ? 0 : self.setup->gid;
     if (syscall(SYS_setresgid, gid, gid, gid) < 0 || syscall(SYS_setresuid, uid, uid, uid) < 0)
         child_fail(STEP_CREDENTIALS, 0);
+    if (!single) /* setresuid(2) away from 0 has cleared them, capabilities(7), and a new user namespace
+                  * begins without inheritable ones, user_namespaces(7) */
+        return;
     static const struct {
         uint32_t version;
         int pid;
@@ -202,23 +194,14 @@ static void child_exec(void)
     child_fail(STEP_LOOKUP, 0);
 }
 
-/* A process group of its own. A session, too, only where there is a terminal to lead it on: setsid(2)
- * makes the scheduler's autogroup with it, 9 us to make and as much to free. Init's own session has no
- * terminal, and only its leader could get one. */
-static void child_leave_group(void)
-{
-    bool tty = (run.request.flags & RUN_TTY) != 0;
-    if ((tty ? setsid() : setpgid(0, 0)) < 0)
-        child_fail(STEP_SESSION, 0);
-}
-
 /* The order matters: what needs /proc or a capability comes before credentials are dropped; a limit
  * on descriptors or processes before anything of the program's; the filter last. */
 static int child_main(void *nothing)
 {
     (void)nothing;
     int sources[INIT_DESCRIPTORS_MAX];
-    child_leave_group();
+    if (setsid() < 0)
+        child_fail(STEP_SESSION, 0);
     struct sched_param ordinary = {0};
     if (syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &ordinary) < 0)
         child_fail(STEP_SCHEDULER, 0);
@@ -230,8 +213,6 @@ static int child_main(void *nothing)
     child_take_descriptors(sources);
     child_limit();
     child_drop_privileges();
-    if (chdir(self.work_dir) < 0)
-        child_fail(STEP_WORK_DIR, 0);
     child_place_descriptors(sources);
     if ((run.request.flags & RUN_TTY) != 0 && ioctl(0, TIOCSCTTY, 0) < 0)
         child_fail(STEP_TTY, 0);
@@ -289,9 +270,10 @@ static long clone3_child(struct clone3_args *args)
 }
 
 /* When memory runs out in our group, or on the host, programs go first and init never. A child begins
- * with our score, and to raise it, and to lower it back to where it was, takes no privilege; the child
- * itself could only reach its own file through /proc/self (see child_open_kept()). Meanwhile we are
- * as likely a victim as the program that is being started: it is on our memory until its execve(2). */
+ * with our score, and to raise it, and to lower it back to where it was, takes no privilege. The child
+ * itself could only reach its own file through /proc/self, whose entries would be made for each run and
+ * thrown away with it, 40 us for all that was there. Meanwhile we are as likely a victim as the program
+ * that is being started: it is on our memory until its execve(2). */
 static void offer_to_oom_killer(const char *score)
 {
     if (pwrite(oom_score.fd, score, strlen(score), 0) < 0)
@@ -361,7 +343,7 @@ static bool request_valid(int passed_count)
         if (from.source > INIT_SOURCE_KEPT ||
             (from.source == INIT_SOURCE_PASSED && from.index >= request->passed_count) ||
             (from.source == INIT_SOURCE_KEPT &&
-             (from.index >= INIT_KEPT_MAX || self.kept[from.index] < 0)))
+             (from.index >= INIT_KEPT_COUNT || self.kept[from.index] < 0)))
             return false;
     }
     uint64_t *offsets = (uint64_t *)(void *)self.arena;
@@ -451,7 +433,7 @@ static void serve_one(void)
         run.step = STEP_NONE;
         if ((run.request.flags & RUN_MOVED) != 0 && unshare(CLONE_NEWCGROUP) < 0)
             give_up("unshare the cgroup namespace");
-        int64_t own_cpu = now_ns(CLOCK_PROCESS_CPUTIME_ID);
+        int64_t own_cpu = now_ns(CLOCK_THREAD_CPUTIME_ID);
         end.start_ns = now_ns(CLOCK_MONOTONIC);
         struct init_live *live = (struct init_live *)(void *)(self.arena + INIT_LIVE_OFFSET);
         __atomic_store_n(&live->start_ns, end.start_ns, __ATOMIC_RELEASE);
@@ -469,7 +451,7 @@ static void serve_one(void)
             end.error = run.error;
             end.detail = run.detail;
         }
-        end.init_cpu_ns = now_ns(CLOCK_PROCESS_CPUTIME_ID) - own_cpu;
+        end.init_cpu_ns = now_ns(CLOCK_THREAD_CPUTIME_ID) - own_cpu;
         end.dirt = files_dirt();
     }
     for (int i = 0; i < passed_count; i++)
@@ -477,13 +459,12 @@ static void serve_one(void)
     message_send(INIT_FD_RUN, &end, sizeof(end), -1);
 }
 
-static void open_own_files(void)
+static void open_oom_score(void)
 {
-    own_fds = openat(self.proc_fd, "self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
     oom_score.fd = openat(self.proc_fd, "self/oom_score_adj", O_RDWR | O_CLOEXEC);
-    if (own_fds < 0 || oom_score.fd < 0 ||
+    if (oom_score.fd < 0 ||
         read(oom_score.fd, oom_score.usual, sizeof(oom_score.usual) - 1) <= 0)
-        give_up("open our own /proc");
+        give_up("open our own oom score");
 }
 
 /* We are woken by a slot that is about to sleep, and by a program that has just begun: neither should
@@ -514,7 +495,7 @@ void launcher_main(void)
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
     if (child_stack == MAP_FAILED)
         give_up("map the child's stack");
-    open_own_files();
+    open_oom_score();
     be_patient();
     place_clone3_args();
     if (self.filter.len > 0 && (self.setup->flags & SETUP_FILTER_INHERITED) != 0 &&

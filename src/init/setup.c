@@ -405,6 +405,56 @@ static int watch_message_queues(void)
     return 0;
 }
 
+/* ---- what is kept between runs ---- */
+
+static void kept_name(enum init_kept number, char name[static 2])
+{
+    name[0] = (char)('0' + number);
+    name[1] = '\0';
+}
+
+int setup_make_kept(enum init_kept number)
+{
+    char name[2];
+    kept_name(number, name);
+    if (unlinkat(self.kept_make_dir, name, 0) < 0 && errno != ENOENT)
+        return -1;
+    int fd;
+    if (number == INIT_KEPT_EMPTY) {
+        fd = openat(self.kept_make_dir, name, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+    } else {
+        if (mknodat(self.kept_make_dir, name, S_IFIFO | 0666, 0) < 0)
+            return -1;
+        fd = openat(self.kept_make_dir, name, O_RDWR | O_CLOEXEC); /* never waits: fifo(7) */
+    }
+    if (fd < 0)
+        return -1;
+    if (self.kept[number] >= 0)
+        close(self.kept[number]);
+    self.kept[number] = fd;
+    return 0;
+}
+
+/* Named, so that each run's process opens them anew in 1.5 us (5 us through /proc/self/fd): flags,
+ * offset, locks and owners of an earlier run stay with its own description. Through a read-only mount,
+ * so that a program changes neither mode, owner, times nor attributes, nor writes to what is for
+ * reading, whatever its uid; a pipe can be written to all the same. It borrows the directory that /proc is
+ * mounted on next: only what is mounted can be copied before Linux 6.15. */
+static int make_kept_files(void)
+{
+    if (mount("tmpfs", "proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "nr_inodes=16,mode=755") < 0)
+        return fail("mount the kept files");
+    self.kept_make_dir = open("proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    self.kept_dir = (int)syscall(SYS_open_tree, AT_FDCWD, "proc", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (self.kept_make_dir < 0 || self.kept_dir < 0 ||
+        set_attributes(self.kept_dir, 0, MOUNT_ATTR_RDONLY) < 0 || umount2("proc", MNT_DETACH) < 0)
+        return fail("mount the kept files for reading");
+    for (enum init_kept number = INIT_KEPT_EMPTY; number < INIT_KEPT_COUNT; number++)
+        if (setup_make_kept(number) < 0)
+            return fail("make kept file %d", (int)number);
+    return 0;
+}
+
 /* /proc comes twice: the mount that programs see, and a private, detached copy of it that only init
  * holds and that stays writable. */
 static int mount_proc(int root_fd)
@@ -413,7 +463,7 @@ static int mount_proc(int root_fd)
     if (target_fd < 0)
         return fail("make the directory /proc");
     close(target_fd);
-    if (watch_message_queues() < 0)
+    if (watch_message_queues() < 0 || make_kept_files() < 0)
         return -1;
     if (mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
         return fail("mount /proc (where cjudge itself runs in a container, /proc there must not be "
@@ -648,5 +698,7 @@ int setup_container(const char **step)
         if (forget_init_command() < 0)
             return -1;
     }
+    if (chdir(self.work_dir) < 0) /* where programs begin */
+        return fail("enter the work directory");
     return drop_for_programs();
 }

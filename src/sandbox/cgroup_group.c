@@ -259,6 +259,7 @@ int group_begin(struct cgroup *cg, const struct cgroup_limits *limits, struct cj
         !cgroup_cpu_set_valid(limits->cpu_set))
         return error_set(err, ERROR_REQUEST, EINVAL, "CPU set '%.*s' is not a list such as 0-3,8",
                          CGROUP_CPU_SET_SIZE - 1, limits->cpu_set);
+    cg->least_tasks = false;
     cg->begin.limits = *limits;
     cg->begin.time_ns = monotonic_ns();
     if (read_before(cg, err) < 0)
@@ -298,7 +299,7 @@ int group_settle(struct cgroup *cg, struct cj_error *err)
     return -1;
 }
 
-static int finish_tasks(const struct cgroup *cg, struct cgroup_usage *usage, struct cj_error *err)
+static int finish_tasks(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error *err)
 {
     uint64_t peak;
     if (!group_has(cg, CGROUP_PIDS_PEAK))
@@ -309,6 +310,7 @@ static int finish_tasks(const struct cgroup *cg, struct cgroup_usage *usage, str
     usage->has_process_peak = peak > cg->begin.tasks_peak || peak <= cg->begin.tasks + 1;
     if (usage->has_process_peak && peak > cg->begin.tasks)
         usage->process_peak = peak - cg->begin.tasks;
+    cg->least_tasks = peak <= cg->begin.tasks + 1;
     return 0;
 }
 

@@ -59,6 +59,7 @@ struct cgroup {
      * what is seen before each run down at once, and up by a page a run. */
     uint64_t user_floor, kernel_floor;
     unsigned init_cpus; /* CPUs init may use, and programs with it unless they are set free */
+    bool least_tasks;   /* the last run is over, and pids.peak is the least that a run leaves */
 
     /* when the run began */
     struct {

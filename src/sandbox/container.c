@@ -23,9 +23,6 @@
 #include "sandbox_private.h"
 
 enum {
-    KEPT_EMPTY,
-    KEPT_OUTPUT,
-    OUTPUTS = 2,
     ENVIRONMENT_FILE_MAX = 1024 * 1024,
     ARENA_KEEP = 64 * 1024, /* more than this is given back after a run */
 };
@@ -44,7 +41,7 @@ struct container {
     int run_fd;
     int files_fd;
     char *arena;
-    int outputs[OUTPUTS]; /* read ends */
+    int outputs[INIT_OUTPUTS]; /* read ends */
     struct cgroup *cgroup;
     unsigned cgroup_generation; /* that init knows of */
     bool cgroup_moved;          /* v1: init is in another group since the last run */
@@ -163,20 +160,12 @@ const char *const *container_environment(const struct container *container, size
 
 /* ---- making one ---- */
 
-/* The pipe's inode belongs to the run's uid, so that programs can open /dev/stdout. */
 static int make_output(struct container *container, int which, struct cj_error *err)
 {
-    int pair[2];
-    if (pipe2(pair, O_CLOEXEC) < 0)
-        return error_errno(err, "make an output pipe");
-    auto_fd int reader = pair[0];
-    auto_fd int writer = pair[1];
-    if (fcntl(reader, F_SETFL, O_NONBLOCK) < 0 ||
-        (container->host_id != 0 && fchown(writer, container->host_id, container->host_id) < 0))
-        return error_errno(err, "prepare an output pipe");
-    struct init_request request = {.op = INIT_OP_KEEP, .index = (uint32_t)(KEPT_OUTPUT + which)};
+    struct init_request request = {.op = INIT_OP_OUTPUT, .index = (uint32_t)(INIT_KEPT_OUTPUT + which)};
     struct init_answer answer;
-    if (ask(container, &request, writer, &answer, NULL, err) < 0)
+    auto_fd int reader = -1;
+    if (ask(container, &request, -1, &answer, &reader, err) < 0)
         return -1;
     if (answer.error != 0)
         return answer_error(&answer, err);
@@ -185,15 +174,9 @@ static int make_output(struct container *container, int which, struct cj_error *
     return 0;
 }
 
-static int give_kept(struct container *container, struct cj_error *err)
+static int make_outputs(struct container *container, struct cj_error *err)
 {
-    struct init_request request = {.op = INIT_OP_KEEP, .index = KEPT_EMPTY};
-    struct init_answer answer;
-    if (ask(container, &request, container->sandbox->empty_fd, &answer, NULL, err) < 0)
-        return -1;
-    if (answer.error != 0)
-        return answer_error(&answer, err);
-    for (int i = 0; i < OUTPUTS; i++)
+    for (int i = 0; i < INIT_OUTPUTS; i++)
         if (make_output(container, i, err) < 0)
             return -1;
     return 0;
@@ -342,7 +325,7 @@ static int make(struct container *container, struct cj_error *err)
         return -1;
     fd_close(&init_run_fd); /* init's death is then seen as end of file */
     fd_close(&init_files_fd);
-    if (await_ready(container, err) < 0 || give_kept(container, err) < 0 ||
+    if (await_ready(container, err) < 0 || make_outputs(container, err) < 0 ||
         give_cgroup(container, err) < 0 || read_environment(container, err) < 0)
         return -1;
     return 0;
@@ -368,7 +351,7 @@ static void unmake(struct container *container)
     fd_close(&container->run_fd);
     fd_close(&container->files_fd);
     end_init(container);
-    for (int i = 0; i < OUTPUTS; i++)
+    for (int i = 0; i < INIT_OUTPUTS; i++)
         fd_close(&container->outputs[i]);
     if (container->cgroup != NULL) {
         struct cj_error ignored; /* what stays is removed with the instance, or at the next start */
@@ -515,10 +498,10 @@ static int put_descriptors(const struct container_run *run, struct init_exec *re
             to->source = INIT_SOURCE_CLOSED;
             break;
         case CONTAINER_EMPTY:
-            *to = (struct init_descriptor){INIT_SOURCE_KEPT, KEPT_EMPTY};
+            *to = (struct init_descriptor){INIT_SOURCE_KEPT, INIT_KEPT_EMPTY};
             break;
         case CONTAINER_OUTPUT:
-            *to = (struct init_descriptor){INIT_SOURCE_KEPT, (uint16_t)(KEPT_OUTPUT + from->fd)};
+            *to = (struct init_descriptor){INIT_SOURCE_KEPT, (uint16_t)(INIT_KEPT_OUTPUT + from->fd)};
             break;
         case CONTAINER_PASSED:
             *to = (struct init_descriptor){INIT_SOURCE_PASSED, (uint16_t)request->passed_count};
@@ -620,7 +603,7 @@ static const char *step_text(enum init_step step)
         [STEP_SESSION] = "set process group",      [STEP_CGROUP_NS] = "unshare cgroup namespace",
         [STEP_SCHEDULER] = "set scheduler", [STEP_RLIMIT] = "setrlimit",
         [STEP_AFFINITY] = "set affinity", [STEP_DESCRIPTOR] = "place descriptors",
-        [STEP_WORK_DIR] = "chdir",      [STEP_TTY] = "ioctl",
+        [STEP_TTY] = "ioctl",
         [STEP_CREDENTIALS] = "set credentials", [STEP_KEYRING] = "session keyring",
         [STEP_FILTER] = "seccomp",
     };
@@ -726,8 +709,8 @@ static int refresh(struct container *container, struct cj_error *err)
     if (container->copied_in || (container->dirt & (DIRT_IPC - 1U)) != 0)
         if (empty_tmpfs(container, err) < 0)
             return -1;
-    for (int i = 0; i < OUTPUTS; i++) {
-        if ((container->dirt & (uint32_t)DIRT_KEPT << (KEPT_OUTPUT + i)) != 0) {
+    for (int i = 0; i < INIT_OUTPUTS; i++) {
+        if ((container->dirt & (uint32_t)DIRT_KEPT << (INIT_KEPT_OUTPUT + i)) != 0) {
             if (make_output(container, i, err) < 0)
                 return -1;
         } else {
@@ -747,7 +730,7 @@ static int refresh(struct container *container, struct cj_error *err)
 int container_reset(struct container *container, struct cj_error *err)
 {
     bool renew = container->broken || container->running || (container->dirt & DIRT_IPC) != 0 ||
-                 (container->dirt & (uint32_t)DIRT_KEPT << KEPT_EMPTY) != 0;
+                 (container->dirt & (uint32_t)DIRT_KEPT << INIT_KEPT_EMPTY) != 0;
     struct cj_error cause;
     if (!renew && refresh(container, &cause) == 0)
         return 0;

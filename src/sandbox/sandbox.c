@@ -69,20 +69,6 @@ static uint64_t random_place(void)
            random[1] % 480 * 8;
 }
 
-static int open_empty(struct sandbox *sandbox, struct cj_error *err)
-{
-    auto_fd int fd = memfd_create("input", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (fd < 0 || fchmod(fd, 0444) < 0 ||
-        fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
-        return error_errno(err, "make an empty input");
-    char link[64];
-    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-    sandbox->empty_fd = open(link, O_RDONLY | O_CLOEXEC);
-    if (sandbox->empty_fd < 0)
-        return error_errno(err, "open the empty input");
-    return 0;
-}
-
 static int describe(struct sandbox *sandbox, const struct sandbox_options *options,
                     struct cj_error *err)
 {
@@ -126,7 +112,7 @@ static int open_parts(struct sandbox *sandbox, const struct sandbox_options *opt
     sandbox->into_cgroup = sandbox->facts.cgroup.kind == CGROUP_V2 && sandbox->cgroups != NULL;
     if (!sandbox->single_id && id_range_open(options->id_base, &sandbox->ids, err) < 0)
         return -1;
-    if (init_image_open(&sandbox->image_fd, err) < 0 || open_empty(sandbox, err) < 0 ||
+    if (init_image_open(&sandbox->image_fd, err) < 0 ||
         describe(sandbox, options, err) < 0)
         return -1;
     return spawner_open(&sandbox->spawner, err);
@@ -137,7 +123,7 @@ int sandbox_open(const struct sandbox_options *options, struct sandbox **out, st
     struct sandbox *sandbox = calloc(1, sizeof(*sandbox));
     if (sandbox == NULL)
         return error_set(err, ERROR_SYSTEM, ENOMEM, "open the sandbox: out of memory");
-    sandbox->image_fd = sandbox->setup_fd = sandbox->empty_fd = sandbox->ids.lock_fd = -1;
+    sandbox->image_fd = sandbox->setup_fd = sandbox->ids.lock_fd = -1;
     pthread_mutex_init(&sandbox->lock, NULL);
     struct cj_error local = {0};
     if (open_parts(sandbox, options, &local) < 0) {
@@ -172,7 +158,6 @@ void sandbox_close(struct sandbox *sandbox)
     cgroup_host_close(sandbox->cgroups);
     fd_close(&sandbox->image_fd);
     fd_close(&sandbox->setup_fd);
-    fd_close(&sandbox->empty_fd);
     id_range_close(&sandbox->ids);
     pthread_mutex_destroy(&sandbox->lock);
     free(sandbox);

@@ -16,7 +16,6 @@ struct sandbox {
     struct id_range ids;
     int image_fd; /* cjudge-init */
     int setup_fd; /* sealed memfd, struct init_setup */
-    int empty_fd; /* sealed empty file: stdin of programs without input */
     bool single_id;
     bool share_net;
     bool into_cgroup; /* programs are cloned into their group (v2) */

@@ -40,7 +40,7 @@ static void check(void)
         struct init_descriptor from = request->descriptors[i];
         require(from.source != INIT_SOURCE_PASSED || from.index < request->passed_count);
         require(from.source != INIT_SOURCE_KEPT ||
-                (from.index < INIT_KEPT_MAX && self.kept[from.index] >= 0));
+                (from.index < INIT_KEPT_COUNT && self.kept[from.index] >= 0));
         require(from.source <= INIT_SOURCE_KEPT);
     }
 }

@@ -136,60 +136,72 @@ static void a_ping_is_answered(void **state)
     assert_int_equal(answer_to((struct init_request){.op = INIT_OP_PING}, &fd, NULL).error, 0);
 }
 
-static void descriptors_are_kept_by_number(void **state)
+/* A directory of ours in the place of init's own file system of kept files. */
+static void keep_in(char *directory)
 {
-    (void)state;
-    int pair[2], fd;
-    assert_int_equal(pipe(pair), 0);
-    struct init_request request = {.op = INIT_OP_KEEP, .index = INIT_KEPT_MAX - 1};
-    int passed = pair[0];
-    assert_int_equal(answer_to(request, &fd, &passed).error, 0);
-    assert_int_equal(passed, -1); /* taken */
-    assert_int_equal(self.kept[INIT_KEPT_MAX - 1], pair[0]);
-    passed = pair[1];
-    assert_int_equal(answer_to(request, &fd, &passed).error, 0);
-    assert_int_equal(self.kept[INIT_KEPT_MAX - 1], pair[1]);
-    assert_int_equal(fcntl(pair[0], F_GETFD), -1); /* the one before is closed */
-
-    static const uint32_t outside[] = {INIT_KEPT_MAX, UINT32_MAX};
-    for (size_t i = 0; i < COUNT_OF(outside); i++) {
-        passed = STDERR_FILENO;
-        request.index = outside[i];
-        assert_int_equal(answer_to(request, &fd, &passed).error, EBADF);
-        assert_int_equal(passed, STDERR_FILENO); /* the caller closes it */
-    }
-    request.index = 0;
-    assert_int_equal(answer_to(request, &fd, NULL).error, EBADF);
-    assert_int_equal(self.kept[0], -1);
-    close(pair[1]);
-    self.kept[INIT_KEPT_MAX - 1] = -1;
+    assert_non_null(mkdtemp(directory));
+    self.kept_make_dir = self.kept_dir = open(directory, O_RDONLY | O_DIRECTORY);
+    assert_true(self.kept_dir >= 0);
 }
 
-static void a_kept_descriptor_that_changed_is_seen(void **state)
+static void forget_kept(const char *directory)
+{
+    for (int i = 0; i < INIT_KEPT_COUNT; i++) {
+        const char name[] = {(char)('0' + i), '\0'};
+        unlinkat(self.kept_dir, name, 0);
+        if (self.kept[i] >= 0)
+            close(self.kept[i]);
+        self.kept[i] = -1;
+    }
+    close(self.kept_dir);
+    assert_int_equal(rmdir(directory), 0);
+}
+
+static void outputs_are_made_by_number(void **state)
 {
     (void)state;
-    int pair[2];
-    struct init_answer answer = {0};
-    assert_int_equal(pipe(pair), 0);
-    keep(3, pair[1], &answer);
-    assert_int_equal(answer.error, 0);
-    assert_false(kept_changed(3) || hint_changed(3));
-    assert_int_equal(fchmod(pair[1], 0), 0);
-    assert_true(kept_changed(3));
-    assert_int_equal(fchmod(pair[1], 0600), 0);
-    assert_false(kept_changed(3));
-    int size = fcntl(pair[0], F_GETPIPE_SZ);
-    assert_true(fcntl(pair[0], F_SETPIPE_SZ, 4096) >= 0);
-    assert_true(kept_changed(3));
-    assert_int_equal(fcntl(pair[0], F_SETPIPE_SZ, size), size);
-    assert_false(kept_changed(3));
-    uint64_t hint = 5; /* RWH_WRITE_LIFE_EXTREME */
-    if (fcntl(pair[0], 1024 + 12 /* F_SET_RW_HINT */, &hint) == 0)
-        assert_true(hint_changed(3));
-    close(pair[0]);
-    close(pair[1]);
-    assert_true(kept_changed(3)); /* gone */
-    self.kept[3] = -1;
+    char directory[] = "/tmp/kept-XXXXXX";
+    keep_in(directory);
+    int reader, again;
+    struct init_request request = {.op = INIT_OP_OUTPUT, .index = INIT_KEPT_COUNT - 1};
+    assert_int_equal(answer_to(request, &reader, NULL).error, 0);
+    assert_true(reader >= 0);
+    char byte;
+    assert_int_equal(write(self.kept[INIT_KEPT_COUNT - 1], "x", 1), 1);
+    assert_int_equal(read(reader, &byte, 1), 1);
+    assert_int_equal(read(reader, &byte, 1), -1); /* no end of file: init holds a writer */
+    assert_int_equal(errno, EAGAIN);
+    assert_int_equal(answer_to(request, &again, NULL).error, 0); /* another pipe */
+    assert_int_equal(write(self.kept[INIT_KEPT_COUNT - 1], "y", 1), 1);
+    assert_int_equal(read(reader, &byte, 1), 0);
+    assert_int_equal(read(again, &byte, 1), 1);
+    close(reader);
+    close(again);
+    static const uint32_t outside[] = {INIT_KEPT_EMPTY, INIT_KEPT_COUNT, UINT32_MAX};
+    for (size_t i = 0; i < COUNT_OF(outside); i++) {
+        request.index = outside[i];
+        assert_int_equal(answer_to(request, &reader, NULL).error, EINVAL);
+        assert_int_equal(reader, -1);
+    }
+    forget_kept(directory);
+}
+
+static void a_pipe_of_another_size_is_seen(void **state)
+{
+    (void)state;
+    char directory[] = "/tmp/kept-XXXXXX";
+    keep_in(directory);
+    int reader;
+    const struct init_request request = {.op = INIT_OP_OUTPUT, .index = INIT_KEPT_OUTPUT};
+    assert_int_equal(answer_to(request, &reader, NULL).error, 0);
+    assert_false(kept_changed(INIT_KEPT_OUTPUT));
+    int size = fcntl(reader, F_GETPIPE_SZ);
+    assert_true(fcntl(reader, F_SETPIPE_SZ, 4096) >= 0);
+    assert_true(kept_changed(INIT_KEPT_OUTPUT));
+    assert_int_equal(fcntl(reader, F_SETPIPE_SZ, size), size);
+    assert_false(kept_changed(INIT_KEPT_OUTPUT));
+    close(reader);
+    forget_kept(directory);
 }
 
 int main(void)
@@ -201,8 +213,8 @@ int main(void)
         cmocka_unit_test(absolute_missing_and_bad_paths_are_refused),
         cmocka_unit_test(unknown_operations_are_told_so),
         cmocka_unit_test(a_ping_is_answered),
-        cmocka_unit_test(descriptors_are_kept_by_number),
-        cmocka_unit_test(a_kept_descriptor_that_changed_is_seen),
+        cmocka_unit_test(outputs_are_made_by_number),
+        cmocka_unit_test(a_pipe_of_another_size_is_seen),
     };
     return cmocka_run_group_tests(tests, make_arena, drop_arena);
 }

@@ -5,7 +5,7 @@
  *
  *     INIT_FD_RUN     SEQPACKET: one EXEC at a time; answered when the run has ended and everything
  *                     it started is dead and reaped. Served by the launcher thread.
- *     INIT_FD_FILES   SEQPACKET: everything else (files, kept descriptors, KILL, RESET). Served by the
+ *     INIT_FD_FILES   SEQPACKET: everything else (files, kept pipes, KILL, RESET). Served by the
  *                     janitor thread, also while a program runs.
  *     INIT_FD_SETUP   sealed memfd with a struct init_setup: how the container looks
  *     INIT_FD_ARENA   memfd sealed against resizing, mapped by both sides: argv, env, paths of the
@@ -31,7 +31,7 @@ enum {
     INIT_MAGIC = 0x636a3032,             /* "cj02"; changes with every change below */
     INIT_TASKS = 2,                      /* threads of init: launcher and janitor */
     INIT_DESCRIPTORS_MAX = 250,          /* of a program; SCM_MAX_FD is 253, unix(7) */
-    INIT_KEPT_MAX = 8,                   /* descriptors that init keeps between runs */
+    INIT_OUTPUTS = 2,                    /* pipes that init keeps between runs */
     INIT_TMPFS_MAX = 16,                 /* writable tmpfs mounts of a container */
     INIT_ARENA_SIZE = 8 * 1024 * 1024,   /* > the kernel's own limit on args + env, 6 MiB, execve(2) */
     INIT_FILTER_MAX = 4096,              /* BPF_MAXINSNS */
@@ -109,7 +109,13 @@ struct init_ready {
 enum init_source {
     INIT_SOURCE_CLOSED, /* the descriptor is closed in the program */
     INIT_SOURCE_PASSED, /* index: position in the SCM_RIGHTS array of this message */
-    INIT_SOURCE_KEPT,   /* index: a kept descriptor, opened anew so that no flag of an earlier run stays */
+    INIT_SOURCE_KEPT,   /* enum init_kept, opened anew so that no flag of an earlier run stays */
+};
+
+enum init_kept {
+    INIT_KEPT_EMPTY,  /* an empty file, for reading */
+    INIT_KEPT_OUTPUT, /* and the next: pipes, for writing */
+    INIT_KEPT_COUNT = INIT_KEPT_OUTPUT + INIT_OUTPUTS,
 };
 
 struct init_descriptor {
@@ -173,7 +179,6 @@ enum init_step {
     STEP_RLIMIT, /* detail: enum init_rlimit */
     STEP_AFFINITY,
     STEP_DESCRIPTOR, /* detail: which */
-    STEP_WORK_DIR,
     STEP_TTY,
     STEP_CREDENTIALS,
     STEP_KEYRING,
@@ -186,7 +191,7 @@ enum init_step {
 enum init_dirt {
     DIRT_TMPFS = 1 << 0, /* bits 0..15: the tmpfs of that number was touched */
     DIRT_IPC = 1 << 16,  /* System V or POSIX IPC objects are left */
-    DIRT_KEPT = 1 << 17, /* bits 17..24: the kept descriptor of that number was changed */
+    DIRT_KEPT = 1 << 17, /* bits 17..19: what is kept under that number was changed */
 };
 
 struct init_end {
@@ -200,7 +205,7 @@ struct init_end {
     int64_t end_ns;      /* right after the main process was reaped */
     int64_t user_ns, system_ns; /* of the main process and the children it waited for */
     int64_t all_cpu_ns;  /* of all processes that were reaped, wait(2) rules */
-    int64_t init_cpu_ns; /* of init itself between start and end */
+    int64_t init_cpu_ns; /* of init's launcher between start and end */
     uint64_t max_rss_bytes; /* largest process */
     uint32_t dirt;       /* enum init_dirt */
     uint32_t reaped;     /* processes besides the main one */
@@ -214,7 +219,8 @@ enum init_op {
                          * Answer carries a descriptor, to be opened anew for writing */
     INIT_OP_SYMLINK,    /* arena[path] -> arena[target]; fails when something is there */
     INIT_OP_OPEN_OUT,   /* open the regular file arena[path] for reading. Answer carries it */
-    INIT_OP_KEEP,       /* keep the descriptor that came with the message as number index */
+    INIT_OP_OUTPUT,     /* make the pipe kept as number index (enum init_kept) anew. Answer carries its
+                         * read end, non-blocking and never at end of file */
     INIT_OP_RESET,      /* empty the tmpfs mounts of the mask in dirt */
     INIT_OP_CGROUP,     /* the descriptor that came is the directory to clone into from now on */
     INIT_OP_PING,

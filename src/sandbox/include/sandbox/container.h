@@ -50,7 +50,7 @@ const char *const *container_environment(const struct container *container, size
 enum container_source {
     CONTAINER_CLOSED, /* the descriptor is closed in the program */
     CONTAINER_PASSED, /* fd: any descriptor of ours; stays ours */
-    CONTAINER_EMPTY,  /* an empty, sealed input file */
+    CONTAINER_EMPTY,  /* an empty file that nobody can write to */
     CONTAINER_OUTPUT, /* fd: 0 or 1, which of the container's own output pipes */
 };
 
