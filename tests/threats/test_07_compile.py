@@ -86,7 +86,8 @@ def test_names_are_not_options(compile_source):
 
 def test_killed_compiler_gives_no_artifact(compile_source):
     result = compile_source("#include <bits/stdc++.h>\nint main() { std::map<int, std::string> m; }\n", "a.cpp", "g++", memory=48 * MIB)
-    assert result.status in (MEMORY, NONZERO) and not artifact(result), result
+    # so little memory may also mean that it does nothing but read its own pages again
+    assert result.status in (MEMORY, NONZERO, TIME) and not artifact(result), result
 
 
 def test_secrets_of_the_host_do_not_compile_in(compile_source, tmp_path):
