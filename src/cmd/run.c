@@ -28,7 +28,7 @@ struct session {
     struct exec_settings settings;
     struct sandbox *sandbox;
     struct container *container;
-    int cancel_fd; /* signalfd: SIGINT, SIGTERM, SIGHUP */
+    int cancel_fd; /* signalfd: SIGINT, SIGTERM, SIGHUP, SIGQUIT */
     int input_fd;  /* -in, or standard input when it is a file; -1 */
 };
 
@@ -75,6 +75,7 @@ static int catch_signals(struct session *session, struct cj_error *err)
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGQUIT);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     session->cancel_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -23,10 +23,6 @@
 #define SCAN_STEP        (5 * NS_PER_MS)  /* ... where /proc has to be read for it */
 #define FINISH_TIMEOUT   (20 * NS_PER_S)  /* killed processes may have much memory to give back */
 
-/* Init's own share is part of what a v1 group shows while a run goes on, and is taken off the final
- * figure: so we act only when the run itself must be over its limit. */
-#define CPU_OWN_SHARE (NS_PER_MS)
-
 struct run {
     struct container *container;
     const struct exec_settings *settings;
@@ -73,7 +69,7 @@ static int check_limits(struct run *run, int64_t now_ns, struct cj_error *err)
         return -1;
     if (seen.anon_bytes > run->limits.memory_bytes)
         return kill_run(run, KILL_MEMORY, err);
-    int64_t limit_ns = run->limits.cpu_ns + (run->without_cgroup ? 0 : CPU_OWN_SHARE);
+    int64_t limit_ns = run->limits.cpu_ns + (run->without_cgroup ? 0 : CONTAINER_OWN_CPU_NS);
     if (seen.cpu_ns > limit_ns)
         return kill_run(run, KILL_CPU, err);
     /* Without a group nobody else watches memory: look in short steps. */

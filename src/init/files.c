@@ -21,6 +21,7 @@
 #include <sys/msg.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
@@ -85,6 +86,60 @@ static bool ipc_left(void)
 
 /* The mount lets nothing else through than a pipe's size; with one uid only also the hint, which belongs
  * to the inode's owner. */
+/* "sockets: used N", for this network namespace: proc_pid_net(5). Sockets that were sent over each other
+ * live until the kernel's collector has found them, unix(7). */
+static void count_sockets(char text[static 32])
+{
+    ssize_t length = pread(self.sockets_fd, text, 31, 0);
+    text[length > 0 ? length : 0] = '\0';
+    text[strcspn(text, "\n")] = '\0';
+}
+
+static bool sockets_left(void)
+{
+    char now[32];
+    if (self.sockets_fd < 0)
+        return false;
+    count_sockets(now);
+    return strcmp(now, self.sockets_fresh) != 0;
+}
+
+/* Closing a socket wakes the collector; it is done within a few milliseconds. */
+static bool collect_sockets(void)
+{
+    for (int i = 0; i < 50 && sockets_left(); i++) {
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd >= 0)
+            close(fd);
+        usleep(1000);
+    }
+    return !sockets_left();
+}
+
+static void read_traffic(char text[static 512])
+{
+    ssize_t length = pread(self.traffic_fd, text, 511, 0);
+    text[length > 0 ? length : 0] = '\0';
+}
+
+/* Connections over loopback stay in TIME_WAIT for a minute: a namespace that was used is not used again. */
+static bool loopback_used(void)
+{
+    char now[512];
+    if (self.traffic_fd < 0)
+        return false;
+    read_traffic(now);
+    return strcmp(now, self.traffic_fresh) != 0;
+}
+
+void files_remember_network(void)
+{
+    if (self.sockets_fd >= 0)
+        count_sockets(self.sockets_fresh);
+    if (self.traffic_fd >= 0)
+        read_traffic(self.traffic_fresh);
+}
+
 static bool kept_changed(unsigned number)
 {
     int fd = self.kept[number];
@@ -101,8 +156,10 @@ uint32_t files_dirt(void)
     for (unsigned i = 0; i < self.tmpfs_count; i++)
         if (tmpfs_touched(&self.tmpfs[i]))
             dirt |= (uint32_t)DIRT_TMPFS << i;
-    if (ipc_left())
+    if (ipc_left() || loopback_used())
         dirt |= DIRT_IPC;
+    if (sockets_left())
+        dirt |= DIRT_SOCKETS;
     for (unsigned i = 0; i < INIT_KEPT_COUNT; i++)
         if (kept_changed(i))
             dirt |= (uint32_t)DIRT_KEPT << i;
@@ -161,6 +218,10 @@ static void prove_place(const struct tmpfs *tmpfs)
 int files_reset(uint32_t dirt)
 {
     unsigned first = self.tmpfs_count; /* to be mounted anew */
+    if ((dirt & DIRT_SOCKETS) != 0 && !collect_sockets()) {
+        errno = EBUSY;
+        return -1;
+    }
     for (unsigned i = 0; i < self.tmpfs_count; i++) {
         if ((dirt & (uint32_t)DIRT_TMPFS << i) == 0)
             continue;

@@ -31,6 +31,10 @@ struct init {
     int kept_dir;       /* what is kept, by number, on a read-only mount that only init holds */
     int kept_make_dir;  /* the same, writable */
     int cgroup_fd;      /* v2: where to clone into; -1 */
+    int sockets_fd;     /* /proc/net/sockstat of the network namespace; -1: shared with the host */
+    char sockets_fresh[32]; /* its first line when no run has been */
+    int traffic_fd;     /* /proc/net/dev, where loopback is up; -1 */
+    char traffic_fresh[512];
     int mqueue_fd;      /* root of the IPC namespace's message queues; -1 */
     off_t mqueue_fresh_size; /* its size while there are none */
     struct tmpfs tmpfs[INIT_TMPFS_MAX];
@@ -68,7 +72,9 @@ __attribute__((noreturn)) void launcher_main(void);
 __attribute__((noreturn)) void janitor_main(void);
 /* Which parts of the container the last run has touched: enum init_dirt bits. */
 uint32_t files_dirt(void);
-/* Empties the tmpfs mounts of the mask (enum init_dirt): a few plain files are removed, anything more
+/* Remembers what the network namespace looks like when no run has been. */
+void files_remember_network(void);
+/* Cleans what dirt (enum init_dirt) names. Empties the tmpfs mounts of the mask (enum init_dirt): a few plain files are removed, anything more
  * is mounted anew. Returns 0, or -1 with errno: the container has to be replaced. */
 int files_reset(uint32_t dirt);
 

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/statfs.h>
@@ -601,6 +602,23 @@ static int forbid_user_namespaces(void)
     return 0;
 }
 
+/* A network namespace of the host's, kept on demand, is never clean. */
+static int watch_network(void)
+{
+    if ((self.setup->flags & SETUP_SHARED_NET) != 0)
+        return 0;
+    self.sockets_fd = openat(self.proc_fd, "self/net/sockstat", O_RDONLY | O_CLOEXEC);
+    if (self.sockets_fd < 0)
+        return fail("open /proc/net/sockstat");
+    if ((self.setup->flags & SETUP_LOOPBACK) != 0) {
+        self.traffic_fd = openat(self.proc_fd, "self/net/dev", O_RDONLY | O_CLOEXEC);
+        if (self.traffic_fd < 0)
+            return fail("open /proc/net/dev");
+    }
+    files_remember_network();
+    return 0;
+}
+
 static int set_names(void)
 {
     const char *host = setup_text(self.setup->host_name);
@@ -620,6 +638,39 @@ static int bring_loopback_up(void)
     if (ioctl(fd, SIOCSIFFLAGS, &request) < 0)
         return fail("bring lo up");
     close(fd);
+    return 0;
+}
+
+/* What the kernel counts for each user it also counts for the user who made the user namespace, which is
+ * one for all containers (user_namespaces(7), since Linux 5.14 also rlimits): so each container gets a
+ * share that leaves room for others. */
+static int take_shares(void)
+{
+    static const struct {
+        int resource;
+        rlim_t most;
+    } limits[] = {
+        {RLIMIT_SIGPENDING, 2048}, /* queued signals, POSIX timers */
+        {RLIMIT_MSGQUEUE, 128 * 1024},
+        {RLIMIT_MEMLOCK, 1024 * 1024},
+    };
+    for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+        struct rlimit limit;
+        if (getrlimit(limits[i].resource, &limit) < 0)
+            return fail("read a resource limit");
+        rlim_t share = limit.rlim_max < limits[i].most ? limit.rlim_max : limits[i].most;
+        if (setrlimit(limits[i].resource, &(struct rlimit){share, share}) < 0)
+            return fail("set a resource limit");
+    }
+    static const char *const files[] = {"sys/user/max_inotify_instances", "sys/user/max_fanotify_groups"};
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        int fd = openat(self.proc_fd, files[i], O_WRONLY | O_CLOEXEC);
+        if (fd < 0)
+            continue; /* this kernel has no such quota */
+        if (write(fd, "8", 1) != 1)
+            return fail("write 8 to /proc/%s", files[i]);
+        close(fd);
+    }
     return 0;
 }
 
@@ -692,6 +743,8 @@ int setup_container(const char **step)
         return -1;
     if ((setup->flags & SETUP_LOOPBACK) != 0 && bring_loopback_up() < 0)
         return -1;
+    if (watch_network() < 0)
+        return -1;
     if (setup->init_command.length > 0) {
         if (run_init_command(setup_text(setup->init_command)) < 0)
             return -1;
@@ -700,5 +753,5 @@ int setup_container(const char **step)
     }
     if (chdir(self.work_dir) < 0) /* where programs begin */
         return fail("enter the work directory");
-    return drop_for_programs();
+    return take_shares() < 0 ? -1 : drop_for_programs();
 }

@@ -646,6 +646,8 @@ static void use_group_figures(const struct container *container, const struct in
                               const struct cgroup_usage *usage, struct container_end *end)
 {
     int64_t own = container->sandbox->into_cgroup ? 0 : from->init_cpu_ns;
+    if (own > CONTAINER_OWN_CPU_NS)
+        own = CONTAINER_OWN_CPU_NS; /* the rest the program has caused, by stopping and starting children */
     end->cpu_ns = usage->cpu_ns > own ? usage->cpu_ns - own : 0;
     end->oom_kills = usage->oom_kills;
     if (usage->has_memory) {
@@ -680,11 +682,14 @@ int container_finish(struct container *container, int64_t timeout_ns, struct con
 
 /* ---- fresh state ---- */
 
-static int empty_tmpfs(struct container *container, struct cj_error *err)
+#define ALL_TMPFS (DIRT_IPC - 1U)
+
+static int clean(struct container *container, struct cj_error *err)
 {
     struct init_request request = {
         .op = INIT_OP_RESET,
-        .dirt = container->copied_in ? DIRT_IPC - 1U : container->dirt & (DIRT_IPC - 1U),
+        .dirt = (container->copied_in ? ALL_TMPFS : container->dirt & ALL_TMPFS) |
+                (container->dirt & DIRT_SOCKETS),
     };
     struct init_answer answer;
     if (ask(container, &request, -1, &answer, NULL, err) < 0)
@@ -706,8 +711,8 @@ static void drain(int fd)
 
 static int refresh(struct container *container, struct cj_error *err)
 {
-    if (container->copied_in || (container->dirt & (DIRT_IPC - 1U)) != 0)
-        if (empty_tmpfs(container, err) < 0)
+    if (container->copied_in || (container->dirt & (ALL_TMPFS | DIRT_SOCKETS)) != 0)
+        if (clean(container, err) < 0)
             return -1;
     for (int i = 0; i < INIT_OUTPUTS; i++) {
         if ((container->dirt & (uint32_t)DIRT_KEPT << (INIT_KEPT_OUTPUT + i)) != 0) {

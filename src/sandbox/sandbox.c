@@ -86,8 +86,10 @@ static int describe(struct sandbox *sandbox, const struct sandbox_options *optio
     uint32_t flags = 0;
     if (sandbox->single_id)
         flags |= SETUP_SINGLE_ID;
-    if (options->loopback)
+    if (options->loopback && !options->share_net)
         flags |= SETUP_LOOPBACK;
+    if (options->share_net)
+        flags |= SETUP_SHARED_NET;
     if (sandbox->cgroups != NULL)
         flags |= sandbox->into_cgroup ? SETUP_RUN_CGROUP_NS : SETUP_CGROUP_NS;
     int result =

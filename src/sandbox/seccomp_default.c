@@ -45,15 +45,14 @@ struct syscall_group {
 static const struct syscall_group groups[] = {
     {"files: open, read, write, describe, name", ALLOW,
      "open openat openat2 creat close close_range read write readv writev pread64 pwrite64 preadv "
-     "pwritev preadv2 pwritev2 lseek dup dup2 dup3 fcntl flock stat fstat lstat newfstatat statx "
+     "pwritev preadv2 pwritev2 lseek dup dup2 dup3 flock stat fstat lstat newfstatat statx "
      "statfs fstatfs access faccessat faccessat2 truncate ftruncate fallocate fsync fdatasync "
      "sync_file_range fadvise64 readahead sendfile copy_file_range splice tee vmsplice getdents "
      "getdents64 getcwd chdir fchdir mkdir mkdirat rmdir rename renameat link linkat symlink "
      "symlinkat readlink readlinkat unlink unlinkat chmod fchmod fchmodat fchmodat2 chown lchown "
      "fchown fchownat umask utime utimes futimesat utimensat setxattr lsetxattr fsetxattr "
      "getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr removexattr lremovexattr "
-     "fremovexattr setxattrat getxattrat listxattrat removexattrat inotify_init inotify_init1 "
-     "inotify_add_watch inotify_rm_watch"},
+     "fremovexattr setxattrat getxattrat listxattrat removexattrat"},
     {"memory of its own", ALLOW,
      "brk munmap mremap mprotect msync mincore madvise mlock mlock2 munlock mlockall munlockall "
      "pkey_mprotect pkey_alloc pkey_free mseal map_shadow_stack get_mempolicy set_mempolicy mbind "
@@ -113,6 +112,9 @@ static const struct syscall_group groups[] = {
      "bpf perf_event_open userfaultfd io_uring_setup io_uring_enter io_uring_register "
      "lookup_dcookie"},
     {"watching whole file systems", DENY(EPERM), "fanotify_init fanotify_mark"},
+    {"watching files that other containers see, too: a channel between them, and a quota that "
+     "containers share",
+     DENY(ENOSYS), "inotify_init inotify_init1 inotify_add_watch inotify_rm_watch"},
     {"kernel modules and other kernels", DENY(EPERM),
      "init_module finit_module delete_module create_module get_kernel_syms query_module "
      "kexec_load kexec_file_load"},
@@ -224,6 +226,12 @@ static const struct argument_rule argument_rules[] = {
     {"shmget", ALLOW, {}, 0},
     {"memfd_create", DENY(ENOMEM), {HAS_ANY(1, HUGETLB_FILE)}, 1},
     {"memfd_create", ALLOW, {}, 0},
+
+    /* Leases and notices on files that other containers see, too. Locks stay, although two containers
+     * that agree on a file of /usr can signal with them: the JVM and SQLite do not do without. */
+    {"fcntl", DENY(EPERM), {INT_IS(1, F_SETLEASE)}, 1},
+    {"fcntl", DENY(EPERM), {INT_IS(1, F_NOTIFY)}, 1},
+    {"fcntl", ALLOW, {}, 0},
 
     /* Only what makes addresses predictable (debuggers, ThreadSanitizer) and asking; the others
      * imitate systems of the past. */

@@ -265,6 +265,12 @@ static void raise_limits(void)
             (void)setrlimit(resources[i], &limit);
         }
     }
+    /* Descriptors of ours must not stand in the way of placing init's. */
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
     /* No core files. Where the host pipes cores to a handler of its own, 0 would still start it, and
      * only the special value 1 stops it: core(5), fs/coredump.c. */
     char pattern[256] = "";

@@ -35,6 +35,13 @@ static void mount_fresh(void)
     strcpy(self.tmpfs[0].data, "size=1m,nr_inodes=4k");
     self.tmpfs_count = 1;
     CHILD_REQUIRE(setup_mount_tmpfs(0) == 0);
+    self.work_dir = "/tmp/w";
+    CHILD_REQUIRE(mkdir("/tmp/kept", 0755) == 0);
+    self.kept_make_dir = self.kept_dir = open("/tmp/kept", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (unsigned number = 0; number < INIT_KEPT_COUNT; number++) {
+        CHILD_REQUIRE(setup_make_kept((enum init_kept)number) == 0);
+        fresh_pipe_size[number] = fcntl(self.kept[number], F_GETPIPE_SZ);
+    }
 }
 
 struct step {

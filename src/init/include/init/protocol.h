@@ -62,7 +62,8 @@ enum init_setup_flags {
     SETUP_RUN_CGROUP_NS = 1 << 4, /* v2: each run's process unshares it, after clone3 put it there */
     SETUP_FILTER_INHERITED = 1 << 5, /* the launcher installs the filter on itself */
     SETUP_LOOPBACK = 1 << 6,      /* bring lo up */
-    SETUP_FLAGS_END = 1 << 7,     /* init refuses this and what is above */
+    SETUP_SHARED_NET = 1 << 7,    /* the network namespace is the host's */
+    SETUP_FLAGS_END = 1 << 8,     /* init refuses this and what is above */
 };
 
 enum init_mount_kind { INIT_MOUNT_BIND, INIT_MOUNT_TMPFS };
@@ -190,8 +191,9 @@ enum init_step {
 
 enum init_dirt {
     DIRT_TMPFS = 1 << 0, /* bits 0..15: the tmpfs of that number was touched */
-    DIRT_IPC = 1 << 16,  /* System V or POSIX IPC objects are left */
+    DIRT_IPC = 1 << 16,  /* IPC objects are left, or loopback was used: nothing but a new container helps */
     DIRT_KEPT = 1 << 17, /* bits 17..19: what is kept under that number was changed */
+    DIRT_SOCKETS = 1 << 25, /* sockets that nobody holds but each other */
 };
 
 struct init_end {
@@ -221,7 +223,7 @@ enum init_op {
     INIT_OP_OPEN_OUT,   /* open the regular file arena[path] for reading. Answer carries it */
     INIT_OP_OUTPUT,     /* make the pipe kept as number index (enum init_kept) anew. Answer carries its
                          * read end, non-blocking and never at end of file */
-    INIT_OP_RESET,      /* empty the tmpfs mounts of the mask in dirt */
+    INIT_OP_RESET,      /* clean what dirt names: tmpfs mounts, sockets */
     INIT_OP_CGROUP,     /* the descriptor that came is the directory to clone into from now on */
     INIT_OP_PING,
     INIT_OP_CPU_TIME,   /* CPU time of the run's live processes, from /proc (levels without cgroup) */

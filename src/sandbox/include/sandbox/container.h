@@ -116,6 +116,10 @@ int container_run_fd(const struct container *container);
 /* The read end of an output pipe, non-blocking, never at end of file: read until EAGAIN after the end. */
 int container_output_fd(const struct container *container, int which);
 
+/* What container_look() may show beyond the final figure: the work of init, which on cgroup v1 lives in
+ * the group. */
+#define CONTAINER_OWN_CPU_NS INT64_C(1000000)
+
 /* What can be seen of a run while it goes on. */
 struct container_live {
     int64_t cpu_ns;      /* until now; behind by up to a scheduler tick */
