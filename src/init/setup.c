@@ -651,7 +651,7 @@ static int take_shares(void)
         rlim_t most;
     } limits[] = {
         {RLIMIT_SIGPENDING, 2048}, /* queued signals, POSIX timers */
-        {RLIMIT_MSGQUEUE, 128 * 1024},
+        {RLIMIT_MSGQUEUE, 256 * 1024},
         {RLIMIT_MEMLOCK, 1024 * 1024},
     };
     for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
