@@ -1,7 +1,9 @@
 /* cjudge: runs untrusted programs safely and judges them. */
 #include <signal.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/attr.h"
 #include "command.h"
@@ -32,8 +34,18 @@ int cmd_version(int argc, char **argv)
     return 0;
 }
 
+/* A standard descriptor that the caller closed would be the number of the next file we open, and what
+ * a program writes would go there. */
+static void fill_standard_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+            _exit(EXIT_OURS);
+}
+
 int main(int argc, char **argv)
 {
+    fill_standard_descriptors();
     signal(SIGCHLD, SIG_DFL); /* ignored, as some parents leave it, no child could be waited for */
     const char *name = argc > 1 ? argv[1] : "";
     if (strcmp(name, "--help") == 0 || strcmp(name, "-help") == 0 || strcmp(name, "-h") == 0 ||

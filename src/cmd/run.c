@@ -30,6 +30,7 @@ struct session {
     struct container *container;
     int cancel_fd; /* signalfd: SIGINT, SIGTERM, SIGHUP, SIGQUIT */
     int input_fd;  /* -in, or standard input when it is a file; -1 */
+    off_t input_offset;
 };
 
 static int fail(const struct cj_error *err)
@@ -94,8 +95,8 @@ static int open_input(struct session *session, struct cj_error *err)
     if (fstat(STDIN_FILENO, &info) == 0 && S_ISREG(info.st_mode)) {
         if (exec_open_input("/proc/self/fd/0", &session->input_fd, err) < 0)
             return -1;
-        off_t offset = lseek(STDIN_FILENO, 0, SEEK_CUR);
-        if (offset > 0 && lseek(session->input_fd, offset, SEEK_SET) < 0)
+        session->input_offset = lseek(STDIN_FILENO, 0, SEEK_CUR);
+        if (lseek(session->input_fd, session->input_offset, SEEK_SET) < 0)
             return error_errno(err, "standard input");
     }
     return 0;
@@ -210,15 +211,29 @@ static int deliver(const struct session *session, const struct exec_copy_out *wa
     return 0;
 }
 
+/* A cancelled run says by whom. Returns the signal; 0: it was not cancelled. */
+static int take_signal(const struct session *session, struct exec_result *result)
+{
+    struct signalfd_siginfo info = {.ssi_signo = SIGTERM};
+    if (!result->cancelled)
+        return 0;
+    (void)!read(session->cancel_fd, &info, sizeof(info));
+    int number = (int)info.ssi_signo;
+    if (result->error == NULL && asprintf(&result->error, "cancelled by SIG%s", sigabbrev_np(number)) < 0)
+        result->error = NULL;
+    return number;
+}
+
+/* Quiet or not: when 125 is all that a script sees, the reason is said. */
 static int report(const struct session *session, const struct exec_request *request,
-                  const struct exec_result *result)
+                  const struct exec_result *result, struct cj_error *err)
 {
     const struct sandbox_facts *facts = sandbox_facts(session->sandbox);
     if (session->options.json)
-        report_json(stdout, result, facts);
-    else if (!session->options.quiet || result->status == EXEC_INTERNAL_ERROR)
+        return report_json(stdout, result, facts, err);
+    if (!session->options.quiet || report_exit_status(result) == EXIT_OURS)
         report_summary(stderr, result, &request->limits, facts);
-    return report_exit_status(result);
+    return 0;
 }
 
 /* ---- runs ---- */
@@ -228,13 +243,13 @@ static int run_once(struct session *session, const struct exec_request *request,
 {
     struct exec_result result;
     exec_run(session->container, &session->settings, request, session->cancel_fd, &result);
-    int delivered = deliver(session, request->copy_out, destinations, &result, err);
-    *exit_status = report(session, request, &result);
-    bool cancelled = result.cancelled;
+    int number = take_signal(session, &result);
+    int done = deliver(session, request->copy_out, destinations, &result, err);
+    if (report(session, request, &result, done < 0 ? NULL : err) < 0)
+        done = -1;
+    *exit_status = number != 0 ? EXIT_SIGNAL_BASE + number : report_exit_status(&result);
     exec_result_free(&result);
-    if (delivered < 0)
-        return -1;
-    return cancelled ? 1 : 0;
+    return done < 0 ? -1 : number != 0;
 }
 
 static int run_command(struct session *session, char **args, int arg_count, struct cj_error *err)
@@ -274,7 +289,8 @@ static int run_command(struct session *session, char **args, int arg_count, stru
     };
     int exit_status = EXIT_OURS;
     for (uint64_t i = 0; i < options->repeat; i++) {
-        if (i > 0 && session->input_fd >= 0 && lseek(session->input_fd, 0, SEEK_SET) < 0)
+        if (i > 0 && session->input_fd >= 0 &&
+            lseek(session->input_fd, session->input_offset, SEEK_SET) < 0)
             return error_errno(err, "rewind the input");
         int done = run_once(session, &request, destinations, &exit_status, err);
         if (done < 0)
@@ -299,15 +315,15 @@ static int run_script(struct session *session, struct cj_error *err)
     while ((more = run_script_next(script, &limits, session->options.output_bytes, &request, err)) > 0) {
         struct exec_result result;
         exec_run(session->container, &session->settings, &request, session->cancel_fd, &result);
-        report_json(stdout, &result, sandbox_facts(session->sandbox));
-        bool cancelled = result.cancelled;
+        int number = take_signal(session, &result);
+        int reported = report_json(stdout, &result, sandbox_facts(session->sandbox), err);
         exec_result_free(&result);
-        if (cancelled)
-            break;
-        if (container_reset(session->container, err) < 0) {
+        if (number != 0)
+            exit_status = EXIT_SIGNAL_BASE + number;
+        if (reported < 0 || (number == 0 && container_reset(session->container, err) < 0))
             more = -1;
+        if (more < 0 || number != 0)
             break;
-        }
     }
     run_script_close(script);
     return more < 0 ? -1 : exit_status;
@@ -347,6 +363,19 @@ static int check_zeros(const struct run_options *options, const uint8_t *origins
     return 0;
 }
 
+/* What the option table cannot know. */
+static int check_options(const struct run_options *options, struct cj_error *err)
+{
+    for (size_t i = 0; i < options->env.count; i++)
+        if (strchr(options->env.items[i], '=') == NULL || options->env.items[i][0] == '=')
+            return error_set(err, ERROR_CONFIG, 0, "-env %.200s: write NAME=VALUE",
+                             options->env.items[i]);
+    if (options->id_base > UINT32_MAX)
+        return error_set(err, ERROR_CONFIG, 0, "-container-cred-start %ju: ids end at %u",
+                         (uintmax_t)options->id_base, UINT32_MAX);
+    return 0;
+}
+
 static int run_session(struct session *session, char **args, int arg_count, struct cj_error *err)
 {
     bool scripted = session->options.script[0] != '\0';
@@ -354,6 +383,8 @@ static int run_session(struct session *session, char **args, int arg_count, stru
         return error_set(err, ERROR_CONFIG, 0, "no program given (see cjudge run --help)");
     if (arg_count != 0 && scripted)
         return error_set(err, ERROR_CONFIG, 0, "-script: the lines of the file name the programs");
+    if (check_options(&session->options, err) < 0)
+        return -1;
     exec_settings_default(&session->settings);
     prctl(PR_SET_TIMERSLACK, 1UL);
     if (open_sandbox(session, err) < 0 || catch_signals(session, err) < 0)

@@ -63,7 +63,8 @@ static void put_protection(struct json_writer *json, const struct sandbox_facts 
     json_object_end(json);
 }
 
-void report_json(FILE *out, const struct exec_result *result, const struct sandbox_facts *facts)
+int report_json(FILE *out, const struct exec_result *result, const struct sandbox_facts *facts,
+                struct cj_error *err)
 {
     auto_buf struct buf text = {0};
     struct json_writer json = json_writer_to(&text, JSON_COMPACT);
@@ -91,8 +92,11 @@ void report_json(FILE *out, const struct exec_result *result, const struct sandb
     put_protection(&json, facts);
     json_object_end(&json);
     buf_append_char(&text, '\n');
-    fwrite(text.data, 1, text.size, out);
-    fflush(out);
+    if (buf_check(&text, err) < 0)
+        return -1;
+    if (fwrite(text.data, 1, text.size, out) != text.size || fflush(out) != 0)
+        return error_errno(err, "write the answer");
+    return 0;
 }
 
 /* ---- for people ---- */

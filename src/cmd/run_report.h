@@ -7,8 +7,9 @@
 #include "exec/exec.h"
 #include "sandbox/sandbox.h"
 
-/* One line of JSON on out: go-judge's Result, and `protection`. */
-void report_json(FILE *out, const struct exec_result *result, const struct sandbox_facts *facts);
+/* One line of JSON on out: go-judge's Result, and `protection`. Fails when out does not take it. */
+WARN_UNUSED int report_json(FILE *out, const struct exec_result *result,
+                            const struct sandbox_facts *facts, struct cj_error *err);
 
 /* A few lines for people; colour when out is a terminal. */
 void report_summary(FILE *out, const struct exec_result *result, const struct exec_limits *limits,

@@ -22,6 +22,7 @@
 #define CPU_STEP         (NS_PER_MS)      /* how often a group's CPU time is worth a look */
 #define SCAN_STEP        (5 * NS_PER_MS)  /* ... where /proc has to be read for it */
 #define FINISH_TIMEOUT   (20 * NS_PER_S)  /* killed processes may have much memory to give back */
+#define KILL_AGAIN       (10 * NS_PER_MS) /* a kill that came before the start has reached nobody */
 
 struct run {
     struct container *container;
@@ -38,6 +39,7 @@ struct run {
     int64_t cpu_check_ns;
     int64_t settle_ns; /* INT64_MAX once done */
     enum exec_kill_cause killed;
+    int64_t killed_ns, kill_again_ns;
 };
 
 /* ---- the watch ---- */
@@ -45,6 +47,20 @@ struct run {
 static int kill_run(struct run *run, enum exec_kill_cause cause, struct cj_error *err)
 {
     run->killed = cause;
+    run->killed_ns = monotonic_ns();
+    run->kill_again_ns = run->killed_ns + KILL_AGAIN;
+    return container_kill(run->container, err);
+}
+
+/* Until the end is there: 1. we send EXEC, 2. the janitor kills whatever lives, 3. the launcher takes
+ * EXEC and starts the program, which has to be killed, too. */
+static int kill_again(struct run *run, int64_t now_ns, struct cj_error *err)
+{
+    if (now_ns - run->killed_ns > FINISH_TIMEOUT)
+        return error_set(err, ERROR_INTERNAL, ETIMEDOUT, "killed processes do not end");
+    if (now_ns < run->kill_again_ns)
+        return 0;
+    run->kill_again_ns = now_ns + KILL_AGAIN;
     return container_kill(run->container, err);
 }
 
@@ -52,7 +68,7 @@ static int kill_run(struct run *run, enum exec_kill_cause cause, struct cj_error
 static int check_limits(struct run *run, int64_t now_ns, struct cj_error *err)
 {
     if (run->killed != KILL_NONE)
-        return 0;
+        return kill_again(run, now_ns, err);
     if (container_wall_ns(run->container, now_ns) > run->limits.wall_ns)
         return kill_run(run, KILL_WALL, err);
     if (now_ns - run->started_ns > FINISH_TIMEOUT && container_wall_ns(run->container, now_ns) == 0)
@@ -82,7 +98,7 @@ static int check_limits(struct run *run, int64_t now_ns, struct cj_error *err)
 static int64_t next_look(const struct run *run, int64_t now_ns)
 {
     if (run->killed != KILL_NONE)
-        return now_ns + FINISH_TIMEOUT;
+        return run->kill_again_ns;
     int64_t wall_at = now_ns + run->limits.wall_ns - container_wall_ns(run->container, now_ns) + 1;
     int64_t look_at = wall_at < run->cpu_check_ns ? wall_at : run->cpu_check_ns;
     return look_at < run->settle_ns ? look_at : run->settle_ns;
@@ -104,8 +120,6 @@ static int watch(struct run *run, int cancel_fd, struct cj_error *err)
         int ready = ppoll(run->fds, STREAMS + streams, &timeout, NULL);
         if (ready < 0 && errno != EINTR)
             return error_errno(err, "poll");
-        if (ready == 0 && run->killed != KILL_NONE)
-            return error_set(err, ERROR_INTERNAL, ETIMEDOUT, "killed processes do not end");
         if (ready <= 0)
             continue;
         streams_move(run->streams, run->fds + STREAMS, streams);
@@ -182,13 +196,13 @@ static void explain_failure(const struct run *run, const struct container_end *e
 }
 
 /* What follows the end of the program, while its files are still there. */
-static int conclude(struct run *run, const char *work_dir, struct exec_result *result,
-                    struct cj_error *err)
+static int conclude(struct run *run, const char *work_dir, int cancel_fd,
+                    struct exec_result *result, struct cj_error *err)
 {
     struct container_end end;
     if (container_finish(run->container, FINISH_TIMEOUT, &end, err) < 0)
         return -1;
-    streams_finish(run->streams);
+    streams_finish(run->streams, cancel_fd);
     explain_failure(run, &end, result);
     struct exec_outcome outcome = {
         .started = end.failure == CONTAINER_STARTED,
@@ -246,7 +260,7 @@ static int run_all(struct run *run, int cancel_fd, struct exec_result *result, s
     }
     if (watch(run, cancel_fd, err) < 0)
         return -1;
-    return conclude(run, work_dir, result, err);
+    return conclude(run, work_dir, cancel_fd, result, err);
 }
 
 void exec_run(struct container *container, const struct exec_settings *settings,

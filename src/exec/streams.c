@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@ struct stream {
     int write_fd;      /* pipe end that we write (feed); -1 */
     struct buf bytes;  /* collected, or on their way */
     uint64_t seen;     /* bytes the program has written */
+    int forward_error; /* errno of passing them on; 0 */
     bool source_ended; /* feed */
     int poll_read, poll_write; /* positions in the poll set; -1 */
 };
@@ -230,17 +232,22 @@ static void drop_front(struct buf *bytes, size_t size)
     buf_cut(bytes, bytes->size - size);
 }
 
-/* At most PIPE_BUF bytes after POLLOUT: poll(2) promises that so many do not block on a pipe. */
-static void write_forward(struct stream *stream, size_t piece)
+/* At most PIPE_BUF bytes after POLLOUT: so many do not block on a pipe, pipe(7). Asked here once more,
+ * because two streams may go to one pipe and the other one have taken the room. */
+static void write_forward(struct stream *stream)
 {
-    if (stream->bytes.size == 0)
+    struct pollfd room = {.fd = stream->file->fd, .events = POLLOUT};
+    if (stream->bytes.size == 0 || poll(&room, 1, 0) <= 0)
         return;
-    size_t size = stream->bytes.size < piece ? stream->bytes.size : piece;
+    size_t size = stream->bytes.size < PIPE_BUF ? stream->bytes.size : PIPE_BUF;
     ssize_t written = write(stream->file->fd, stream->bytes.data, size);
     if (written > 0)
         drop_front(&stream->bytes, (size_t)written);
-    else if (written < 0 && errno != EINTR && errno != EAGAIN)
-        buf_cut(&stream->bytes, 0); /* nobody reads any more: as good as written */
+    if (written >= 0 || errno == EINTR || errno == EAGAIN)
+        return;
+    if (errno != EPIPE) /* nobody reads any more: as good as written */
+        stream->forward_error = errno;
+    buf_cut(&stream->bytes, 0);
 }
 
 static void read_source(struct streams *streams, struct stream *stream)
@@ -318,7 +325,7 @@ void streams_move(struct streams *streams, const struct pollfd *fds, size_t coun
             continue;
         }
         if (writable)
-            write_forward(stream, 4096);
+            write_forward(stream);
         if (readable)
             read_output(streams, stream);
     }
@@ -334,20 +341,29 @@ bool streams_flooded(const struct streams *streams)
     return false;
 }
 
-void streams_finish(struct streams *streams)
+static void finish_forward(struct stream *stream, int cancel_fd)
+{
+    while (stream->bytes.size > 0) {
+        struct pollfd fds[] = {{.fd = stream->file->fd, .events = POLLOUT},
+                               {.fd = cancel_fd, .events = POLLIN}};
+        (void)poll(fds, COUNT_OF(fds), -1);
+        if (fds[1].revents != 0)
+            buf_cut(&stream->bytes, 0);
+        write_forward(stream);
+    }
+}
+
+void streams_finish(struct streams *streams, int cancel_fd)
 {
     for (size_t i = 0; i < streams->count; i++) {
         struct stream *stream = &streams->streams[i];
         if (stream->kind != EXEC_FILE_COLLECT && stream->kind != EXEC_FILE_FORWARD)
             continue;
         for (;;) {
+            if (stream->kind == EXEC_FILE_FORWARD) /* first: a full buffer takes nothing more */
+                finish_forward(stream, cancel_fd);
             uint64_t before = stream->seen;
             read_output(streams, stream);
-            while (stream->kind == EXEC_FILE_FORWARD && stream->bytes.size > 0) {
-                struct pollfd room = {.fd = stream->file->fd, .events = POLLOUT};
-                (void)poll(&room, 1, -1);
-                write_forward(stream, CHUNK);
-            }
             if (stream->seen == before)
                 break;
         }
@@ -389,6 +405,9 @@ int streams_collect(struct streams *streams, struct exec_result *result, bool *o
             continue;
         if (stream->kind == EXEC_FILE_FORWARD && stream->seen > stream->file->max)
             *over = true;
+        if (stream->forward_error != 0)
+            return error_set(err, ERROR_SYSTEM, stream->forward_error, "pass output on: %s",
+                             errno_text(stream->forward_error));
         if (!is_collector(stream->file))
             continue;
         if (stream->kind == EXEC_FILE_COLLECT_FILE && collect_file(stream, err) < 0)

@@ -37,8 +37,9 @@ void streams_move(struct streams *streams, const struct pollfd *fds, size_t coun
  * and need not be waited for. */
 bool streams_flooded(const struct streams *streams);
 
-/* Everything of the run is dead: takes the rest. */
-void streams_finish(struct streams *streams);
+/* Everything of the run is dead: takes the rest, and passes it on at the reader's pace; cancel_fd
+ * readable (-1: never): what is left is dropped. */
+void streams_finish(struct streams *streams, int cancel_fd);
 
 /* Puts collected files and their errors into result; true when some collector got too much. */
 WARN_UNUSED int streams_collect(struct streams *streams, struct exec_result *result, bool *over,

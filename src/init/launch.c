@@ -64,6 +64,19 @@ __attribute__((noreturn)) static void child_fail(enum init_step step, unsigned d
     _exit(127);
 }
 
+/* A limit above the one we have ourselves is cut to it: less is never less safe. */
+static int child_limit_as_we_may(int resource, struct rlimit *limit)
+{
+    struct rlimit own;
+    if (syscall(SYS_prlimit64, 0, resource, NULL, &own) < 0)
+        return -1;
+    if (limit->rlim_max > own.rlim_max)
+        limit->rlim_max = own.rlim_max;
+    if (limit->rlim_cur > limit->rlim_max)
+        limit->rlim_cur = limit->rlim_max;
+    return (int)syscall(SYS_prlimit64, 0, resource, limit, NULL);
+}
+
 static void child_limit(void)
 {
     static const int resources[INIT_RLIMIT_COUNT] = {
@@ -77,7 +90,8 @@ static void child_limit(void)
             continue;
         struct rlimit limit = {.rlim_cur = run.request.rlimits[i].soft,
                                .rlim_max = run.request.rlimits[i].hard};
-        if (syscall(SYS_prlimit64, 0, resources[i], &limit, NULL) < 0)
+        if (syscall(SYS_prlimit64, 0, resources[i], &limit, NULL) < 0 &&
+            (errno != EPERM || child_limit_as_we_may(resources[i], &limit) < 0))
             child_fail(STEP_RLIMIT, i);
     }
 }

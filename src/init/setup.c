@@ -554,7 +554,10 @@ static int build_root(void)
     for (uint32_t i = 0; i < setup->mount_count; i++) {
         trees[i] = mounts[i].kind == INIT_MOUNT_BIND ? copy_tree(setup_text(mounts[i].source)) : -1;
         if (mounts[i].kind == INIT_MOUNT_BIND && trees[i] < 0)
-            return fail("copy the mount of %s (needs Linux 5.12)", setup_text(mounts[i].source));
+            return fail("copy the mount of %s%s", setup_text(mounts[i].source),
+                        errno == EACCES ? " (every folder above it has to let others through)"
+                        : errno == ENOSYS ? " (needs Linux 5.12)"
+                                          : "");
     }
     if (mount("tmpfs", container_root, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOATIME,
               "size=4m,nr_inodes=4096,mode=755") < 0)

@@ -236,8 +236,8 @@ def test_figures_are_those_of_the_program(run):
               "while time.process_time() < end: pass\n"
               "time.sleep(0.3)")
     got = run.json(*code(source))
-    assert 0.3e9 <= got["time"] < 0.5e9
-    assert 0.6e9 <= got["runTime"] < 1.0e9
+    assert 0.3e9 <= got["time"] < 0.6e9
+    assert 0.6e9 <= got["runTime"] < 10e9  # the machine may be busy
     assert 50 << 20 <= got["memory"] < 80 << 20
     assert got["procPeak"] == 1
 
@@ -305,7 +305,6 @@ def test_json_copies_out_into_the_answer(run):
 # ---- standard input ----
 
 def test_stdin_from_a_pipe(run):
-    assert output(run("--", "/bin/cat", stdin=b"1 2\n\0\xff")) is not None if False else True
     done = run("--", "/bin/cat", stdin=b"1 2\n\0\xff")
     assert done.stdout == b"1 2\n\0\xff"
 
@@ -405,6 +404,19 @@ def test_an_input_file_cannot_be_changed_by_the_program(run, how):
 
 
 @pytest.mark.parametrize("closed", [0, 1, 2, (0, 1, 2)])
+def test_closed_standard_descriptors_are_filled_with_nothing(run, closed):
+    closed = closed if isinstance(closed, tuple) else (closed,)
+    process = run.start("--", "/bin/sleep", "67.25", preexec_fn=lambda: [os.close(fd) for fd in closed])
+    try:
+        wait_for(lambda: processes("67.25"))
+        for fd in closed:
+            assert os.readlink(f"/proc/{process.pid}/fd/{fd}") == "/dev/null"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=10)
+
+
+@pytest.mark.parametrize("closed", [0, 1, 2, (0, 1, 2)])
 def test_a_closed_standard_descriptor_is_nothing(run, closed):
     """The number must not be taken by a file of cjudge's own, which the program would write or read."""
     closed = closed if isinstance(closed, tuple) else (closed,)
@@ -418,8 +430,7 @@ def test_a_closed_standard_descriptor_is_nothing(run, closed):
     assert done.returncode == 0
     with open(answer) as f:
         assert f.read() == "ran"
-    if 1 not in closed:
-        assert done.stdout == b"0\n"
+    assert done.stdout == (b"" if 1 in closed else b"0\n")
     if 2 not in closed:
         assert done.stderr.startswith(b"err\nAccepted")
 
@@ -454,7 +465,8 @@ def test_output_that_was_written_before_the_end_is_never_lost(run):
 
 @pytest.mark.parametrize("streams", ["stdout", "both in one pipe"])
 def test_limits_hold_while_nobody_reads(run, streams):
-    source = "yes" if streams == "stdout" else "yes & yes >&2"
+    # 4 KiB first: the room of a pipe is even, and two streams would always find some for each
+    source = "yes" if streams == "stdout" else "head -c 4096 /dev/zero; sleep 0.1; yes & yes >&2"
     stderr = subprocess.PIPE if streams == "stdout" else subprocess.STDOUT
     process = run.start("--wall", "500ms", "--", SH, "-c", source, stderr=stderr)
     time.sleep(1.5)  # the pipe is full long since
@@ -470,6 +482,15 @@ def test_a_slow_reader_gets_everything(run):
     time.sleep(1)
     out, _ = process.communicate(timeout=10)
     assert process.returncode == 0 and len(out) == 300000
+
+
+@pytest.mark.parametrize("size", range(60000, 260000, 20000))
+def test_what_waits_for_a_slow_reader_at_the_end_is_not_lost(run, size):
+    """All of it fits into pipes and buffers: the program is gone before anyone reads."""
+    process = run.start("--quiet", "--", PYTHON, "-c", f"import os; os.write(1, bytes({size}))")
+    time.sleep(0.4)
+    out, _ = process.communicate(timeout=10)
+    assert process.returncode == 0 and len(out) == size
 
 
 def test_a_reader_that_went_away_does_not_disturb_the_run(run):
@@ -507,7 +528,8 @@ def test_a_signal_ends_the_run_and_is_reported(run, name):
     _, err = process.communicate(timeout=10)
     assert time.monotonic() - begun < 2
     assert process.returncode == 128 + getattr(signal, name)
-    assert re.match(rb"[^\n]*(cancelled|stopped)", err) and b"wall" in err
+    assert err.startswith(b"Signalled, signal 9 (KILL): cancelled by %s\n" % name.encode())
+    assert b"wall" in err
     assert processes("61.25") == []
 
 
@@ -656,12 +678,16 @@ def test_more_open_files_than_the_host_allows_are_not_our_failure(run):
         assert done.returncode == 125 and b"open-files" in done.stderr
 
 
-def test_zero_means_the_default(run):
-    zeros = [a for o in ("cpu", "wall", "memory", "procs", "stack", "file-size", "open-files")
-             for a in ("--" + o, "0")]
-    done = run(*zeros, "--", "/bin/echo", "hi")
-    assert done.returncode == 0
-    assert b"of 10 s" in done.stderr and b"of 21 s" in done.stderr and b"of 256 MiB" in done.stderr
+@pytest.mark.parametrize("option", ["cpu", "wall", "memory", "procs", "stack", "file-size", "open-files",
+                                    "copy-out-max", "repeat"])
+def test_a_limit_of_zero_is_refused(run, option):
+    refused(run("--" + option, "0", "--", "/bin/true"), f"-{option} 0", "more than 0")
+
+
+def test_limits_of_zero_in_a_script_are_the_default(run):
+    done, answers = run.script({"args": ["/bin/echo", "hi"], "cpu": 0, "wall": 0, "memory": 0, "procs": 0,
+                                "stack": 0, "fileSize": 0, "openFiles": 0})
+    assert answers[0]["status"] == "Accepted"
 
 
 @needs_root
@@ -708,7 +734,7 @@ def test_arguments_arrive_as_they_are(run):
 
 
 def test_bytes_of_arguments_are_not_touched(run):
-    done = run("--quiet", "--", "/usr/bin/printf", b"%s".decode(), os.fsdecode(b"\xff\xfe"))
+    done = run("--quiet", "--", "/usr/bin/printf", "%s", os.fsdecode(b"\xff\xfe"))
     assert done.stdout == b"\xff\xfe"
 
 
@@ -732,8 +758,8 @@ def test_copy_in_puts_a_file_by_its_own_name(run):
 
 def test_copy_in_puts_a_file_where_it_is_wanted(run):
     run.file("data", "text\n")
-    for place in ("other", "deep/er/other", "/w/other", "/tmp/x/other", "../tmp/other", "a/../other"):
-        done = run("--quiet", "--copy-in", f"data:{place}", "--", "/bin/cat", place)
+    for place in ("other", "deep/er/other", "/w/other", "/tmp/x/other", "../tmp/other", "none/../other"):
+        done = run("--quiet", "--copy-in", f"data:{place}", "--", "/bin/cat", place.replace("none/../", ""))
         assert output(done) == "text\n", place
 
 
@@ -865,8 +891,8 @@ def test_copy_out_has_a_largest_size(run):
 
 
 def test_a_sparse_file_is_measured_not_stored(run):
-    got = run.json("--copy-out", "a", "--copy-out-max", "1m", "--file-size", "1t" if False else "1g", "--",
-                   SH, "-c", "truncate -s 1g a")
+    got = run.json("--copy-out", "a", "--copy-out-max", "1m", "--file-size", "1g", "--", SH,
+                   "-c", "truncate -s 1g a")
     assert got["fileError"][0]["type"] == "CopyOutSizeExceeded"
 
 
@@ -896,10 +922,6 @@ def test_repeat_gives_a_file_as_input_every_time(run):
 def test_repeat_says_a_summary_each_time(run):
     done = run("--repeat", "3", "--", SH, "-c", "exit 2")
     assert done.returncode == 2 and done.stderr.count(b"Nonzero Exit Status, exit 2\n") == 3
-
-
-def test_repeat_zero_is_refused(run):
-    refused(run("--repeat", "0", "--", "/bin/true"), "repeat")
 
 
 def test_a_script_answers_line_by_line(run):
@@ -1001,9 +1023,8 @@ def test_state_of_one_request_is_not_there_for_the_next(run):
     (["--cpu"], ["-cpu", "a value is missing"]),
     (["--tmp-fs-param", "size=1m,uid=0", "--", "/bin/true"], ["'uid=0'", "tmpfs"]),
     (["--tmp-fs-param", "size=0", "--", "/bin/true"], ["'size=0'"]),
-    (["--cgroup-root", "/no/such/group", "--", "/bin/true"], ["/no/such/group"]),
     (["--cgroup-prefix", "../x", "--", "/bin/true"], ["../x"]),
-    (["--cgroup-prefix", "", "--", "/bin/true"], ["prefix"]),
+    (["--cgroup-prefix", "", "--", "/bin/true"], ["cgroup", "''"]),
     (["--container-cred-start", "4294967295", "--", "/bin/true"], ["container-cred-start"]),
     (["--container-cred-start", "4294967296", "--", "/bin/true"], ["container-cred-start"]),
     (["--cpu-rate", "99999999999999999999", "--", "x"], ["-cpu-rate"]),
@@ -1032,15 +1053,11 @@ def test_no_cgroup_is_used_when_asked_for(run):
 @pytest.mark.parametrize("options, source, status", [
     (["--cpu", "300ms"], "while True: pass", 124),
     (["--wall", "300ms"], "import time; time.sleep(60)", 124),
-    (["--memory", "64m"], "x = bytearray(300 << 20)", None),
+    (["--memory", "64m"], "x = bytearray(300 << 20)", 137),
     ([], "import sys; sys.exit(7)", 7),
 ])
 def test_limits_hold_without_cgroups(run, options, source, status):
-    done = run("--protection", "no-cgroup", *options, *code(source))
-    if status is None:  # an allocation that fails far from the limit is the program's own failure
-        assert done.returncode in (1, 137) and b"MemoryError" in done.stderr
-    else:
-        assert done.returncode == status
+    assert run("--protection", "no-cgroup", *options, *code(source)).returncode == status
 
 
 def test_full_protection_that_is_not_there_is_refused(run):
@@ -1055,12 +1072,9 @@ def test_full_protection_is_there_for_root(run):
 
 
 @pytest.mark.parametrize("level", ["no-userns", "none"])
-def test_levels_that_are_not_built_yet_are_not_claimed(run, level):
+def test_levels_that_are_not_built_yet_get_the_one_above_and_say_so(run, level):
     done = run("--protection", level, "--", "/bin/true")
-    if done.returncode == 0:
-        assert f"protection: {level}" in done.stderr.decode()
-    else:
-        refused(done, level)
+    assert done.returncode == 0 and b"protection: no-cgroup" in done.stderr
 
 
 @pytest.fixture
@@ -1132,19 +1146,25 @@ def mount_yaml(run, *extra, mounts=(), proc=True):
     return ["--mount-conf", run.file("mount.yaml", "\n".join(lines) + "\n"), "--quiet"]
 
 
-def test_mount_binds_read_only_or_not(run):
-    os.chmod(run.folder, 0o755)
-    for parent in (os.path.dirname(run.folder), os.path.dirname(os.path.dirname(run.folder))):
-        os.chmod(parent, 0o755)
-    shared = os.path.join(run.folder, "shared")
-    os.mkdir(shared, 0o777)
+def test_mount_binds_read_only_or_not(run, reachable):
+    shared = os.path.join(reachable, "shared")
+    os.mkdir(shared)
     os.chmod(shared, 0o777)
-    run.file("shared/data", "text\n", 0o666)
+    with open(os.path.join(shared, "data"), "w") as f:
+        f.write("text\n")
     args = mount_yaml(run, mounts=[f"{{type: bind, source: {shared}, target: /ro, readonly: true}}",
                                    f"{{type: bind, source: {shared}, target: /rw}}"])
     done = run(*args, "--", SH, "-c", "cat /ro/data; (echo x > /ro/new) 2>/dev/null || echo ro; "
                                       "echo y > /rw/new && cat /ro/new")
     assert output(done) == "text\nro\ny\n"
+
+
+@needs_root
+def test_a_source_that_only_root_reaches_is_told(run):
+    with tempfile.TemporaryDirectory() as folder:  # 0700
+        os.mkdir(os.path.join(folder, "inner"))
+        args = mount_yaml(run, mounts=[f"{{type: bind, source: {folder}/inner, target: /x}}"])
+        refused(run(*args, "--", "/bin/true"), folder + "/inner", "Permission denied", "every folder above")
 
 
 def test_mount_binds_are_nosuid_and_nodev(run):
@@ -1160,9 +1180,10 @@ def test_mount_of_a_missing_source_is_left_out(run):
 
 
 def test_mount_tmpfs_has_its_options(run):
-    args = mount_yaml(run, mounts=["{type: tmpfs, target: /small, data: 'size=64k,nr_inodes=4,mode=1777'}"])
+    args = mount_yaml(run, mounts=["{type: tmpfs, target: /small, data: 'size=64k,nr_inodes=4,mode=1777'}",
+                                   "{type: bind, source: /dev/zero, target: /dev/zero}"])
     done = run(*args, "--", SH, "-c", "head -c 100k /dev/zero > /small/f; stat -c %s /small/f; "
-                                      "rm /small/f; for i in 1 2 3 4 5; do : > /small/$i && echo $i; done; "
+                                      "rm /small/f; for i in 1 2 3 4 5; do (: > /small/$i) && echo $i; done; "
                                       "stat -c %a /small")
     lines = done.stdout.decode().split()
     assert lines[0] == "65536" and lines[-1] == "1777"
@@ -1221,16 +1242,12 @@ def test_uid_and_gid_of_programs(run):
     assert output(run("--quiet", "--", "/usr/bin/id")).startswith("uid=1000(judge) gid=1000(judge)")
 
 
-def test_init_command_prepares_the_container_once(run):
-    folder = tempfile.mkdtemp()
-    try:
-        os.chmod(folder, 0o777)
-        args = mount_yaml(run, "initCmd: 'echo x >> /count/n && echo dirty > /w/left && hostname changed || true'",
-                          mounts=[f"{{type: bind, source: {folder}, target: /count}}"])
-        done = run(*args, "--repeat", "3", "--", SH, "-c", "ls -A /w | wc -l; wc -l < /count/n")
-        assert output(done) == "0\n1\n" * 3
-    finally:
-        shutil.rmtree(folder)
+def test_init_command_prepares_the_container_once(run, reachable):
+    os.chmod(reachable, 0o777)
+    args = mount_yaml(run, "initCmd: 'echo x >> /count/n && echo dirty > /w/left'",
+                      mounts=[f"{{type: bind, source: {reachable}, target: /count}}"])
+    done = run(*args, "--repeat", "3", "--", SH, "-c", "ls -A /w | wc -l; wc -l < /count/n")
+    assert output(done) == "0\n1\n" * 3
 
 
 def test_an_init_command_that_fails_is_told(run):
@@ -1240,16 +1257,32 @@ def test_an_init_command_that_fails_is_told(run):
     assert b"init command" in done.stderr and b"status 3" in done.stderr
 
 
-def test_the_environment_file_comes_before_the_runs_own(run):
-    env = run.file("env", "# comment\n\n  A=from file  \nB=from file\nPATH=/usr/bin\n")
-    args = mount_yaml(run, mounts=[f"{{type: bind, source: {env}, target: /.env, readonly: true}}"])
-    done = run(*args, "--env", "B=mine", *code("import os; print(os.environ['A'], '|', os.getenv('B'))"))
-    assert output(done) == "from file | mine\n"
+@pytest.fixture
+def reachable():
+    """A folder that every uid can reach: what is mounted has to be."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield folder
 
 
-def test_an_environment_file_that_is_wrong_is_told(run):
-    env = run.file("env", "A=1\nnonsense\n")
-    args = mount_yaml(run, mounts=[f"{{type: bind, source: {env}, target: /.env, readonly: true}}"])
+def environment_file(folder, text):
+    path = os.path.join(folder, "env")
+    with open(path, "w") as f:
+        f.write(text)
+    os.chmod(path, 0o644)
+    return [f"{{type: bind, source: {path}, target: /.env, readonly: true}}"]
+
+
+def test_the_environment_file_comes_first(run, reachable):
+    """As in go-judge: what both name is in the environment twice, and getenv(3) finds the file's."""
+    env = environment_file(reachable, "# comment\n\n  A=from file  \nB=from file\nPATH=/usr/bin\n")
+    args = mount_yaml(run, mounts=env)
+    lines = output(run(*args, "--env", "B=mine", "--", "/bin/cat", "/proc/self/environ")).split("\0")
+    assert lines[:3] == ["A=from file", "B=from file", "PATH=/usr/bin"] and lines.index("B=mine") > 2
+
+
+def test_an_environment_file_that_is_wrong_is_told(run, reachable):
+    args = mount_yaml(run, mounts=environment_file(reachable, "A=1\nnonsense\n"))
     refused(run(*args, "--", "/bin/true"), "/.env", "nonsense")
 
 
@@ -1392,7 +1425,7 @@ def test_a_forbidden_call_can_fail_instead(run):
 
 
 def test_a_filter_of_ones_own_replaces_the_built_in_one(run):
-    source = "import ctypes, os; print(ctypes.CDLL(None, use_errno=True).sync() if False else 'ran')"
+    source = "print('ran')"
     args = seccomp_yaml(run, "{action: kill_process, names: [reboot]}")
     done = run("--quiet", *args, "--repeat", "3", *code(source))
     assert output(done) == "ran\n" * 3

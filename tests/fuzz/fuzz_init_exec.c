@@ -53,8 +53,12 @@ static size_t example(uint8_t *data)
         uint64_t slots[5];
         char strings[11];
     } __attribute__((packed)) message = {
-        .request = {.magic = INIT_MAGIC, .arg_count = 2, .env_count = 1, .arena_used = 51,
-                    .path_offset = 49, .descriptor_count = 3,
+        .request = {.magic = INIT_MAGIC,
+                    .arg_count = 2,
+                    .env_count = 1,
+                    .arena_used = 51,
+                    .path_offset = 49,
+                    .descriptor_count = 3,
                     .descriptors = {{INIT_SOURCE_KEPT, 0}, {INIT_SOURCE_KEPT, 2}}},
         .slots = {40, 42, 0, 44, 0},
         .strings = "a\0b\0PATH=/",

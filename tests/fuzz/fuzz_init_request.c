@@ -47,7 +47,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(self.arena + base, data, size);
     check(request.path_offset, request.path_length);
     check(request.target_offset, request.target_length);
-    check(base + request.path_offset % 8192, request.path_length % 8192); /* wraps or not: near the end */
+    check(base + request.path_offset % 8192,
+          request.path_length % 8192); /* wraps or not: near the end */
     check(base + request.target_offset % 8192, request.target_length % 8192);
     memset(self.arena + base, 'x', size);
     return 0;

@@ -43,7 +43,8 @@ static void walk(const struct init_setup *setup)
     require(setup_text(setup->work_dir)[0] == '/');
     if (strcmp(setup_text(setup->work_dir), "/") != 0)
         check_below_root(setup_text(setup->work_dir) + 1);
-    const struct init_mount *mounts = (const struct init_mount *)(const void *)(blob + setup->mount_offset);
+    const struct init_mount *mounts =
+        (const struct init_mount *)(const void *)(blob + setup->mount_offset);
     unsigned tmpfs = 0;
     for (uint32_t i = 0; i < setup->mount_count; i++) {
         check_text(mounts[i].source);
@@ -52,16 +53,19 @@ static void walk(const struct init_setup *setup)
         check_below_root(setup_text(mounts[i].target));
         require(mounts[i].kind == INIT_MOUNT_BIND || mounts[i].kind == INIT_MOUNT_TMPFS);
         if (mounts[i].kind == INIT_MOUNT_TMPFS)
-            require(++tmpfs <= INIT_TMPFS_MAX && mounts[i].data.length < sizeof(self.tmpfs[0].data));
+            require(++tmpfs <= INIT_TMPFS_MAX &&
+                    mounts[i].data.length < sizeof(self.tmpfs[0].data));
     }
-    const struct init_link *links = (const struct init_link *)(const void *)(blob + setup->link_offset);
+    const struct init_link *links =
+        (const struct init_link *)(const void *)(blob + setup->link_offset);
     for (uint32_t i = 0; i < setup->link_count; i++) {
         check_text(links[i].path);
         check_text(links[i].target);
         require(setup_text(links[i].path)[0] == '/');
         check_below_root(setup_text(links[i].path) + 1);
     }
-    const struct init_text *masks = (const struct init_text *)(const void *)(blob + setup->mask_offset);
+    const struct init_text *masks =
+        (const struct init_text *)(const void *)(blob + setup->mask_offset);
     for (uint32_t i = 0; i < setup->mask_count; i++) {
         check_text(masks[i]);
         require(setup_text(masks[i])[0] == '/');
@@ -106,12 +110,22 @@ static size_t example(uint8_t *data)
     blob.mask = kcore;
     memcpy(blob.texts, texts, sizeof(texts));
     blob.setup = (struct init_setup){
-        .magic = INIT_MAGIC, .size = sizeof(blob), .uid = 1000, .gid = 1000,
-        .mount_count = 2, .mount_offset = offsetof(__typeof__(blob), mounts),
-        .link_count = 1, .link_offset = offsetof(__typeof__(blob), link),
-        .mask_count = 1, .mask_offset = offsetof(__typeof__(blob), mask),
-        .filter_count = 2, .filter_offset = offsetof(__typeof__(blob), filter),
-        .work_dir = work, .host_name = host, .domain_name = host, .init_command = empty,
+        .magic = INIT_MAGIC,
+        .size = sizeof(blob),
+        .uid = 1000,
+        .gid = 1000,
+        .mount_count = 2,
+        .mount_offset = offsetof(__typeof__(blob), mounts),
+        .link_count = 1,
+        .link_offset = offsetof(__typeof__(blob), link),
+        .mask_count = 1,
+        .mask_offset = offsetof(__typeof__(blob), mask),
+        .filter_count = 2,
+        .filter_offset = offsetof(__typeof__(blob), filter),
+        .work_dir = work,
+        .host_name = host,
+        .domain_name = host,
+        .init_command = empty,
     };
     require(setup_valid(&blob.setup, sizeof(blob)));
     memcpy(data, &blob, sizeof(blob));

@@ -16,7 +16,8 @@ void child_require(int holds, const char *condition, const char *file, int line)
 {
     if (holds)
         return;
-    dprintf(STDERR_FILENO, "%s:%d: %s does not hold (%s)\n", file, line, condition, strerror(errno));
+    dprintf(STDERR_FILENO, "%s:%d: %s does not hold (%s)\n", file, line, condition,
+            strerror(errno));
     _exit(1);
 }
 

@@ -22,10 +22,14 @@ static void texts_begin_small(void **state)
         int code;
         const char *want;
     } cases[] = {
-        {ENOENT, "no such file or directory"}, {EACCES, "permission denied"},
-        {EISDIR, "is a directory"},            {ENOSPC, "no space left on device"},
-        {EEXIST, "file exists"},               {ENAMETOOLONG, "file name too long"},
-        {E2BIG, "argument list too long"},     {ENOEXEC, "exec format error"},
+        {ENOENT, "no such file or directory"},
+        {EACCES, "permission denied"},
+        {EISDIR, "is a directory"},
+        {ENOSPC, "no space left on device"},
+        {EEXIST, "file exists"},
+        {ENAMETOOLONG, "file name too long"},
+        {E2BIG, "argument list too long"},
+        {ENOEXEC, "exec format error"},
         {0, "success"},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++)

@@ -27,10 +27,19 @@ static int drop_arena(void **state)
     return munmap(arena, INIT_ARENA_SIZE);
 }
 
-static uint64_t *slot(size_t i) { return (uint64_t *)(void *)arena + i; }
+static uint64_t *slot(size_t i)
+{
+    return (uint64_t *)(void *)arena + i;
+}
 
 /* argv {"prog", ""}, env {"PATH=/bin"}: five slots, then the strings. */
-enum { SLOTS = 5, PROG = SLOTS * 8, EMPTY = PROG + 5, PATH_ENTRY = EMPTY + 1, USED = PATH_ENTRY + 10 };
+enum {
+    SLOTS = 5,
+    PROG = SLOTS * 8,
+    EMPTY = PROG + 5,
+    PATH_ENTRY = EMPTY + 1,
+    USED = PATH_ENTRY + 10
+};
 
 static void fill(void)
 {
@@ -97,9 +106,15 @@ static void counts_that_do_not_fit_are_refused(void **state)
     static const struct {
         uint32_t args, env;
     } cases[] = {
-        {UINT32_MAX, 0},          {UINT32_MAX, UINT32_MAX}, {2, UINT32_MAX},
-        {2, UINT32_MAX - 3},      {1U << 29, 1U << 29},     {1, INIT_ARENA_SIZE / 8},
-        {INIT_ARENA_SIZE / 8, 1}, {2, 3},                   {4, 1},
+        {UINT32_MAX, 0},
+        {UINT32_MAX, UINT32_MAX},
+        {2, UINT32_MAX},
+        {2, UINT32_MAX - 3},
+        {1U << 29, 1U << 29},
+        {1, INIT_ARENA_SIZE / 8},
+        {INIT_ARENA_SIZE / 8, 1},
+        {2, 3},
+        {4, 1},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         fill();
@@ -137,8 +152,8 @@ static void every_offset_points_below_the_end(void **state)
 {
     (void)state;
     static const size_t slots[] = {0, 1, 3};
-    static const uint64_t bad[] = {USED, USED + 1, INIT_ARENA_SIZE, UINT32_MAX,
-                                   UINT64_C(1) << 32, UINT64_MAX, INT64_MIN};
+    static const uint64_t bad[] = {
+        USED, USED + 1, INIT_ARENA_SIZE, UINT32_MAX, UINT64_C(1) << 32, UINT64_MAX, INT64_MIN};
     for (size_t i = 0; i < COUNT_OF(slots); i++) {
         for (size_t k = 0; k < COUNT_OF(bad); k++) {
             fill();

@@ -118,7 +118,8 @@ static bool reset_and_check(void)
     CHILD_REQUIRE(files_reset(DIRT_TMPFS) == 0);
     struct stat info;
     CHILD_REQUIRE(entries("/tmp/w") == 0);
-    CHILD_REQUIRE(stat("/tmp/w", &info) == 0 && info.st_uid == 0 && (info.st_mode & 07777) == 01777);
+    CHILD_REQUIRE(stat("/tmp/w", &info) == 0 && info.st_uid == 0 &&
+                  (info.st_mode & 07777) == 01777);
     CHILD_REQUIRE(listxattr("/tmp/w", NULL, 0) == 0);
     CHILD_REQUIRE(!tmpfs_touched(&self.tmpfs[0]));
     CHILD_REQUIRE(fcntl(self.tmpfs[0].dir_fd, F_GETFD) == FD_CLOEXEC);
@@ -132,7 +133,8 @@ static void untouched(void)
 {
     CHILD_REQUIRE(!tmpfs_touched(&self.tmpfs[0]));
     CHILD_REQUIRE((files_dirt() & DIRT_TMPFS) == 0);
-    CHILD_REQUIRE(access("/tmp/w", W_OK) == 0 && entries("/tmp/w") == 0); /* looking changes nothing */
+    CHILD_REQUIRE(access("/tmp/w", W_OK) == 0 &&
+                  entries("/tmp/w") == 0); /* looking changes nothing */
     CHILD_REQUIRE((files_dirt() & DIRT_TMPFS) == 0);
 }
 
@@ -298,7 +300,8 @@ static void of_the_root_itself(void)
 
 static void of_another_tmpfs(void)
 {
-    CHILD_REQUIRE(mkdir("/tmp/v", 0755) == 0 && mount("tmpfs", "/tmp/v", "tmpfs", 0, "size=1m") == 0);
+    CHILD_REQUIRE(mkdir("/tmp/v", 0755) == 0 &&
+                  mount("tmpfs", "/tmp/v", "tmpfs", 0, "size=1m") == 0);
     touch("/tmp/v/precious");
     self.tmpfs[0].dir_fd = open("/tmp/v", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     files_reset(DIRT_TMPFS);
@@ -356,7 +359,8 @@ static int for_writing(int place)
 
 static void writes_in(void)
 {
-    static const char *const paths[] = {"w/a", "w/new/deep/file", "w//double", "w/./dot", "w/x/../y"};
+    static const char *const paths[] = {"w/a", "w/new/deep/file", "w//double", "w/./dot",
+                                        "w/x/../y"};
     for (size_t i = 0; i < COUNT_OF(paths); i++) {
         int fd = for_writing(open_in(paths[i]));
         struct stat info;
@@ -384,8 +388,9 @@ static void refuses_in(void)
     CHILD_REQUIRE(mknod("/tmp/w/null", S_IFCHR | 0666, makedev(1, 3)) == 0);
     CHILD_REQUIRE(mkdir("/tmp/w/dir", 0755) == 0);
     static const char *const paths[] = {
-        "w/link", "w/relative", "w/up/outside", "w/up/new", "w/dangling", "w/dirlink/new", "w/fifo",
-        "w/null", "w/dir", "..", "../etc/x", "w/../../etc/x", ".", "w/", "w/link/x", "w/fifo/x",
+        "w/link", "w/relative", "w/up/outside", "w/up/new", "w/dangling", "w/dirlink/new",
+        "w/fifo", "w/null",     "w/dir",        "..",       "../etc/x",   "w/../../etc/x",
+        ".",      "w/",         "w/link/x",     "w/fifo/x",
     };
     for (size_t i = 0; i < COUNT_OF(paths); i++) {
         errno = 0;
@@ -420,7 +425,7 @@ static void reads_out(void)
         const char *path;
         uint32_t not_regular;
     } cases[] = {
-        {"w/link", 1}, {"w/self/f", 1}, {"w/fifo", 1}, {"w/zero", 1}, {"w/d", 1},   {".", 1},
+        {"w/link", 1}, {"w/self/f", 1}, {"w/fifo", 1}, {"w/zero", 1}, {"w/d", 1},       {".", 1},
         {"w/none", 0}, {"w/f/x", 0},    {"w/d/x", 0},  {"../x", 0},   {"w/../../x", 0},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
@@ -435,7 +440,8 @@ static void reads_out(void)
 
 static void refuses_files_that_are_no_files(void)
 {
-    CHILD_REQUIRE(mkdir("/tmp/proc", 0755) == 0 && mount("proc", "/tmp/proc", "proc", 0, NULL) == 0);
+    CHILD_REQUIRE(mkdir("/tmp/proc", 0755) == 0 &&
+                  mount("proc", "/tmp/proc", "proc", 0, NULL) == 0);
     uint32_t not_regular = 0;
     CHILD_REQUIRE(open_out("proc/self/status", &not_regular) == -1);
     CHILD_REQUIRE(open_out("proc/1/environ", &not_regular) == -1 && not_regular == 1);

@@ -101,9 +101,16 @@ static void absolute_missing_and_bad_paths_are_refused(void **state)
     strcpy(arena + 320, "target");
     for (size_t i = 0; i < COUNT_OF(ops); i++) {
         const struct init_request requests[] = {
-            {.op = ops[i], .path_offset = 300, .path_length = 11, .target_offset = 320, .target_length = 6},
+            {.op = ops[i],
+             .path_offset = 300,
+             .path_length = 11,
+             .target_offset = 320,
+             .target_length = 6},
             {.op = ops[i], .path_length = 0, .target_offset = 320, .target_length = 6},
-            {.op = ops[i], .path_offset = INIT_ARENA_SIZE, .path_length = 5, .target_offset = 320,
+            {.op = ops[i],
+             .path_offset = INIT_ARENA_SIZE,
+             .path_length = 5,
+             .target_offset = 320,
              .target_length = 6},
             {.op = ops[i], .path_offset = 301, .path_length = 11}, /* a NUL inside */
         };
@@ -114,7 +121,8 @@ static void absolute_missing_and_bad_paths_are_refused(void **state)
         }
     }
     int fd;
-    const struct init_request no_target = {.op = INIT_OP_SYMLINK, .path_offset = 320, .path_length = 6};
+    const struct init_request no_target = {
+        .op = INIT_OP_SYMLINK, .path_offset = 320, .path_length = 6};
     assert_int_equal(answer_to(no_target, &fd, NULL).error, EINVAL);
 }
 

@@ -85,7 +85,10 @@ static bool valid_of(const void *bytes, size_t size)
     return valid;
 }
 
-static bool valid(const struct blob *b) { return valid_of(b, sizeof(*b)); }
+static bool valid(const struct blob *b)
+{
+    return valid_of(b, sizeof(*b));
+}
 
 static void what_the_service_writes_is_taken(void **state)
 {
@@ -246,9 +249,9 @@ static void every_text_ends_inside_and_where_it_says(void **state)
             {UINT32_MAX, UINT32_MAX},
             {good.offset, UINT32_MAX},
             {good.offset, UINT32_MAX - good.offset},
-            {good.offset, size - good.offset},     /* ends one byte outside */
+            {good.offset, size - good.offset}, /* ends one byte outside */
             {good.offset, size - good.offset + 1},
-            {good.offset, good.length + 1},        /* a NUL inside */
+            {good.offset, good.length + 1}, /* a NUL inside */
             {0, size},
             {size - 1, 1},
         };
@@ -313,10 +316,10 @@ static void a_path_cannot_leave_the_root(void **state)
         const char *path; /* below the root */
         bool want;
     } cases[] = {
-        {"usr", true},    {"a/b/c", true},  {"..a", true},    {"a..", true},   {".a", true},
-        {"...", true},    {"", false},      {"/", false},     {"..", false},   {".", false},
-        {"../etc", false}, {"a/../b", false}, {"a/..", false}, {"a/.", false},  {"./a", false},
-        {"a//b", false},  {"a/", false},    {"/usr", false},
+        {"usr", true},     {"a/b/c", true},   {"..a", true},   {"a..", true},  {".a", true},
+        {"...", true},     {"", false},       {"/", false},    {"..", false},  {".", false},
+        {"../etc", false}, {"a/../b", false}, {"a/..", false}, {"a/.", false}, {"./a", false},
+        {"a//b", false},   {"a/", false},     {"/usr", false},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct blob b;
@@ -451,12 +454,13 @@ static void no_single_byte_leads_outside(void **state)
                 continue;
             taken++;
             self.setup = setup;
-            volatile size_t seen = strlen(setup_text(setup->work_dir)) + strlen(setup_text(setup->host_name));
+            volatile size_t seen =
+                strlen(setup_text(setup->work_dir)) + strlen(setup_text(setup->host_name));
             const struct init_mount *mounts =
                 (const struct init_mount *)(void *)(copy + setup->mount_offset);
             for (uint32_t i = 0; i < setup->mount_count; i++)
-                seen += strlen(setup_text(mounts[i].source)) + strlen(setup_text(mounts[i].target)) +
-                        strlen(setup_text(mounts[i].data));
+                seen += strlen(setup_text(mounts[i].source)) +
+                        strlen(setup_text(mounts[i].target)) + strlen(setup_text(mounts[i].data));
             (void)seen;
         }
     }

@@ -48,9 +48,17 @@ static void what_is_asked_stays(void **state)
     (void)state;
     const struct exec_settings settings = settings_of_the_house();
     const struct exec_limits asked = {
-        .cpu_ns = 1, .wall_ns = 2, .memory_bytes = 3, .processes = 4, .stack_bytes = 5,
-        .file_size_bytes = 6, .open_files = 7, .data_segment = true, .address_space = true,
-        .cpu_rate = 8, .cpu_set = "0-1",
+        .cpu_ns = 1,
+        .wall_ns = 2,
+        .memory_bytes = 3,
+        .processes = 4,
+        .stack_bytes = 5,
+        .file_size_bytes = 6,
+        .open_files = 7,
+        .data_segment = true,
+        .address_space = true,
+        .cpu_rate = 8,
+        .cpu_set = "0-1",
     };
     const struct exec_limits got = exec_limits_with_defaults(asked, &settings);
     assert_int_equal(got.cpu_ns, 1);
@@ -101,10 +109,13 @@ static void sizes_are_cut_so_that_no_sum_overflows(void **state)
     static const uint64_t values[] = {SIZE_CAP - 1, SIZE_CAP, SIZE_CAP + 1, UINT64_MAX};
     for (size_t i = 0; i < COUNT_OF(values); i++) {
         uint64_t v = values[i], want = v < SIZE_CAP ? v : SIZE_CAP;
-        const struct exec_limits got = exec_limits_with_defaults(
-            (struct exec_limits){.memory_bytes = v, .processes = v, .stack_bytes = v,
-                                 .file_size_bytes = v, .open_files = v},
-            &settings);
+        const struct exec_limits got =
+            exec_limits_with_defaults((struct exec_limits){.memory_bytes = v,
+                                                           .processes = v,
+                                                           .stack_bytes = v,
+                                                           .file_size_bytes = v,
+                                                           .open_files = v},
+                                      &settings);
         assert_int_equal(got.memory_bytes, want);
         assert_int_equal(got.processes, want);
         assert_int_equal(got.stack_bytes, want);
@@ -152,8 +163,9 @@ static void without_a_group_rlimits_stand_in(void **state)
     (void)state;
     const struct exec_settings settings = settings_of_the_house();
     bool allocation;
-    const struct container_run run = apply(
-        (struct exec_limits){.memory_bytes = 64 * MIB, .processes = 9}, &settings, true, &allocation);
+    const struct container_run run =
+        apply((struct exec_limits){.memory_bytes = 64 * MIB, .processes = 9}, &settings, true,
+              &allocation);
     assert_true(allocation);
     assert_true(stands(&run, CONTAINER_RLIMIT_DATA));
     /* room for the stacks of nine threads, which count although they are hardly touched */
@@ -172,10 +184,10 @@ static void allocation_limits_stand_when_asked_for(void **state)
         struct exec_settings settings = settings_of_the_house();
         settings.extra_memory_bytes = 16;
         bool allocation;
-        const struct container_run run =
-            apply((struct exec_limits){.memory_bytes = 64 * MIB, .data_segment = data,
-                                       .address_space = space},
-                  &settings, groupless, &allocation);
+        const struct container_run run = apply((struct exec_limits){.memory_bytes = 64 * MIB,
+                                                                    .data_segment = data,
+                                                                    .address_space = space},
+                                               &settings, groupless, &allocation);
         assert_int_equal(allocation, data || space || groupless);
         assert_int_equal(stands(&run, CONTAINER_RLIMIT_DATA), data || groupless);
         assert_int_equal(stands(&run, CONTAINER_RLIMIT_AS), space);
@@ -207,10 +219,9 @@ static void a_stack_is_never_larger_than_the_memory(void **state)
         struct exec_settings settings = settings_of_the_house();
         settings.extra_memory_bytes = cases[i].extra;
         bool allocation;
-        const struct container_run run =
-            apply((struct exec_limits){.stack_bytes = cases[i].stack,
-                                       .memory_bytes = cases[i].memory},
-                  &settings, false, &allocation);
+        const struct container_run run = apply(
+            (struct exec_limits){.stack_bytes = cases[i].stack, .memory_bytes = cases[i].memory},
+            &settings, false, &allocation);
         assert_true(stands(&run, CONTAINER_RLIMIT_STACK));
         assert_int_equal(run.rlimits[CONTAINER_RLIMIT_STACK], cases[i].want);
         assert_false(allocation);
@@ -261,9 +272,10 @@ static void extra_memory_never_wraps_around(void **state)
         struct exec_settings settings = settings_of_the_house();
         settings.extra_memory_bytes = extras[i];
         bool allocation;
-        const struct container_run run = apply(
-            (struct exec_limits){.memory_bytes = UINT64_MAX, .data_segment = true, .stack_bytes = 5},
-            &settings, false, &allocation);
+        const struct container_run run = apply((struct exec_limits){.memory_bytes = UINT64_MAX,
+                                                                    .data_segment = true,
+                                                                    .stack_bytes = 5},
+                                               &settings, false, &allocation);
         assert_true(run.limits.memory_bytes >= SIZE_CAP);
         assert_true(run.rlimits[CONTAINER_RLIMIT_DATA] >= SIZE_CAP);
         assert_int_equal(run.rlimits[CONTAINER_RLIMIT_STACK], 5);
@@ -275,8 +287,8 @@ static void a_cpu_set_and_a_rate_are_handed_on(void **state)
     (void)state;
     const struct exec_settings settings = settings_of_the_house();
     bool allocation;
-    const struct container_run run =
-        apply((struct exec_limits){.cpu_set = "0,2-3", .cpu_rate = 500}, &settings, false, &allocation);
+    const struct container_run run = apply(
+        (struct exec_limits){.cpu_set = "0,2-3", .cpu_rate = 500}, &settings, false, &allocation);
     assert_string_equal(run.limits.cpu_set, "0,2-3");
     assert_int_equal(run.limits.cpu_rate, 500);
     assert_int_equal(run.limits.cpu_period_ns, settings.cpu_period_ns);

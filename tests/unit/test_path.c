@@ -64,8 +64,9 @@ static void a_name_that_is_no_file_is_refused(void **state)
         const char *work_dir, *name;
         int code;
     } cases[] = {
-        {"/w", "", ENOENT},  {"/w", "/", EISDIR},  {"/w", "..", EISDIR},   {"/w", "//", EISDIR},
-        {"/w", "/.", EISDIR}, {"/w", "/..", EISDIR}, {"/w", "a/../..", EISDIR}, {"/", ".", EISDIR},
+        {"/w", "", ENOENT},        {"/w", "/", EISDIR},  {"/w", "..", EISDIR},
+        {"/w", "//", EISDIR},      {"/w", "/.", EISDIR}, {"/w", "/..", EISDIR},
+        {"/w", "a/../..", EISDIR}, {"/", ".", EISDIR},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         char out[EXEC_PATH_MAX];

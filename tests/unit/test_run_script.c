@@ -15,8 +15,15 @@
 #include "run_script.h"
 
 static const struct exec_limits given = {
-    .cpu_ns = 1, .wall_ns = 2, .memory_bytes = 3, .processes = 4, .stack_bytes = 5,
-    .file_size_bytes = 6, .open_files = 7, .data_segment = true, .cpu_set = "0",
+    .cpu_ns = 1,
+    .wall_ns = 2,
+    .memory_bytes = 3,
+    .processes = 4,
+    .stack_bytes = 5,
+    .file_size_bytes = 6,
+    .open_files = 7,
+    .data_segment = true,
+    .cpu_set = "0",
 };
 
 struct fixture {
@@ -83,11 +90,13 @@ static void every_key_reaches_the_request(void **state)
 {
     (void)state;
     struct fixture f;
-    open_script(&f, "{\"args\": [\"./a.out\", \"\", \"x y\"], \"stdin\": \"1 2\\n\\u00e9\", "
-                    "\"env\": [\"K=V\", \"PATH=/x\"], \"copyIn\": {\"a.out\": \"build/a.out\"}, "
-                    "\"copyOut\": [\"r.txt?\", \"s.txt\", \"?\"], \"cpu\": 1000000000, \"wall\": 3000000000, "
-                    "\"memory\": 67108864, \"procs\": 16, \"stack\": 0, \"output\": 65536, "
-                    "\"fileSize\": 16777216, \"openFiles\": 64}\n");
+    open_script(
+        &f,
+        "{\"args\": [\"./a.out\", \"\", \"x y\"], \"stdin\": \"1 2\\n\\u00e9\", "
+        "\"env\": [\"K=V\", \"PATH=/x\"], \"copyIn\": {\"a.out\": \"build/a.out\"}, "
+        "\"copyOut\": [\"r.txt?\", \"s.txt\", \"?\"], \"cpu\": 1000000000, \"wall\": 3000000000, "
+        "\"memory\": 67108864, \"procs\": 16, \"stack\": 0, \"output\": 65536, "
+        "\"fileSize\": 16777216, \"openFiles\": 64}\n");
     assert_int_equal(next(&f), 1);
     assert_int_equal(f.request.arg_count, 3);
     assert_string_equal(f.request.args[1], "");
@@ -155,7 +164,8 @@ static void the_largest_numbers_are_exact(void **state)
 {
     (void)state;
     struct fixture f;
-    open_script(&f, "{args: [a], cpu: 9223372036854775807, memory: 18446744073709551615, output: 0}\n");
+    open_script(&f,
+                "{args: [a], cpu: 9223372036854775807, memory: 18446744073709551615, output: 0}\n");
     assert_int_equal(next(&f), 1);
     assert_int_equal(f.request.limits.cpu_ns, INT64_MAX);
     assert_true(f.request.limits.memory_bytes == UINT64_MAX);

@@ -17,8 +17,14 @@
 enum { MIB = 1024 * 1024, CORE_DUMPED = 0x80 };
 
 /* wait(2): the exit code is in the second byte, a signal in the low seven bits. */
-static int exited(int code) { return code << 8; }
-static int killed_by(int number) { return number; }
+static int exited(int code)
+{
+    return code << 8;
+}
+static int killed_by(int number)
+{
+    return number;
+}
 
 /* A run far below every limit that exits with 0. */
 static struct exec_outcome quiet(void)
@@ -46,10 +52,22 @@ static void expect(const char *what, const struct exec_outcome *outcome, enum ex
 
 /* ---- precedence ---- */
 
-static void not_started(struct exec_outcome *o) { o->started = false; }
-static void oom(struct exec_outcome *o) { o->oom_kills = 1; }
-static void cpu_over(struct exec_outcome *o) { o->cpu_ns = o->cpu_limit_ns + 1; }
-static void wall_over(struct exec_outcome *o) { o->wall_ns = o->wall_limit_ns + 1; }
+static void not_started(struct exec_outcome *o)
+{
+    o->started = false;
+}
+static void oom(struct exec_outcome *o)
+{
+    o->oom_kills = 1;
+}
+static void cpu_over(struct exec_outcome *o)
+{
+    o->cpu_ns = o->cpu_limit_ns + 1;
+}
+static void wall_over(struct exec_outcome *o)
+{
+    o->wall_ns = o->wall_limit_ns + 1;
+}
 static void cpu_killed(struct exec_outcome *o)
 {
     o->killed = KILL_CPU;
@@ -71,13 +89,34 @@ static void output_killed(struct exec_outcome *o)
     o->wait_status = killed_by(SIGKILL);
     o->output_over = true;
 }
-static void dangerous(struct exec_outcome *o) { o->wait_status = killed_by(SIGSYS); }
-static void file_size(struct exec_outcome *o) { o->wait_status = killed_by(SIGXFSZ); }
-static void crashed(struct exec_outcome *o) { o->wait_status = killed_by(SIGSEGV); }
-static void nonzero(struct exec_outcome *o) { o->wait_status = exited(3); }
-static void output_over(struct exec_outcome *o) { o->output_over = true; }
-static void file_problem(struct exec_outcome *o) { o->file_problem = true; }
-static void nothing(struct exec_outcome *o) { (void)o; }
+static void dangerous(struct exec_outcome *o)
+{
+    o->wait_status = killed_by(SIGSYS);
+}
+static void file_size(struct exec_outcome *o)
+{
+    o->wait_status = killed_by(SIGXFSZ);
+}
+static void crashed(struct exec_outcome *o)
+{
+    o->wait_status = killed_by(SIGSEGV);
+}
+static void nonzero(struct exec_outcome *o)
+{
+    o->wait_status = exited(3);
+}
+static void output_over(struct exec_outcome *o)
+{
+    o->output_over = true;
+}
+static void file_problem(struct exec_outcome *o)
+{
+    o->file_problem = true;
+}
+static void nothing(struct exec_outcome *o)
+{
+    (void)o;
+}
 
 /* Strongest first. Those that write wait_status exclude each other and share a rank. */
 static const struct {
@@ -275,10 +314,10 @@ static void an_allocation_limit_counts_near_the_peak_of_a_failed_program(void **
     static const struct {
         uint64_t limit, margin;
     } cases[] = {
-        {64 * MIB, 4 * MIB},       /* 1/16 */
-        {16 * MIB, MIB},           /* 1/16 */
+        {64 * MIB, 4 * MIB},          /* 1/16 */
+        {16 * MIB, MIB},              /* 1/16 */
         {UINT64_C(1) << 33, 4 * MIB}, /* at most 4 MiB */
-        {15, 0},                   /* too small for a margin */
+        {15, 0},                      /* too small for a margin */
         {16, 1},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
@@ -302,8 +341,8 @@ static void an_allocation_limit_counts_near_the_peak_of_a_failed_program(void **
     }
 }
 
-static void a_time_limit_at_the_memory_limit_is_a_memory_limit_only_with_an_allocation_limit(
-    void **state)
+static void
+a_time_limit_at_the_memory_limit_is_a_memory_limit_only_with_an_allocation_limit(void **state)
 {
     (void)state;
     struct exec_outcome outcome = quiet();
@@ -316,8 +355,8 @@ static void a_time_limit_at_the_memory_limit_is_a_memory_limit_only_with_an_allo
 static void our_own_kill_is_no_failed_allocation(void **state)
 {
     (void)state;
-    static void (*const kills[])(struct exec_outcome *) = {cpu_killed, wall_killed,
-                                                            output_killed, cancelled};
+    static void (*const kills[])(struct exec_outcome *) = {cpu_killed, wall_killed, output_killed,
+                                                           cancelled};
     static const enum exec_status want[] = {EXEC_TIME_LIMIT, EXEC_TIME_LIMIT, EXEC_OUTPUT_LIMIT,
                                             EXEC_SIGNALLED};
     for (size_t i = 0; i < COUNT_OF(kills); i++) {
@@ -349,19 +388,30 @@ static void names_are_those_of_the_reference(void **state)
 {
     (void)state;
     static const char *const names[] = {
-        "Invalid",           "Accepted",           "Wrong Answer",         "Partially Correct",
-        "Memory Limit Exceeded", "Time Limit Exceeded", "Output Limit Exceeded", "File Error",
-        "Nonzero Exit Status", "Signalled",        "Dangerous Syscall",    "Judgement Failed",
-        "Invalid Interaction", "Internal Error",
+        "Invalid",
+        "Accepted",
+        "Wrong Answer",
+        "Partially Correct",
+        "Memory Limit Exceeded",
+        "Time Limit Exceeded",
+        "Output Limit Exceeded",
+        "File Error",
+        "Nonzero Exit Status",
+        "Signalled",
+        "Dangerous Syscall",
+        "Judgement Failed",
+        "Invalid Interaction",
+        "Internal Error",
     };
     for (size_t i = 0; i < COUNT_OF(names); i++)
         assert_string_equal(exec_status_name((enum exec_status)i), names[i]);
     assert_string_equal(exec_status_name((enum exec_status)COUNT_OF(names)), "Invalid");
-    assert_string_equal(exec_status_name((enum exec_status)-1), "Invalid");
+    assert_string_equal(exec_status_name((enum exec_status) - 1), "Invalid");
     static const char *const kinds[] = {
-        "CopyInOpenFile",  "CopyInCreateFile",    "CopyInCopyContent",   "CopyOutOpen",
-        "CopyOutNotRegularFile", "CopyOutSizeExceeded", "CopyOutCreateFile", "CopyOutCopyContent",
-        "CollectSizeExceeded", "Symlink",
+        "CopyInOpenFile",    "CopyInCreateFile",      "CopyInCopyContent",
+        "CopyOutOpen",       "CopyOutNotRegularFile", "CopyOutSizeExceeded",
+        "CopyOutCreateFile", "CopyOutCopyContent",    "CollectSizeExceeded",
+        "Symlink",
     };
     for (size_t i = 0; i < COUNT_OF(kinds); i++)
         assert_string_equal(exec_file_error_name((enum exec_file_error_kind)i), kinds[i]);

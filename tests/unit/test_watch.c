@@ -18,24 +18,20 @@ static void the_next_look_is_when_the_rest_can_be_burnt(void **state)
         unsigned cpus;
         int64_t step, want;
     } cases[] = {
-        {100, 0, 1000, 1, 10, 1100},
-        {100, 400, 1000, 1, 10, 700},
-        {100, 400, 1000, 2, 10, 400},
-        {100, 400, 1000, 4, 10, 250},
-        {100, 400, 1000, 7, 10, 185},  /* 600 / 7 cut: early, not late */
-        {100, 400, 1000, 0, 10, 700},  /* unknown: one */
-        {100, 991, 1000, 1, 10, 110},  /* nearer than the step */
-        {100, 990, 1000, 1, 10, 110},
-        {100, 989, 1000, 1, 10, 111},
+        {100, 0, 1000, 1, 10, 1100},         {100, 400, 1000, 1, 10, 700},
+        {100, 400, 1000, 2, 10, 400},        {100, 400, 1000, 4, 10, 250},
+        {100, 400, 1000, 7, 10, 185}, /* 600 / 7 cut: early, not late */
+        {100, 400, 1000, 0, 10, 700}, /* unknown: one */
+        {100, 991, 1000, 1, 10, 110}, /* nearer than the step */
+        {100, 990, 1000, 1, 10, 110},        {100, 989, 1000, 1, 10, 111},
         {100, 1000, 1000, 1, 10, 110}, /* at the limit */
         {100, 5000, 1000, 1, 10, 110}, /* above */
-        {100, 0, 1000, UINT32_MAX, 10, 110},
-        {0, 0, INT64_MAX / 4, 1, NS_PER_MS, INT64_MAX / 4},
+        {100, 0, 1000, UINT32_MAX, 10, 110}, {0, 0, INT64_MAX / 4, 1, NS_PER_MS, INT64_MAX / 4},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++)
-        assert_int_equal(watch_cpu_at(cases[i].now, cases[i].used, cases[i].limit, cases[i].cpus,
-                                      cases[i].step),
-                         cases[i].want);
+        assert_int_equal(
+            watch_cpu_at(cases[i].now, cases[i].used, cases[i].limit, cases[i].cpus, cases[i].step),
+            cases[i].want);
 }
 
 /* A program that burns all CPUs all the time, looked at as told: how far over does it get? */
