@@ -23,8 +23,8 @@
 #define SCAN_STEP        (5 * NS_PER_MS)  /* ... where /proc has to be read for it */
 #define FINISH_TIMEOUT   (20 * NS_PER_S)  /* killed processes may have much memory to give back */
 
-/* Init's own share is part of what a v1 group shows while a run goes on, and is taken off the final
- * figure: so we act only when the run itself must be over its limit. */
+/* Init's share of what a v1 group shows is known by its own clock, read a moment later: we act only when
+ * the run itself must be over its limit. */
 #define CPU_OWN_SHARE (NS_PER_MS)
 
 struct run {

@@ -433,9 +433,10 @@ static void serve_one(void)
         run.step = STEP_NONE;
         if ((run.request.flags & RUN_MOVED) != 0 && unshare(CLONE_NEWCGROUP) < 0)
             give_up("unshare the cgroup namespace");
-        int64_t own_cpu = now_ns(CLOCK_THREAD_CPUTIME_ID);
+        int64_t own_cpu = now_ns(CLOCK_PROCESS_CPUTIME_ID);
         end.start_ns = now_ns(CLOCK_MONOTONIC);
         struct init_live *live = (struct init_live *)(void *)(self.arena + INIT_LIVE_OFFSET);
+        live->init_cpu_ns = own_cpu;
         __atomic_store_n(&live->start_ns, end.start_ns, __ATOMIC_RELEASE);
         pid_t pid = start_child();
         int clone_error = errno;
@@ -451,7 +452,7 @@ static void serve_one(void)
             end.error = run.error;
             end.detail = run.detail;
         }
-        end.init_cpu_ns = now_ns(CLOCK_THREAD_CPUTIME_ID) - own_cpu;
+        end.init_cpu_ns = now_ns(CLOCK_PROCESS_CPUTIME_ID) - own_cpu;
         end.dirt = files_dirt();
     }
     for (int i = 0; i < passed_count; i++)

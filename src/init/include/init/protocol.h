@@ -42,6 +42,7 @@ enum {
 /* In the arena's last page, written by init only: what the service may look at while a run goes on. */
 struct init_live {
     int64_t start_ns; /* CLOCK_MONOTONIC right before the clone; 0 until then */
+    int64_t init_cpu_ns; /* init's own CPU time then */
 };
 
 enum { INIT_LIVE_OFFSET = INIT_ARENA_SIZE - 4096 }; /* strings end below it */
@@ -205,7 +206,7 @@ struct init_end {
     int64_t end_ns;      /* right after the main process was reaped */
     int64_t user_ns, system_ns; /* of the main process and the children it waited for */
     int64_t all_cpu_ns;  /* of all processes that were reaped, wait(2) rules */
-    int64_t init_cpu_ns; /* of init's launcher between start and end */
+    int64_t init_cpu_ns; /* of init itself between start and end */
     uint64_t max_rss_bytes; /* largest process */
     uint32_t dirt;       /* enum init_dirt */
     uint32_t reaped;     /* processes besides the main one */
