@@ -161,7 +161,7 @@ uint32_t files_dirt(void)
     if (sockets_left())
         dirt |= DIRT_SOCKETS;
     for (unsigned i = 0; i < INIT_KEPT_COUNT; i++)
-        if (kept_changed(i))
+        if (self.kept[i] >= 0 && kept_changed(i))
             dirt |= (uint32_t)DIRT_KEPT << i;
     return dirt;
 }

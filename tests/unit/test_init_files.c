@@ -31,6 +31,7 @@ static void mount_fresh(void)
     self.root_fd = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     CHILD_REQUIRE(self.root_fd >= 0);
     memset(self.kept, -1, sizeof(self.kept));
+    self.work_dir = "/";
     strcpy(self.tmpfs[0].target, "/tmp/w");
     strcpy(self.tmpfs[0].data, "size=1m,nr_inodes=4k");
     self.tmpfs_count = 1;
