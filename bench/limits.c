@@ -24,13 +24,22 @@ struct config {
 };
 
 static const struct option_spec specs[] = {
-    {.name = "runs", .type = OPTION_COUNT, .offset = offsetof(struct config, runs),
-     .default_text = "200", .help = "runs for each overshoot; accuracy takes a fifth of them"},
-    {.name = "json", .type = OPTION_BOOL, .offset = offsetof(struct config, json),
+    {.name = "runs",
+     .type = OPTION_COUNT,
+     .offset = offsetof(struct config, runs),
+     .default_text = "200",
+     .help = "runs for each overshoot; accuracy takes a fifth of them"},
+    {.name = "json",
+     .type = OPTION_BOOL,
+     .offset = offsetof(struct config, json),
      .help = "one JSON object on standard output"},
-    {.name = "goals", .type = OPTION_BOOL, .offset = offsetof(struct config, goals),
+    {.name = "goals",
+     .type = OPTION_BOOL,
+     .offset = offsetof(struct config, goals),
      .help = "fail when a goal is missed"},
-    {.name = "help", .type = OPTION_BOOL, .offset = offsetof(struct config, help),
+    {.name = "help",
+     .type = OPTION_BOOL,
+     .offset = offsetof(struct config, help),
      .help = "this text"},
 };
 static const struct option_table table = {.specs = specs, .count = COUNT_OF(specs)};
@@ -50,7 +59,8 @@ struct experiment {
     const char *args[ARGS_MAX];
     struct exec_limits limits; /* wall_ns, cpu_ns; the rest is generous */
     int64_t amount;            /* MEMORY_ERROR: bytes */
-    const char *empty_script;  /* MEMORY_ERROR: the last argument of a run that touches nothing; NULL */
+    const char
+        *empty_script; /* MEMORY_ERROR: the last argument of a run that touches nothing; NULL */
 };
 
 struct outcome {
@@ -58,16 +68,26 @@ struct outcome {
     int64_t goal;          /* of p99 */
 };
 
-#define PYTHON_TOUCH(mib)                                                                           \
+#define PYTHON_TOUCH(mib)                                                                          \
     "n = " #mib " << 20; b = bytearray(n); b[::4096] = bytes([1]) * len(range(0, n, 4096))"
 
-#define SPIN(cpu_ms) {.cpu_ns = (cpu_ms) * NS_PER_MS, .wall_ns = 20 * NS_PER_S}
-#define WAIT(wall_ms) {.cpu_ns = 10 * NS_PER_S, .wall_ns = (wall_ms) * NS_PER_MS}
-#define TOUCH(kind, mib)                                                                            \
-    {kind " " #mib " MiB", MEMORY_ERROR, {VICTIM, kind, #mib}, {0}, (int64_t)(mib) * MIB, NULL}
-#define PYTHON(mib)                                                                                 \
-    {"python " #mib " MiB", MEMORY_ERROR, {"/usr/bin/python3", "-c", PYTHON_TOUCH(mib)}, {0},        \
-     (int64_t)(mib) * MIB, "pass"}
+#define SPIN(cpu_ms)                                                                               \
+    {                                                                                              \
+        .cpu_ns = (cpu_ms)*NS_PER_MS, .wall_ns = 20 * NS_PER_S                                     \
+    }
+#define WAIT(wall_ms)                                                                              \
+    {                                                                                              \
+        .cpu_ns = 10 * NS_PER_S, .wall_ns = (wall_ms)*NS_PER_MS                                    \
+    }
+#define TOUCH(kind, mib)                                                                           \
+    {                                                                                              \
+        kind " " #mib " MiB", MEMORY_ERROR, {VICTIM, kind, #mib}, {0}, (int64_t)(mib)*MIB, NULL    \
+    }
+#define PYTHON(mib)                                                                                \
+    {                                                                                              \
+        "python " #mib " MiB", MEMORY_ERROR, {"/usr/bin/python3", "-c", PYTHON_TOUCH(mib)}, {0},   \
+            (int64_t)(mib)*MIB, "pass"                                                             \
+    }
 
 static const struct experiment experiments[] = {
     {"wall, sleeps", WALL_OVERSHOOT, {VICTIM, "sleep"}, WAIT(50), 0, NULL},
@@ -79,10 +99,18 @@ static const struct experiment experiments[] = {
     {"CPU of 20 ms", CPU_ERROR, {VICTIM, "cpu", "20"}, {0}, 0, NULL},
     {"CPU of 4 threads, 80 ms", CPU_ERROR, {VICTIM, "cpu", "20", "4"}, {0}, 0, NULL},
     {"CPU of 4 children, 80 ms", CPU_ERROR, {VICTIM, "children", "20", "4"}, {0}, 0, NULL},
-    TOUCH("heap", 1), TOUCH("heap", 8), TOUCH("heap", 64),
-    TOUCH("file", 1), TOUCH("file", 8), TOUCH("file", 64),
-    TOUCH("shm", 1), TOUCH("shm", 8), TOUCH("shm", 64),
-    PYTHON(1), PYTHON(8), PYTHON(64),
+    TOUCH("heap", 1),
+    TOUCH("heap", 8),
+    TOUCH("heap", 64),
+    TOUCH("file", 1),
+    TOUCH("file", 8),
+    TOUCH("file", 64),
+    TOUCH("shm", 1),
+    TOUCH("shm", 8),
+    TOUCH("shm", 64),
+    PYTHON(1),
+    PYTHON(8),
+    PYTHON(64),
 };
 
 struct bench {
@@ -155,7 +183,10 @@ static int64_t tick_ns(void)
     return resolution.tv_sec * NS_PER_S + resolution.tv_nsec;
 }
 
-static bool is_overshoot(enum subject subject) { return subject <= CPU_OVERSHOOT; }
+static bool is_overshoot(enum subject subject)
+{
+    return subject <= CPU_OVERSHOOT;
+}
 
 static int64_t value_of(const struct experiment *experiment, const struct measured *measured,
                         int64_t empty_bytes)
@@ -222,7 +253,10 @@ static void measure(struct bench *bench, const struct experiment *experiment,
 
 /* ---- the answer ---- */
 
-static bool is_memory(size_t i) { return experiments[i].subject == MEMORY_ERROR; }
+static bool is_memory(size_t i)
+{
+    return experiments[i].subject == MEMORY_ERROR;
+}
 
 static void print_text(struct outcome *outcomes)
 {
@@ -233,7 +267,7 @@ static void print_text(struct outcome *outcomes)
                          : memory && !is_memory(i - 1);
         if (first)
             printf("%s%-26s %9s %9s %9s  %9s\n", i > 0 ? "\n" : "",
-                   memory                              ? "error of memory, KiB"
+                   memory                                ? "error of memory, KiB"
                    : experiments[i].subject == CPU_ERROR ? "error of CPU time, ms"
                                                          : "overshoot, ms",
                    "p50", "p99", "max", "goal, p99");
@@ -304,8 +338,7 @@ int main(int argc, char **argv)
     struct sandbox *sandbox;
     struct bench bench = {.runs = config.runs};
     exec_settings_default(&bench.settings);
-    if (bench_open(&sandbox, &err) < 0 ||
-        container_new(sandbox, 0, -1, &bench.container, &err) < 0)
+    if (bench_open(&sandbox, &err) < 0 || container_new(sandbox, 0, -1, &bench.container, &err) < 0)
         bench_fail(&err);
     static struct outcome outcomes[COUNT_OF(experiments)];
     for (size_t i = 0; i < COUNT_OF(experiments); i++)

@@ -73,10 +73,10 @@ struct spread {
 struct outcome {
     const struct program *program;
     unsigned slots;
-    double rate[MODES];              /* median, all slots together */
-    double cost[MODES];              /* median, ns of CPU time per run */
-    struct spread throughput;        /* sandboxed / bare, over the pairs */
-    struct spread thrift;            /* bare cost / sandboxed cost */
+    double rate[MODES];       /* median, all slots together */
+    double cost[MODES];       /* median, ns of CPU time per run */
+    struct spread throughput; /* sandboxed / bare, over the pairs */
+    struct spread thrift;     /* bare cost / sandboxed cost */
     struct samples latencies[MODES];
     struct samples idle[MODES];
 };
@@ -84,25 +84,52 @@ struct outcome {
 static const char *const mode_names[] = {"both", "bare", "sandboxed", NULL};
 
 static const struct option_spec specs[] = {
-    {.name = "pairs", .type = OPTION_COUNT, .offset = offsetof(struct config, pairs),
-     .default_text = "60", .help = "pairs of blocks for each figure"},
-    {.name = "block", .type = OPTION_DURATION, .offset = offsetof(struct config, block_ns),
-     .default_text = "100ms", .help = "length of a block"},
-    {.name = "idle", .type = OPTION_COUNT, .offset = offsetof(struct config, idle),
-     .default_text = "100", .help = "idle runs of each kind; 0: none"},
-    {.name = "idle-gap", .type = OPTION_DURATION, .offset = offsetof(struct config, idle_gap_ns),
-     .default_text = "100ms", .help = "time between idle runs"},
-    {.name = "slots", .type = OPTION_COUNT, .offset = offsetof(struct config, slots),
-     .default_text = "0", .help = "slots; 0: one, then one for each CPU"},
-    {.name = "program", .type = OPTION_STRING, .offset = offsetof(struct config, program),
+    {.name = "pairs",
+     .type = OPTION_COUNT,
+     .offset = offsetof(struct config, pairs),
+     .default_text = "60",
+     .help = "pairs of blocks for each figure"},
+    {.name = "block",
+     .type = OPTION_DURATION,
+     .offset = offsetof(struct config, block_ns),
+     .default_text = "100ms",
+     .help = "length of a block"},
+    {.name = "idle",
+     .type = OPTION_COUNT,
+     .offset = offsetof(struct config, idle),
+     .default_text = "100",
+     .help = "idle runs of each kind; 0: none"},
+    {.name = "idle-gap",
+     .type = OPTION_DURATION,
+     .offset = offsetof(struct config, idle_gap_ns),
+     .default_text = "100ms",
+     .help = "time between idle runs"},
+    {.name = "slots",
+     .type = OPTION_COUNT,
+     .offset = offsetof(struct config, slots),
+     .default_text = "0",
+     .help = "slots; 0: one, then one for each CPU"},
+    {.name = "program",
+     .type = OPTION_STRING,
+     .offset = offsetof(struct config, program),
      .help = "only this one: true, static"},
-    {.name = "only", .type = OPTION_CHOICE, .offset = offsetof(struct config, only),
-     .choices = mode_names, .default_text = "both", .help = "one kind of run only, for profilers"},
-    {.name = "json", .type = OPTION_BOOL, .offset = offsetof(struct config, json),
+    {.name = "only",
+     .type = OPTION_CHOICE,
+     .offset = offsetof(struct config, only),
+     .choices = mode_names,
+     .default_text = "both",
+     .help = "one kind of run only, for profilers"},
+    {.name = "json",
+     .type = OPTION_BOOL,
+     .offset = offsetof(struct config, json),
      .help = "one JSON object on standard output"},
-    {.name = "goals", .type = OPTION_BOOL, .offset = offsetof(struct config, goals),
+    {.name = "goals",
+     .type = OPTION_BOOL,
+     .offset = offsetof(struct config, goals),
      .help = "fail when a goal is missed"},
-    {.name = "help", .type = OPTION_BOOL, .offset = offsetof(struct config, help),
+    {.name = "help",
+     .type = OPTION_BOOL,
+     .offset = offsetof(struct config, help),
      .help = "this text"},
 };
 static const struct option_table table = {.specs = specs, .count = COUNT_OF(specs)};
@@ -383,7 +410,10 @@ static void measure_idle(struct slot *slot, struct outcome *outcome)
 
 /* ---- the answer ---- */
 
-static double us(int64_t ns) { return (double)ns / 1000; }
+static double us(int64_t ns)
+{
+    return (double)ns / 1000;
+}
 
 static void print_text(struct outcome *outcomes, size_t count)
 {

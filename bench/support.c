@@ -64,8 +64,17 @@ int bench_open(struct sandbox **out, struct cj_error *err)
     struct mount_config mounts = {0};
     prctl(PR_SET_TIMERSLACK, 1UL);
     if (getenv("SLICE")) {
-    struct { uint32_t size, policy; uint64_t flags; int32_t nice; uint32_t prio; uint64_t runtime, deadline, period; uint32_t a,b;} at = {.size=56,.runtime=100000};
-    if (syscall(314, 0, &at, 0) < 0) perror("sched_setattr"); }
+        struct {
+            uint32_t size, policy;
+            uint64_t flags;
+            int32_t nice;
+            uint32_t prio;
+            uint64_t runtime, deadline, period;
+            uint32_t a, b;
+        } at = {.size = 56, .runtime = 100000};
+        if (syscall(314, 0, &at, 0) < 0)
+            perror("sched_setattr");
+    }
     if (mount_config_default(TMPFS_DATA, &mounts, err) < 0)
         return -1;
     mount_programs(&mounts);

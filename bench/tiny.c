@@ -1,2 +1,5 @@
 /* The cheapest program there is: static, does nothing. */
-int main(void) { return 0; }
+int main(void)
+{
+    return 0;
+}

@@ -176,8 +176,7 @@ void options_free(const struct option_table *table, void *config)
             char **text = place;
             free(*text);
             *text = NULL;
-        } else if (table->specs[i].type == OPTION_LIST ||
-                   table->specs[i].type == OPTION_REPEAT) {
+        } else if (table->specs[i].type == OPTION_LIST || table->specs[i].type == OPTION_REPEAT) {
             list_free(place);
         }
     }

@@ -1,6 +1,6 @@
 /* cjudge: runs untrusted programs safely and judges them. */
-#include <signal.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>

@@ -178,7 +178,8 @@ static int write_out(const struct exec_output *file, const char *destination, st
 
 /* Files go where they were wanted and leave the answer; without -json all of them go somewhere. */
 static int deliver(const struct session *session, const struct exec_copy_out *wanted,
-                   const char *const *destinations, struct exec_result *result, struct cj_error *err)
+                   const char *const *destinations, struct exec_result *result,
+                   struct cj_error *err)
 {
     size_t kept = 0;
     for (size_t i = 0; i < result->file_count; i++) {
@@ -219,7 +220,8 @@ static int take_signal(const struct session *session, struct exec_result *result
         return 0;
     (void)!read(session->cancel_fd, &info, sizeof(info));
     int number = (int)info.ssi_signo;
-    if (result->error == NULL && asprintf(&result->error, "cancelled by SIG%s", sigabbrev_np(number)) < 0)
+    if (result->error == NULL &&
+        asprintf(&result->error, "cancelled by SIG%s", sigabbrev_np(number)) < 0)
         result->error = NULL;
     return number;
 }
@@ -260,8 +262,8 @@ static int run_command(struct session *session, char **args, int arg_count, stru
     auto_free struct exec_copy_out *copy_out = calloc(out_count + 1, sizeof(*copy_out));
     auto_free const char **destinations = calloc(out_count + 1, sizeof(*destinations));
     size_t env_count;
-    auto_free const char **env = run_environment((const char *const *)options->env.items,
-                                                 options->env.count, &env_count);
+    auto_free const char **env =
+        run_environment((const char *const *)options->env.items, options->env.count, &env_count);
     if (copy_in == NULL || copy_out == NULL || destinations == NULL || env == NULL)
         return error_set(err, ERROR_SYSTEM, ENOMEM, "out of memory");
     for (size_t i = 0; i < in_count; i++)
@@ -312,7 +314,8 @@ static int run_script(struct session *session, struct cj_error *err)
     const struct exec_limits limits = limits_of(&session->options);
     int more, exit_status = 0;
     struct exec_request request;
-    while ((more = run_script_next(script, &limits, session->options.output_bytes, &request, err)) > 0) {
+    while ((more = run_script_next(script, &limits, session->options.output_bytes, &request, err)) >
+           0) {
         struct exec_result result;
         exec_run(session->container, &session->settings, &request, session->cancel_fd, &result);
         int number = take_signal(session, &result);
@@ -333,26 +336,32 @@ static void print_help(void)
 {
     auto_buf struct buf text = {0};
     options_help(&run_option_table, 100, &text);
-    printf("usage: cjudge run [OPTION]... [--] PROGRAM [ARGUMENT]...\n"
-           "       cjudge run --script FILE\n\n"
-           "Runs PROGRAM in a fresh sandbox, in /w, with limits, and says on standard error what it "
-           "used.\n\n"
-           "Exit status: the program's own when it ended by itself; 124 time limit, 137 memory "
-           "limit,\n128+n signal n, 153 output limit, 125 cjudge failed.\n%.*s",
-           (int)text.size, text.data);
+    printf(
+        "usage: cjudge run [OPTION]... [--] PROGRAM [ARGUMENT]...\n"
+        "       cjudge run --script FILE\n\n"
+        "Runs PROGRAM in a fresh sandbox, in /w, with limits, and says on standard error what it "
+        "used.\n\n"
+        "Exit status: the program's own when it ended by itself; 124 time limit, 137 memory "
+        "limit,\n128+n signal n, 153 output limit, 125 cjudge failed.\n%.*s",
+        (int)text.size, text.data);
 }
 
 /* 0 never means "none": a limit that was asked for has to limit something. */
-static int check_zeros(const struct run_options *options, const uint8_t *origins, struct cj_error *err)
+static int check_zeros(const struct run_options *options, const uint8_t *origins,
+                       struct cj_error *err)
 {
     const struct {
         const char *name;
         uint64_t value;
     } positive[] = {
-        {"cpu", (uint64_t)options->cpu_ns},     {"wall", (uint64_t)options->wall_ns},
-        {"memory", options->memory_bytes},      {"procs", options->processes},
-        {"stack", options->stack_bytes},        {"file-size", options->file_size_bytes},
-        {"open-files", options->open_files},    {"repeat", options->repeat},
+        {"cpu", (uint64_t)options->cpu_ns},
+        {"wall", (uint64_t)options->wall_ns},
+        {"memory", options->memory_bytes},
+        {"procs", options->processes},
+        {"stack", options->stack_bytes},
+        {"file-size", options->file_size_bytes},
+        {"open-files", options->open_files},
+        {"repeat", options->repeat},
         {"copy-out-max", options->copy_out_max_bytes},
     };
     for (size_t i = 0; i < COUNT_OF(positive); i++) {
@@ -400,7 +409,8 @@ int cmd_run(int argc, char **argv)
     auto_free uint8_t *origins = calloc(run_option_table.count, sizeof(*origins));
     if (origins == NULL)
         return EXIT_OURS;
-    if (options_load(&run_option_table, argc, argv, NULL, &session.options, origins, &next, &err) < 0)
+    if (options_load(&run_option_table, argc, argv, NULL, &session.options, origins, &next, &err) <
+        0)
         return fail(&err);
     int exit_status = 0;
     if (session.options.help)

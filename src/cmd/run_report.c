@@ -55,7 +55,8 @@ static void put_protection(struct json_writer *json, const struct sandbox_facts 
     json_key(json, "level");
     json_string(json, protection_name(facts->level));
     json_key(json, "cgroup");
-    json_string(json, facts->level == PROTECTION_FULL ? kinds[facts->cgroup.kind] : kinds[CGROUP_NONE]);
+    json_string(json,
+                facts->level == PROTECTION_FULL ? kinds[facts->cgroup.kind] : kinds[CGROUP_NONE]);
     if (facts->reason[0] != '\0') {
         json_key(json, "reason");
         json_string(json, facts->reason);
@@ -105,10 +106,15 @@ static const char *colour(FILE *out, enum exec_status status)
 {
     if (!isatty(fileno(out)))
         return "";
-    return status == EXEC_ACCEPTED ? "\033[32m" : status == EXEC_INTERNAL_ERROR ? "\033[35m" : "\033[31m";
+    return status == EXEC_ACCEPTED         ? "\033[32m"
+           : status == EXEC_INTERNAL_ERROR ? "\033[35m"
+                                           : "\033[31m";
 }
 
-static const char *end_of_colour(FILE *out) { return isatty(fileno(out)) ? "\033[0m" : ""; }
+static const char *end_of_colour(FILE *out)
+{
+    return isatty(fileno(out)) ? "\033[0m" : "";
+}
 
 static bool ended_by_signal(const struct exec_result *result)
 {
@@ -118,9 +124,8 @@ static bool ended_by_signal(const struct exec_result *result)
 static void print_end(FILE *out, const struct exec_result *result)
 {
     if (ended_by_signal(result))
-        fprintf(out, "signal %d (%s)", result->exit_status, sigabbrev_np(result->exit_status)
-                                                                ? sigabbrev_np(result->exit_status)
-                                                                : "?");
+        fprintf(out, "signal %d (%s)", result->exit_status,
+                sigabbrev_np(result->exit_status) ? sigabbrev_np(result->exit_status) : "?");
     else
         fprintf(out, "exit %d", result->exit_status);
 }

@@ -88,7 +88,8 @@ void run_script_close(struct run_script *script)
     free(script);
 }
 
-static int texts(const struct yml_node *node, const char ***out, size_t *count, struct cj_error *err)
+static int texts(const struct yml_node *node, const char ***out, size_t *count,
+                 struct cj_error *err)
 {
     *count = 0;
     *out = calloc(yml_count(node) + 1, sizeof(**out));
@@ -113,7 +114,8 @@ static int number(const struct yml_node *line, const char *key, uint64_t max, ui
     return node != NULL ? yml_uint(node, max, value, err) : 0;
 }
 
-static int read_limits(const struct yml_node *line, struct exec_limits *limits, struct cj_error *err)
+static int read_limits(const struct yml_node *line, struct exec_limits *limits,
+                       struct cj_error *err)
 {
     uint64_t cpu = (uint64_t)limits->cpu_ns, wall = (uint64_t)limits->wall_ns;
     if (number(line, "cpu", INT64_MAX, &cpu, err) < 0 ||
@@ -170,9 +172,9 @@ static int read_copies(struct run_script *script, const struct yml_node *line,
 static int read_request(struct run_script *script, const struct yml_node *line,
                         uint64_t output_bytes, struct exec_request *request, struct cj_error *err)
 {
-    static const char *const known[] = {"args", "stdin", "env", "copyIn", "copyOut", "cpu", "wall",
-                                        "memory", "procs", "stack", "output", "fileSize",
-                                        "openFiles"};
+    static const char *const known[] = {"args",   "stdin",    "env",      "copyIn", "copyOut",
+                                        "cpu",    "wall",     "memory",   "procs",  "stack",
+                                        "output", "fileSize", "openFiles"};
     for (size_t i = 0; i < yml_count(line); i++) {
         bool found = false;
         for (size_t k = 0; k < COUNT_OF(known) && !found; k++)
@@ -203,8 +205,8 @@ static int read_request(struct run_script *script, const struct yml_node *line,
     if (number(line, "output", UINT64_MAX, &output_bytes, err) < 0 ||
         read_limits(line, &request->limits, err) < 0 || read_copies(script, line, request, err) < 0)
         return -1;
-    script->files[0] = (struct exec_file){
-        .kind = EXEC_FILE_CONTENT, .data = input, .size = strlen(input)};
+    script->files[0] =
+        (struct exec_file){.kind = EXEC_FILE_CONTENT, .data = input, .size = strlen(input)};
     script->files[1] =
         (struct exec_file){.kind = EXEC_FILE_COLLECT, .name = "stdout", .max = output_bytes};
     script->files[2] =

@@ -21,7 +21,10 @@
 #include "result.h"
 
 /* A container that broke is our failure; a file that cannot be opened is the request's. */
-static bool is_ours(const struct cj_error *err) { return err->domain != ERROR_REQUEST; }
+static bool is_ours(const struct cj_error *err)
+{
+    return err->domain != ERROR_REQUEST;
+}
 
 /* ---- in ---- */
 
@@ -174,8 +177,7 @@ static int fail_out(struct exec_result *result, const struct exec_copy_out *item
 }
 
 static int open_out(struct container *container, const struct exec_copy_out *item,
-                    const char *work_dir, int *fd, char *message, size_t size,
-                    struct cj_error *err)
+                    const char *work_dir, int *fd, char *message, size_t size, struct cj_error *err)
 {
     char path[EXEC_PATH_MAX];
     bool not_regular = false;
@@ -195,9 +197,9 @@ static int open_out(struct container *container, const struct exec_copy_out *ite
     return 1;
 }
 
-static int copy_out_one(struct container *container, const struct exec_copy_out *item,
-                        uint64_t max, bool truncate, const char *work_dir,
-                        struct exec_result *result, bool *failed, struct cj_error *err)
+static int copy_out_one(struct container *container, const struct exec_copy_out *item, uint64_t max,
+                        bool truncate, const char *work_dir, struct exec_result *result,
+                        bool *failed, struct cj_error *err)
 {
     auto_fd int fd = -1;
     char message[EXEC_PATH_MAX + 128];
@@ -205,9 +207,8 @@ static int copy_out_one(struct container *container, const struct exec_copy_out 
     if (opened < 0)
         return -1;
     if (opened > 0)
-        return item->optional
-                   ? 0
-                   : fail_out(result, item, EXEC_COPY_OUT_OPEN, failed, err, message);
+        return item->optional ? 0
+                              : fail_out(result, item, EXEC_COPY_OUT_OPEN, failed, err, message);
     struct stat info;
     if (fstat(fd, &info) < 0)
         return error_errno(err, "copy out %s", item->name);

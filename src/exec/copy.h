@@ -14,7 +14,7 @@ WARN_UNUSED int copy_in_all(struct container *container, const struct exec_reque
 /* Copies out, once everything of the run is dead. As above. */
 WARN_UNUSED int copy_out_all(struct container *container, const struct exec_request *request,
                              const struct exec_settings *settings, const char *work_dir,
-                             const struct streams *streams, struct exec_result *result, bool *failed,
-                             struct cj_error *err);
+                             const struct streams *streams, struct exec_result *result,
+                             bool *failed, struct cj_error *err);
 
 #endif

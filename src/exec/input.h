@@ -11,7 +11,8 @@
 WARN_UNUSED int exec_input_from_place(int place, int *out, struct cj_error *err);
 
 /* A sealed memfd with these bytes, at offset 0. *out is the caller's. */
-WARN_UNUSED int exec_input_from_bytes(const char *data, size_t size, int *out, struct cj_error *err);
+WARN_UNUSED int exec_input_from_bytes(const char *data, size_t size, int *out,
+                                      struct cj_error *err);
 
 /* Seals a filled memfd and opens it read-only. Returns the new descriptor, or -1 with errno. */
 int exec_seal_input(int memfd);

@@ -50,12 +50,12 @@ struct exec_limits exec_limits_with_defaults(struct exec_limits asked,
     struct exec_limits limits = asked;
     limits.cpu_ns = time_or(asked.cpu_ns, defaults->cpu_ns);
     limits.wall_ns = time_or(asked.wall_ns, defaults->wall_ns > 0 && asked.cpu_ns <= 0
-                                                 ? defaults->wall_ns
-                                                 : 2 * limits.cpu_ns + NS_PER_S);
+                                                ? defaults->wall_ns
+                                                : 2 * limits.cpu_ns + NS_PER_S);
     limits.memory_bytes = size_or(asked.memory_bytes, defaults->memory_bytes);
     limits.processes = size_or(asked.processes, defaults->processes);
-    limits.stack_bytes = asked.stack_bytes != 0 ? size_or(asked.stack_bytes, 0)
-                                                 : defaults->stack_bytes;
+    limits.stack_bytes =
+        asked.stack_bytes != 0 ? size_or(asked.stack_bytes, 0) : defaults->stack_bytes;
     limits.file_size_bytes = size_or(asked.file_size_bytes, defaults->file_size_bytes);
     limits.open_files = size_or(asked.open_files, defaults->open_files);
     return limits;

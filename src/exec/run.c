@@ -19,10 +19,10 @@
 #include "streams.h"
 #include "watch.h"
 
-#define CPU_STEP         (NS_PER_MS)      /* how often a group's CPU time is worth a look */
-#define SCAN_STEP        (5 * NS_PER_MS)  /* ... where /proc has to be read for it */
-#define FINISH_TIMEOUT   (20 * NS_PER_S)  /* killed processes may have much memory to give back */
-#define KILL_AGAIN       (10 * NS_PER_MS) /* a kill that came before the start has reached nobody */
+#define CPU_STEP       (NS_PER_MS)      /* how often a group's CPU time is worth a look */
+#define SCAN_STEP      (5 * NS_PER_MS)  /* ... where /proc has to be read for it */
+#define FINISH_TIMEOUT (20 * NS_PER_S)  /* killed processes may have much memory to give back */
+#define KILL_AGAIN     (10 * NS_PER_MS) /* a kill that came before the start has reached nobody */
 
 struct run {
     struct container *container;
@@ -112,8 +112,8 @@ static int watch(struct run *run, int cancel_fd, struct cj_error *err)
         if (check_limits(run, now_ns, err) < 0)
             return -1;
         run->fds[END] = (struct pollfd){.fd = container_run_fd(run->container), .events = POLLIN};
-        run->fds[CANCEL] = (struct pollfd){.fd = run->killed == KILL_NONE ? cancel_fd : -1,
-                                           .events = POLLIN};
+        run->fds[CANCEL] =
+            (struct pollfd){.fd = run->killed == KILL_NONE ? cancel_fd : -1, .events = POLLIN};
         size_t streams = streams_poll(run->streams, run->fds + STREAMS);
         int64_t wait_ns = next_look(run, now_ns) - now_ns;
         struct timespec timeout = timespec_from_ns(wait_ns > 0 ? wait_ns : 0);

@@ -90,8 +90,7 @@ struct exec_verdict exec_decide(const struct exec_outcome *outcome)
         verdict.status = EXEC_TIME_LIMIT;
         return verdict;
     }
-    if (outcome->killed == KILL_OUTPUT ||
-        (verdict.status == EXEC_ACCEPTED && outcome->output_over))
+    if (outcome->killed == KILL_OUTPUT || (verdict.status == EXEC_ACCEPTED && outcome->output_over))
         verdict.status = EXEC_OUTPUT_LIMIT;
     else if (verdict.status == EXEC_ACCEPTED && outcome->file_problem)
         verdict.status = EXEC_FILE_ERROR;

@@ -22,15 +22,15 @@ enum { FLOOD = 1024 * 1024, CHUNK = 64 * 1024, CONTAINER_OUTPUTS = 2 };
 struct stream {
     enum exec_file_kind kind;
     const struct exec_file *file;
-    int same_as;       /* index of the stream with the same collector; -1 */
-    int pass_fd;       /* what the program gets, when it is ours to close; -1 */
-    int read_fd;       /* pipe end that we read; -1 */
+    int same_as; /* index of the stream with the same collector; -1 */
+    int pass_fd; /* what the program gets, when it is ours to close; -1 */
+    int read_fd; /* pipe end that we read; -1 */
     bool own_read_fd;
-    int write_fd;      /* pipe end that we write (feed); -1 */
-    struct buf bytes;  /* collected, or on their way */
-    uint64_t seen;     /* bytes the program has written */
-    int forward_error; /* errno of passing them on; 0 */
-    bool source_ended; /* feed */
+    int write_fd;              /* pipe end that we write (feed); -1 */
+    struct buf bytes;          /* collected, or on their way */
+    uint64_t seen;             /* bytes the program has written */
+    int forward_error;         /* errno of passing them on; 0 */
+    bool source_ended;         /* feed */
     int poll_read, poll_write; /* positions in the poll set; -1 */
 };
 
@@ -170,8 +170,12 @@ int streams_open(struct container *container, const struct exec_request *request
     unsigned outputs = 0;
     for (size_t i = 0; i < request->file_count; i++) {
         const struct exec_file *file = &request->files[i];
-        list[i] = (struct stream){.kind = file->kind, .file = file, .same_as = -1, .pass_fd = -1,
-                                  .read_fd = -1, .write_fd = -1};
+        list[i] = (struct stream){.kind = file->kind,
+                                  .file = file,
+                                  .same_as = -1,
+                                  .pass_fd = -1,
+                                  .read_fd = -1,
+                                  .write_fd = -1};
     }
     for (size_t i = 0; i < request->file_count; i++) {
         if (open_one(streams, i, work_dir, &outputs, descriptors, err) < 0) {

@@ -37,8 +37,14 @@ enum { GET_RW_HINT = 1024 + 11 };
 
 static int fresh_pipe_size[INIT_KEPT_COUNT];
 
-static uid_t run_uid(void) { return self.setup->flags & SETUP_SINGLE_ID ? 0 : self.setup->uid; }
-static gid_t run_gid(void) { return self.setup->flags & SETUP_SINGLE_ID ? 0 : self.setup->gid; }
+static uid_t run_uid(void)
+{
+    return self.setup->flags & SETUP_SINGLE_ID ? 0 : self.setup->uid;
+}
+static gid_t run_gid(void)
+{
+    return self.setup->flags & SETUP_SINGLE_ID ? 0 : self.setup->gid;
+}
 
 /* ---- what the last run has touched ---- */
 
@@ -235,7 +241,9 @@ int files_reset(uint32_t dirt)
     }
     if (first == self.tmpfs_count)
         return 0;
-    return setup_remount_tmpfs(first) < 0 ? -1 : chdir(self.work_dir); /* init may stand in the old one */
+    return setup_remount_tmpfs(first) < 0
+               ? -1
+               : chdir(self.work_dir); /* init may stand in the old one */
 }
 
 /* ---- files in and out ---- */
@@ -465,7 +473,8 @@ static int serve(const struct init_request *request, int *passed, struct init_an
         answer->error = fd < 0 ? errno : 0;
         break;
     case INIT_OP_OPEN_OUT:
-        fd = path != NULL && path[0] != '/' ? open_out(path, &answer->detail) : (errno = EINVAL, -1);
+        fd =
+            path != NULL && path[0] != '/' ? open_out(path, &answer->detail) : (errno = EINVAL, -1);
         answer->error = fd < 0 ? errno : 0;
         break;
     case INIT_OP_SYMLINK:

@@ -16,7 +16,7 @@ struct tmpfs {
     char target[INIT_PATH_MAX]; /* absolute, inside */
     char data[256];
     bool pinned; /* other mounts lie in it: it cannot be mounted anew */
-    int dir_fd; /* its root directory */
+    int dir_fd;  /* its root directory */
     struct stat fresh;
     uint64_t fresh_blocks, fresh_files;
 };
@@ -25,17 +25,18 @@ struct init {
     const struct init_setup *setup; /* private copy of the sealed blob, checked */
     char *arena;
     const char *work_dir;
-    int root_fd;        /* "/" of the container */
-    int proc_fd;        /* a /proc of our own that no program can reach (it is writable) */
-    int kept[INIT_KEPT_COUNT]; /* open while the container stands; outputs for reading and writing */
-    int kept_dir;       /* what is kept, by number, on a read-only mount that only init holds */
-    int kept_make_dir;  /* the same, writable */
-    int cgroup_fd;      /* v2: where to clone into; -1 */
-    int sockets_fd;     /* /proc/net/sockstat of the network namespace; -1: shared with the host */
+    int root_fd; /* "/" of the container */
+    int proc_fd; /* a /proc of our own that no program can reach (it is writable) */
+    int kept
+        [INIT_KEPT_COUNT]; /* open while the container stands; outputs for reading and writing */
+    int kept_dir;          /* what is kept, by number, on a read-only mount that only init holds */
+    int kept_make_dir;     /* the same, writable */
+    int cgroup_fd;         /* v2: where to clone into; -1 */
+    int sockets_fd; /* /proc/net/sockstat of the network namespace; -1: shared with the host */
     char sockets_fresh[32]; /* its first line when no run has been */
-    int traffic_fd;     /* /proc/net/dev, where loopback is up; -1 */
+    int traffic_fd;         /* /proc/net/dev, where loopback is up; -1 */
     char traffic_fresh[512];
-    int mqueue_fd;      /* root of the IPC namespace's message queues; -1 */
+    int mqueue_fd;           /* root of the IPC namespace's message queues; -1 */
     off_t mqueue_fresh_size; /* its size while there are none */
     struct tmpfs tmpfs[INIT_TMPFS_MAX];
     unsigned tmpfs_count;

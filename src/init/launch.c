@@ -80,9 +80,9 @@ static int child_limit_as_we_may(int resource, struct rlimit *limit)
 static void child_limit(void)
 {
     static const int resources[INIT_RLIMIT_COUNT] = {
-        [INIT_RLIMIT_CPU] = RLIMIT_CPU,       [INIT_RLIMIT_FSIZE] = RLIMIT_FSIZE,
-        [INIT_RLIMIT_DATA] = RLIMIT_DATA,     [INIT_RLIMIT_STACK] = RLIMIT_STACK,
-        [INIT_RLIMIT_AS] = RLIMIT_AS,         [INIT_RLIMIT_NOFILE] = RLIMIT_NOFILE,
+        [INIT_RLIMIT_CPU] = RLIMIT_CPU,     [INIT_RLIMIT_FSIZE] = RLIMIT_FSIZE,
+        [INIT_RLIMIT_DATA] = RLIMIT_DATA,   [INIT_RLIMIT_STACK] = RLIMIT_STACK,
+        [INIT_RLIMIT_AS] = RLIMIT_AS,       [INIT_RLIMIT_NOFILE] = RLIMIT_NOFILE,
         [INIT_RLIMIT_NPROC] = RLIMIT_NPROC,
     };
     for (unsigned i = 0; i < INIT_RLIMIT_COUNT; i++) {
@@ -254,8 +254,8 @@ static long clone3_child(struct clone3_args *args)
                      "syscall\n\t"
                      "1:"
                      : "=a"(result)
-                     : "0"((long)SYS_clone3), "D"(args), "S"(sizeof(*args)),
-                       [entry] "r"(child_main), [exit] "i"(SYS_exit)
+                     : "0"((long)SYS_clone3), "D"(args),
+                       "S"(sizeof(*args)), [entry] "r"(child_main), [exit] "i"(SYS_exit)
                      : "rcx", "r11", "memory", "cc");
 #elif defined(__aarch64__)
     register long x8 __asm__("x8") = SYS_clone3;
@@ -297,8 +297,8 @@ static void offer_to_oom_killer(const char *score)
 static pid_t clone_child(void)
 {
     if ((run.request.flags & RUN_INTO_CGROUP) == 0)
-        return clone(child_main, child_stack + CHILD_STACK_SIZE,
-                     CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
+        return clone(child_main, child_stack + CHILD_STACK_SIZE, CLONE_VM | CLONE_VFORK | SIGCHLD,
+                     NULL);
     if (clone3_args == NULL || self.cgroup_fd < 0) {
         errno = EBADF;
         return -1;
@@ -434,9 +434,8 @@ static void await_end(pid_t main_pid, struct init_end *end)
 
 static void serve_one(void)
 {
-    int passed_count =
-        message_receive(INIT_FD_RUN, &run.request, sizeof(run.request), run.passed,
-                        INIT_DESCRIPTORS_MAX);
+    int passed_count = message_receive(INIT_FD_RUN, &run.request, sizeof(run.request), run.passed,
+                                       INIT_DESCRIPTORS_MAX);
     if (passed_count < 0)
         _exit(0); /* the service is gone */
     struct init_end end = {.magic = INIT_MAGIC, .sequence = run.request.sequence};
@@ -476,8 +475,7 @@ static void serve_one(void)
 static void open_oom_score(void)
 {
     oom_score.fd = openat(self.proc_fd, "self/oom_score_adj", O_RDWR | O_CLOEXEC);
-    if (oom_score.fd < 0 ||
-        read(oom_score.fd, oom_score.usual, sizeof(oom_score.usual) - 1) <= 0)
+    if (oom_score.fd < 0 || read(oom_score.fd, oom_score.usual, sizeof(oom_score.usual) - 1) <= 0)
         give_up("open our own oom score");
 }
 

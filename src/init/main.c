@@ -31,7 +31,12 @@
 
 #include "init.h"
 
-struct init self = {.root_fd = -1, .proc_fd = -1, .cgroup_fd = -1, .mqueue_fd = -1, .sockets_fd = -1, .traffic_fd = -1};
+struct init self = {.root_fd = -1,
+                    .proc_fd = -1,
+                    .cgroup_fd = -1,
+                    .mqueue_fd = -1,
+                    .sockets_fd = -1,
+                    .traffic_fd = -1};
 
 void give_up(const char *why)
 {

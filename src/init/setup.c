@@ -17,8 +17,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/resource.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
@@ -27,7 +27,8 @@
 
 #include "init.h"
 
-static const char *const container_root = "/tmp"; /* any directory of the host: covered, then left */
+static const char *const container_root =
+    "/tmp"; /* any directory of the host: covered, then left */
 
 /* What failed, with its object, for the service's error text. */
 static char step_text[240];
@@ -45,7 +46,10 @@ __attribute__((format(printf, 1, 2))) static int fail(const char *format, ...)
 
 /* ---- the blob ---- */
 
-const char *setup_text(struct init_text text) { return (const char *)self.setup + text.offset; }
+const char *setup_text(struct init_text text)
+{
+    return (const char *)self.setup + text.offset;
+}
 
 static bool text_valid(const struct init_setup *setup, struct init_text text)
 {
@@ -78,10 +82,16 @@ static bool target_valid(const char *target)
 }
 
 /* The same below the container's root. */
-static bool absolute_valid(const char *path) { return *path == '/' && target_valid(path + 1); }
+static bool absolute_valid(const char *path)
+{
+    return *path == '/' && target_valid(path + 1);
+}
 
 /* Inside, 0 is init itself, and -1 leaves setresuid(2) without effect: neither is for programs. */
-static bool id_valid(uint32_t id) { return id != 0 && id != UINT32_MAX; }
+static bool id_valid(uint32_t id)
+{
+    return id != 0 && id != UINT32_MAX;
+}
 
 bool setup_valid(const struct init_setup *setup, size_t size)
 {
@@ -94,7 +104,8 @@ bool setup_valid(const struct init_setup *setup, size_t size)
     if (!array_valid(setup, setup->mount_offset, setup->mount_count, sizeof(struct init_mount)) ||
         !array_valid(setup, setup->link_offset, setup->link_count, sizeof(struct init_link)) ||
         !array_valid(setup, setup->mask_offset, setup->mask_count, sizeof(struct init_text)) ||
-        !array_valid(setup, setup->filter_offset, setup->filter_count, sizeof(struct sock_filter)) ||
+        !array_valid(setup, setup->filter_offset, setup->filter_count,
+                     sizeof(struct sock_filter)) ||
         setup->filter_count > INIT_FILTER_MAX)
         return false;
     if (!text_valid(setup, setup->work_dir) || !text_valid(setup, setup->host_name) ||
@@ -443,10 +454,12 @@ int setup_make_kept(enum init_kept number)
  * mounted on next: only what is mounted can be copied before Linux 6.15. */
 static int make_kept_files(void)
 {
-    if (mount("tmpfs", "proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "nr_inodes=16,mode=755") < 0)
+    if (mount("tmpfs", "proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "nr_inodes=16,mode=755") <
+        0)
         return fail("mount the kept files");
     self.kept_make_dir = open("proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    self.kept_dir = (int)syscall(SYS_open_tree, AT_FDCWD, "proc", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    self.kept_dir =
+        (int)syscall(SYS_open_tree, AT_FDCWD, "proc", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     if (self.kept_make_dir < 0 || self.kept_dir < 0 ||
         set_attributes(self.kept_dir, 0, MOUNT_ATTR_RDONLY) < 0 || umount2("proc", MNT_DETACH) < 0)
         return fail("mount the kept files for reading");
@@ -469,7 +482,8 @@ static int mount_proc(int root_fd)
     if (mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
         return fail("mount /proc (where cjudge itself runs in a container, /proc there must not be "
                     "masked: --security-opt systempaths=unconfined)");
-    self.proc_fd = (int)syscall(SYS_open_tree, root_fd, "proc", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    self.proc_fd =
+        (int)syscall(SYS_open_tree, root_fd, "proc", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     if (self.proc_fd < 0)
         return fail("copy the mount of /proc");
     return 0;
@@ -504,11 +518,13 @@ static int make_mask(int root_fd)
 
 static int cover_file(const char *path)
 {
-    int tree = (int)syscall(SYS_open_tree, AT_FDCWD, mask_name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    int tree =
+        (int)syscall(SYS_open_tree, AT_FDCWD, mask_name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     int target = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (tree < 0 || target < 0 ||
-        set_attributes(tree, 0, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
-                                    MOUNT_ATTR_NOEXEC) < 0 ||
+        set_attributes(tree, 0,
+                       MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+                           MOUNT_ATTR_NOEXEC) < 0 ||
         move_onto(tree, target) < 0)
         return -1;
     close(tree);
@@ -555,7 +571,7 @@ static int build_root(void)
         trees[i] = mounts[i].kind == INIT_MOUNT_BIND ? copy_tree(setup_text(mounts[i].source)) : -1;
         if (mounts[i].kind == INIT_MOUNT_BIND && trees[i] < 0)
             return fail("copy the mount of %s%s", setup_text(mounts[i].source),
-                        errno == EACCES ? " (every folder above it has to let others through)"
+                        errno == EACCES   ? " (every folder above it has to let others through)"
                         : errno == ENOSYS ? " (needs Linux 5.12)"
                                           : "");
     }
@@ -665,7 +681,8 @@ static int take_shares(void)
         if (setrlimit(limits[i].resource, &(struct rlimit){share, share}) < 0)
             return fail("set a resource limit");
     }
-    static const char *const files[] = {"sys/user/max_inotify_instances", "sys/user/max_fanotify_groups"};
+    static const char *const files[] = {"sys/user/max_inotify_instances",
+                                        "sys/user/max_fanotify_groups"};
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
         int fd = openat(self.proc_fd, files[i], O_WRONLY | O_CLOEXEC);
         if (fd < 0)
@@ -684,7 +701,8 @@ static int drop_for_programs(void)
     for (int capability = 0; capability <= 63; capability++)
         if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0 && errno != EINVAL)
             return fail("drop capability %d from the bounding set", capability);
-    if (prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
+    if (prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED |
+                                     SECBIT_NO_CAP_AMBIENT_RAISE |
                                      SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED) < 0)
         return fail("set securebits");
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
@@ -697,7 +715,8 @@ static int run_init_command(const char *command)
 {
     pid_t pid = fork();
     if (pid == 0) {
-        char *const args[] = {(char[]){"/bin/sh"}, (char[]){"-c"}, (char *)(uintptr_t)command, NULL};
+        char *const args[] = {(char[]){"/bin/sh"}, (char[]){"-c"}, (char *)(uintptr_t)command,
+                              NULL};
         char *const environment[] = {(char[]){"PATH=/usr/local/bin:/usr/bin:/bin"}, NULL};
         if (chdir(self.work_dir) == 0)
             execve(args[0], args, environment);

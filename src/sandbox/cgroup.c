@@ -306,7 +306,10 @@ int cgroup_clone_fd(const struct cgroup *cg)
     return is_v2(cg) ? cg->run_fd[0] : -1;
 }
 
-unsigned cgroup_generation(const struct cgroup *cg) { return cg->generation; }
+unsigned cgroup_generation(const struct cgroup *cg)
+{
+    return cg->generation;
+}
 
 int cgroup_cpu_ns(const struct cgroup *cg, int64_t *cpu_ns, struct cj_error *err)
 {

@@ -183,7 +183,8 @@ int v1_recycle(struct cgroup *cg, pid_t init_pid, struct cj_error *err)
         cg->residue_bytes = cg->residue_kernel_bytes = 0;
     }
     uint64_t peak, tasks;
-    if (cg->least_tasks || !cg->host->facts.has_pids_peak || tree_of(cg->host, CGROUP_PIDS) == cg->host->count)
+    if (cg->least_tasks || !cg->host->facts.has_pids_peak ||
+        tree_of(cg->host, CGROUP_PIDS) == cg->host->count)
         return 0;
     if (group_read(cg, CGROUP_PIDS_PEAK, &peak, err) < 0 ||
         group_read(cg, CGROUP_PIDS_CURRENT, &tasks, err) < 0)

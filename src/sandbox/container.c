@@ -71,8 +71,10 @@ static int ask(struct container *container, struct init_request *request, int pa
     request->sequence = ++container->sequence;
     if (got_fd != NULL)
         *got_fd = -1;
-    if (channel_send(container->files_fd, request, sizeof(*request), &pass_fd, pass_fd >= 0, err) < 0 ||
-        channel_receive(container->files_fd, answer, sizeof(*answer), got_fd, ANSWER_TIMEOUT, err) < 0)
+    if (channel_send(container->files_fd, request, sizeof(*request), &pass_fd, pass_fd >= 0, err) <
+            0 ||
+        channel_receive(container->files_fd, answer, sizeof(*answer), got_fd, ANSWER_TIMEOUT, err) <
+            0)
         return broken(container, err, "ask the container's init");
     if (answer->magic != INIT_MAGIC || answer->sequence != request->sequence) {
         error_set(err, ERROR_INTERNAL, EPROTO, "an answer to another question");
@@ -101,7 +103,8 @@ static int ask_about_path(struct container *container, enum init_op op, const ch
     struct init_request request = {.op = op};
     while (*path == '/')
         path++;
-    if (put_path(container, 0, *path ? path : ".", &request.path_offset, &request.path_length, err) < 0)
+    if (put_path(container, 0, *path ? path : ".", &request.path_offset, &request.path_length,
+                 err) < 0)
         return -1;
     if (target != NULL && put_path(container, INIT_PATH_MAX, target, &request.target_offset,
                                    &request.target_length, err) < 0)
@@ -162,7 +165,8 @@ const char *const *container_environment(const struct container *container, size
 
 static int make_output(struct container *container, int which, struct cj_error *err)
 {
-    struct init_request request = {.op = INIT_OP_OUTPUT, .index = (uint32_t)(INIT_KEPT_OUTPUT + which)};
+    struct init_request request = {.op = INIT_OP_OUTPUT,
+                                   .index = (uint32_t)(INIT_KEPT_OUTPUT + which)};
     struct init_answer answer;
     auto_fd int reader = -1;
     if (ask(container, &request, -1, &answer, &reader, err) < 0)
@@ -241,8 +245,7 @@ static int make_arena(struct container *container, int *fd, struct cj_error *err
     if (arena_fd < 0 || ftruncate(arena_fd, INIT_ARENA_SIZE) < 0 ||
         fcntl(arena_fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW) < 0)
         return error_errno(err, "make the message arena");
-    void *arena =
-        mmap(NULL, INIT_ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, arena_fd, 0);
+    void *arena = mmap(NULL, INIT_ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, arena_fd, 0);
     if (arena == MAP_FAILED)
         return error_errno(err, "map the message arena");
     container->arena = arena;
@@ -273,10 +276,12 @@ static int await_ready(struct container *container, struct cj_error *err)
     if (channel_receive(container->run_fd, &ready, sizeof(ready), NULL, START_TIMEOUT, err) < 0)
         return error_wrap(err, "wait for the container's init");
     if (ready.magic != INIT_MAGIC)
-        return error_set(err, ERROR_INTERNAL, EPROTO, "the container's init speaks another protocol");
+        return error_set(err, ERROR_INTERNAL, EPROTO,
+                         "the container's init speaks another protocol");
     if (ready.failed != 0) {
         ready.step[sizeof(ready.step) - 1] = '\0';
-        return error_set(err, ERROR_SYSTEM, ready.error, "%s: %s", ready.step, strerror(ready.error));
+        return error_set(err, ERROR_SYSTEM, ready.error, "%s: %s", ready.step,
+                         strerror(ready.error));
     }
     return 0;
 }
@@ -293,8 +298,8 @@ static int make(struct container *container, struct cj_error *err)
             return -1;
     }
     uint32_t init_id = sandbox->single_id ? geteuid() : sandbox->ids.base;
-    if (sandbox->cgroups != NULL &&
-        cgroup_new(sandbox->cgroups, container->index, init_id, INIT_TASKS, &container->cgroup, err) < 0)
+    if (sandbox->cgroups != NULL && cgroup_new(sandbox->cgroups, container->index, init_id,
+                                               INIT_TASKS, &container->cgroup, err) < 0)
         return -1;
     auto_fd int arena_fd = -1;
     if (make_arena(container, &arena_fd, err) < 0)
@@ -469,8 +474,8 @@ static int put_strings(struct container *container, const struct container_run *
     *slot++ = 0;
     request->path_offset = 0;
     for (size_t i = 0; i < env_count; i++) {
-        const char *entry = i < container->env_count ? container->env[i]
-                                                     : run->env[i - container->env_count];
+        const char *entry =
+            i < container->env_count ? container->env[i] : run->env[i - container->env_count];
         if (strncmp(entry, "PATH=", strlen("PATH=")) == 0)
             request->path_offset = at + (uint32_t)strlen("PATH=");
         put_string(container, &slot, &at, entry);
@@ -488,8 +493,9 @@ static int put_descriptors(const struct container_run *run, struct init_exec *re
                            struct cj_error *err)
 {
     if (run->descriptor_count > INIT_DESCRIPTORS_MAX)
-        return error_set(err, ERROR_REQUEST, EINVAL, "files: %zu descriptors, at most %d are possible",
-                         run->descriptor_count, INIT_DESCRIPTORS_MAX);
+        return error_set(err, ERROR_REQUEST, EINVAL,
+                         "files: %zu descriptors, at most %d are possible", run->descriptor_count,
+                         INIT_DESCRIPTORS_MAX);
     for (size_t i = 0; i < run->descriptor_count; i++) {
         const struct container_descriptor *from = &run->descriptors[i];
         struct init_descriptor *to = &request->descriptors[i];
@@ -501,7 +507,8 @@ static int put_descriptors(const struct container_run *run, struct init_exec *re
             *to = (struct init_descriptor){INIT_SOURCE_KEPT, INIT_KEPT_EMPTY};
             break;
         case CONTAINER_OUTPUT:
-            *to = (struct init_descriptor){INIT_SOURCE_KEPT, (uint16_t)(INIT_KEPT_OUTPUT + from->fd)};
+            *to =
+                (struct init_descriptor){INIT_SOURCE_KEPT, (uint16_t)(INIT_KEPT_OUTPUT + from->fd)};
             break;
         case CONTAINER_PASSED:
             *to = (struct init_descriptor){INIT_SOURCE_PASSED, (uint16_t)request->passed_count};
@@ -559,7 +566,10 @@ int container_start(struct container *container, const struct container_run *run
 
 /* ---- a run in progress ---- */
 
-int container_run_fd(const struct container *container) { return container->run_fd; }
+int container_run_fd(const struct container *container)
+{
+    return container->run_fd;
+}
 
 int container_output_fd(const struct container *container, int which)
 {
@@ -599,12 +609,17 @@ int container_kill(struct container *container, struct cj_error *err)
 static const char *step_text(enum init_step step)
 {
     static const char *const texts[] = {
-        [STEP_PROTOCOL] = "protocol",   [STEP_CLONE] = "clone",
-        [STEP_SESSION] = "set process group",      [STEP_CGROUP_NS] = "unshare cgroup namespace",
-        [STEP_SCHEDULER] = "set scheduler", [STEP_RLIMIT] = "setrlimit",
-        [STEP_AFFINITY] = "set affinity", [STEP_DESCRIPTOR] = "place descriptors",
+        [STEP_PROTOCOL] = "protocol",
+        [STEP_CLONE] = "clone",
+        [STEP_SESSION] = "set process group",
+        [STEP_CGROUP_NS] = "unshare cgroup namespace",
+        [STEP_SCHEDULER] = "set scheduler",
+        [STEP_RLIMIT] = "setrlimit",
+        [STEP_AFFINITY] = "set affinity",
+        [STEP_DESCRIPTOR] = "place descriptors",
         [STEP_TTY] = "ioctl",
-        [STEP_CREDENTIALS] = "set credentials", [STEP_KEYRING] = "session keyring",
+        [STEP_CREDENTIALS] = "set credentials",
+        [STEP_KEYRING] = "session keyring",
         [STEP_FILTER] = "seccomp",
     };
     return step > STEP_NONE && (size_t)step < COUNT_OF(texts) && texts[step] != NULL ? texts[step]
@@ -647,7 +662,8 @@ static void use_group_figures(const struct container *container, const struct in
 {
     int64_t own = container->sandbox->into_cgroup ? 0 : from->init_cpu_ns;
     if (own > CONTAINER_OWN_CPU_NS)
-        own = CONTAINER_OWN_CPU_NS; /* the rest the program has caused, by stopping and starting children */
+        own =
+            CONTAINER_OWN_CPU_NS; /* the rest the program has caused, by stopping and starting children */
     end->cpu_ns = usage->cpu_ns > own ? usage->cpu_ns - own : 0;
     end->oom_kills = usage->oom_kills;
     if (usage->has_memory) {
@@ -758,4 +774,7 @@ const struct sandbox_facts *container_facts(const struct container *container)
     return &container->sandbox->facts;
 }
 
-pid_t container_init_pid(const struct container *container) { return container->pid; }
+pid_t container_init_pid(const struct container *container)
+{
+    return container->pid;
+}

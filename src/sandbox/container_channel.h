@@ -9,8 +9,8 @@
 #include "base/error.h"
 
 /* fds stay the caller's. */
-WARN_UNUSED int channel_send(int socket, const void *message, size_t size, const int *fds, int count,
-                             struct cj_error *err);
+WARN_UNUSED int channel_send(int socket, const void *message, size_t size, const int *fds,
+                             int count, struct cj_error *err);
 
 /* Waits at most timeout_ns. fd: NULL, or gets the one descriptor that came (-1: none; the caller's).
  * err->code: EPIPE = the other side is gone, ETIMEDOUT, EPROTO = a message of another size. */

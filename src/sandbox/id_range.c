@@ -49,23 +49,28 @@ int id_range_open(uint32_t wanted_base, struct id_range *out, struct cj_error *e
     uint32_t count = ID_COUNT;
     if (!maps_ids(base, count, &end, &length)) {
         if (wanted_base != 0)
-            return error_set(err, ERROR_CONFIG, 0,
-                             "container-cred-start %u: this user namespace does not map the ids %u to "
-                             "%u (see /proc/self/uid_map)",
-                             wanted_base, base, base + count - 1);
+            return error_set(
+                err, ERROR_CONFIG, 0,
+                "container-cred-start %u: this user namespace does not map the ids %u to "
+                "%u (see /proc/self/uid_map)",
+                wanted_base, base, base + count - 1);
         count = 1024;
         if (length < count + 1000)
-            return error_set(err, ERROR_UNSUPPORTED, 0,
-                             "this user namespace maps only %llu ids; containers need 1024 of their "
-                             "own: map more (subuid(5)) or run as an ordinary user",
-                             (unsigned long long)length);
+            return error_set(
+                err, ERROR_UNSUPPORTED, 0,
+                "this user namespace maps only %llu ids; containers need 1024 of their "
+                "own: map more (subuid(5)) or run as an ordinary user",
+                (unsigned long long)length);
         base = (uint32_t)(end - count);
     }
     *out = (struct id_range){.base = base, .count = count, .lock_fd = open_lock_file()};
     return 0;
 }
 
-void id_range_close(struct id_range *range) { fd_close(&range->lock_fd); }
+void id_range_close(struct id_range *range)
+{
+    fd_close(&range->lock_fd);
+}
 
 static int lock_byte(const struct id_range *range, uint32_t id, short type)
 {

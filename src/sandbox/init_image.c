@@ -79,7 +79,8 @@ int init_image_open(int *out, struct cj_error *err)
             return 0;
         }
     }
-    return error_set(err, ERROR_UNSUPPORTED, 0,
-                     "cjudge-init cannot be executed, neither from memory (sysctl vm.memfd_noexec=1 or "
-                     "lower would allow it) nor from /run, /dev/shm, /var/tmp or /tmp (mounted noexec?)");
+    return error_set(
+        err, ERROR_UNSUPPORTED, 0,
+        "cjudge-init cannot be executed, neither from memory (sysctl vm.memfd_noexec=1 or "
+        "lower would allow it) nor from /run, /dev/shm, /var/tmp or /tmp (mounted noexec?)");
 }

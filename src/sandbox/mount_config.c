@@ -78,14 +78,21 @@ static const struct {
 };
 
 static const char *const default_masks[] = {
-    "/sys/firmware",       "/sys/devices/virtual/powercap",
-    "/proc/acpi",          "/proc/asound",
-    "/proc/kcore",         "/proc/keys",         "/proc/key-users",
+    "/sys/firmware",
+    "/sys/devices/virtual/powercap",
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/key-users",
     "/proc/locks", /* of the whole host: open file description locks have no pid to hide them by */
     "/proc/interrupts",
-    "/proc/latency_stats", "/proc/timer_list",
-    "/proc/timer_stats",   "/proc/sched_debug",
-    "/proc/scsi",          "/usr/lib/wsl/drivers",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/usr/lib/wsl/drivers",
     "/usr/lib/wsl/lib",
 };
 

@@ -21,10 +21,9 @@
 static int too_little(const struct sandbox *sandbox, enum protection_level required,
                       struct cj_error *err)
 {
-    return error_set(err, ERROR_UNSUPPORTED, 0,
-                     "protection '%s' is required, this host gives '%s': %s",
-                     protection_name(required), protection_name(sandbox->facts.level),
-                     sandbox->facts.reason);
+    return error_set(
+        err, ERROR_UNSUPPORTED, 0, "protection '%s' is required, this host gives '%s': %s",
+        protection_name(required), protection_name(sandbox->facts.level), sandbox->facts.reason);
 }
 
 /* A group counts when it limits memory and processes and measures CPU; less is no protection. */
@@ -114,8 +113,7 @@ static int open_parts(struct sandbox *sandbox, const struct sandbox_options *opt
     sandbox->into_cgroup = sandbox->facts.cgroup.kind == CGROUP_V2 && sandbox->cgroups != NULL;
     if (!sandbox->single_id && id_range_open(options->id_base, &sandbox->ids, err) < 0)
         return -1;
-    if (init_image_open(&sandbox->image_fd, err) < 0 ||
-        describe(sandbox, options, err) < 0)
+    if (init_image_open(&sandbox->image_fd, err) < 0 || describe(sandbox, options, err) < 0)
         return -1;
     return spawner_open(&sandbox->spawner, err);
 }
@@ -138,7 +136,10 @@ int sandbox_open(const struct sandbox_options *options, struct sandbox **out, st
     return 0;
 }
 
-const struct sandbox_facts *sandbox_facts(const struct sandbox *sandbox) { return &sandbox->facts; }
+const struct sandbox_facts *sandbox_facts(const struct sandbox *sandbox)
+{
+    return &sandbox->facts;
+}
 
 int sandbox_spawner(struct sandbox *sandbox, struct spawner **out, struct cj_error *err)
 {

@@ -23,6 +23,7 @@ struct sandbox {
 };
 
 /* A living spawner: starts a new one when the last has died. */
-WARN_UNUSED int sandbox_spawner(struct sandbox *sandbox, struct spawner **out, struct cj_error *err);
+WARN_UNUSED int sandbox_spawner(struct sandbox *sandbox, struct spawner **out,
+                                struct cj_error *err);
 
 #endif

@@ -33,7 +33,8 @@ static uint32_t put_array(struct buf *blob, size_t bytes)
 }
 
 /* Texts move the buffer, so items are filled in a copy and put back. */
-static void put_mounts(struct buf *blob, struct init_setup *setup, const struct mount_config *config)
+static void put_mounts(struct buf *blob, struct init_setup *setup,
+                       const struct mount_config *config)
 {
     setup->mount_count = (uint32_t)config->mount_count;
     setup->mount_offset = put_array(blob, config->mount_count * sizeof(struct init_mount));
@@ -90,8 +91,10 @@ int setup_blob_make(const struct mount_config *mounts, const struct seccomp_filt
                     uint32_t flags, uint64_t clone3_args_address, int *fd, struct cj_error *err)
 {
     if (filter->count > INIT_FILTER_MAX)
-        return error_set(err, ERROR_CONFIG, 0, "the system-call filter has %zu instructions, the "
-                         "kernel takes 4096", filter->count);
+        return error_set(err, ERROR_CONFIG, 0,
+                         "the system-call filter has %zu instructions, the "
+                         "kernel takes 4096",
+                         filter->count);
     auto_buf struct buf blob = {.limit = INIT_SETUP_SIZE_MAX};
     struct init_setup setup = {
         .magic = INIT_MAGIC,

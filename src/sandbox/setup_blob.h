@@ -11,8 +11,8 @@
 
 /* flags: enum init_setup_flags besides those of /proc and the filter, which come from the other
  * arguments. *fd is the caller's. */
-WARN_UNUSED int setup_blob_make(const struct mount_config *mounts, const struct seccomp_filter *filter,
-                                uint32_t flags, uint64_t clone3_args_address, int *fd,
-                                struct cj_error *err);
+WARN_UNUSED int setup_blob_make(const struct mount_config *mounts,
+                                const struct seccomp_filter *filter, uint32_t flags,
+                                uint64_t clone3_args_address, int *fd, struct cj_error *err);
 
 #endif

@@ -194,7 +194,8 @@ static int start(const struct spawn_message *message, const int *fds, pid_t *pid
         .exit_signal = SIGCHLD,
     };
     pid_t child = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
-    if (child < 0 && errno == ENOSYS) { /* an outer filter (old container engines): same by clone(2) */
+    if (child < 0 &&
+        errno == ENOSYS) { /* an outer filter (old container engines): same by clone(2) */
         child = (pid_t)syscall(SYS_clone, (args.flags & ~0xffULL) | SIGCHLD, 0, pid_fd, 0, 0);
     }
     if (child == 0) {
@@ -206,12 +207,11 @@ static int start(const struct spawn_message *message, const int *fds, pid_t *pid
     if (child < 0) {
         close(go[1]);
         errno = saved_errno;
-        return error_errno(err, "make the container's namespaces%s",
-                           saved_errno == ENOSPC
-                               ? " (raise user.max_user_namespaces and its siblings)"
-                           : saved_errno == EPERM
-                               ? " (user namespaces are forbidden here: see cjudge doctor)"
-                               : "");
+        return error_errno(
+            err, "make the container's namespaces%s",
+            saved_errno == ENOSPC  ? " (raise user.max_user_namespaces and its siblings)"
+            : saved_errno == EPERM ? " (user namespaces are forbidden here: see cjudge doctor)"
+                                   : "");
     }
     if (held.go_fd >= 0)
         close(held.go_fd);
@@ -251,14 +251,15 @@ static void serve(int socket)
 /* As high as we may, so that a run's limits are the only ones: only root can raise hard limits. */
 static void raise_limits(void)
 {
-    static const int resources[] = {RLIMIT_CPU,  RLIMIT_FSIZE, RLIMIT_DATA,  RLIMIT_AS,
-                                    RLIMIT_STACK, RLIMIT_NPROC};
+    static const int resources[] = {RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_DATA,
+                                    RLIMIT_AS,  RLIMIT_STACK, RLIMIT_NPROC};
     for (size_t i = 0; i < COUNT_OF(resources); i++) {
         struct rlimit limit;
         if (getrlimit(resources[i], &limit) < 0)
             continue;
         struct rlimit most = {RLIM_INFINITY, RLIM_INFINITY};
-        if (resources[i] == RLIMIT_STACK) /* the soft limit is what programs get when none is asked */
+        if (resources[i] ==
+            RLIMIT_STACK) /* the soft limit is what programs get when none is asked */
             most.rlim_cur = limit.rlim_cur == RLIM_INFINITY ? 8 * 1024 * 1024 : limit.rlim_cur;
         if (setrlimit(resources[i], &most) < 0) {
             limit.rlim_cur = resources[i] == RLIMIT_STACK ? limit.rlim_cur : limit.rlim_max;
@@ -274,11 +275,11 @@ static void raise_limits(void)
     /* No core files. Where the host pipes cores to a handler of its own, 0 would still start it, and
      * only the special value 1 stops it: core(5), fs/coredump.c. */
     char pattern[256] = "";
-    rlim_t core = read_file_at(AT_FDCWD, "/proc/sys/kernel/core_pattern", pattern,
-                               sizeof(pattern)) > 0 &&
-                          pattern[0] == '|'
-                      ? 1
-                      : 0;
+    rlim_t core =
+        read_file_at(AT_FDCWD, "/proc/sys/kernel/core_pattern", pattern, sizeof(pattern)) > 0 &&
+                pattern[0] == '|'
+            ? 1
+            : 0;
     (void)setrlimit(RLIMIT_CORE, &(struct rlimit){core, core});
 }
 
@@ -387,7 +388,10 @@ bool spawner_alive(const struct spawner *spawner)
     return poll(&ended, 1, 0) == 0;
 }
 
-pid_t spawner_pid(const struct spawner *spawner) { return spawner->pid; }
+pid_t spawner_pid(const struct spawner *spawner)
+{
+    return spawner->pid;
+}
 
 void spawner_close(struct spawner *spawner)
 {

@@ -22,14 +22,14 @@
 struct spawner;
 
 struct spawn_request {
-    int image_fd;  /* cjudge-init, executable by execveat(2) */
-    int setup_fd;  /* sealed memfd, struct init_setup */
-    int arena_fd;  /* memfd */
-    int run_fd;    /* init's end of the run socket */
-    int files_fd;  /* init's end of the files socket */
+    int image_fd; /* cjudge-init, executable by execveat(2) */
+    int setup_fd; /* sealed memfd, struct init_setup */
+    int arena_fd; /* memfd */
+    int run_fd;   /* init's end of the run socket */
+    int files_fd; /* init's end of the files socket */
     bool share_net;
-    bool single_id;    /* map inside 0 -> own uid only */
-    int cpu;           /* pin to this CPU; -1: no */
+    bool single_id;        /* map inside 0 -> own uid only */
+    int cpu;               /* pin to this CPU; -1: no */
     uint32_t host_init_id; /* host uid and gid of inside 0 */
     uint32_t host_run_id;  /* host uid and gid of inside run_uid / run_gid */
     uint32_t run_uid, run_gid;
@@ -40,8 +40,8 @@ WARN_UNUSED int spawner_open(struct spawner **out, struct cj_error *err);
 
 /* Makes a container's first process, held back before it does anything. *pid is its host pid, *pid_fd
  * a pidfd (caller closes). The descriptors of the request stay the caller's. Thread-safe, as the next. */
-WARN_UNUSED int spawner_start(struct spawner *spawner, const struct spawn_request *request, pid_t *pid,
-                              int *pid_fd, struct cj_error *err);
+WARN_UNUSED int spawner_start(struct spawner *spawner, const struct spawn_request *request,
+                              pid_t *pid, int *pid_fd, struct cj_error *err);
 
 /* Gives the process its ids and lets it become init. */
 WARN_UNUSED int spawner_release(struct spawner *spawner, pid_t pid, struct cj_error *err);

@@ -6,7 +6,8 @@
 int main(void)
 {
     for (int i = 0; i < 10; i++) {
-        char *block = mmap(NULL, 30 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        char *block =
+            mmap(NULL, 30 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (block == MAP_FAILED)
             return 3;
         memset(block, i, 30 << 20);

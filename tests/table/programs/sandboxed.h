@@ -15,7 +15,8 @@
 __attribute__((constructor)) static void require_sandbox(void)
 {
     char here[64] = "";
-    if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 && getcwd(here, sizeof here) != NULL && strcmp(here, "/w") == 0)
+    if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 && getcwd(here, sizeof here) != NULL &&
+        strcmp(here, "/w") == 0)
         return;
     fputs("not in a sandbox\n", stderr);
     _exit(99);

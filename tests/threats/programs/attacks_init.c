@@ -26,7 +26,8 @@ static void try_open(const char *path, int flags)
     char name[64], byte;
     snprintf(name, sizeof name, "open:%s:%o", path, flags);
     int fd = open(path, flags);
-    if (fd >= 0 && (flags & O_ACCMODE) == O_RDONLY && !(flags & (O_DIRECTORY | O_PATH)) && read(fd, &byte, 1) <= 0) {
+    if (fd >= 0 && (flags & O_ACCMODE) == O_RDONLY && !(flags & (O_DIRECTORY | O_PATH)) &&
+        read(fd, &byte, 1) <= 0) {
         close(fd);
         fd = -1; /* opened, but there is nothing to be had */
     }
@@ -53,7 +54,8 @@ int main(void)
     CPU_SET(0, &cpus);
 
     for (int sig = 1; sig < 65; sig++)
-        if (sig != SIGCONT && kill(1, sig) == 0) /* SIGCONT: free within a session, and nothing to pid 1 */
+        if (sig != SIGCONT &&
+            kill(1, sig) == 0) /* SIGCONT: free within a session, and nothing to pid 1 */
             report("kill", 0);
     report("tkill", syscall(SYS_tkill, 1, SIGKILL));
     report("tgkill", syscall(SYS_tgkill, 1, 1, SIGKILL));
@@ -78,44 +80,61 @@ int main(void)
     report("sched_setaffinity", sched_setaffinity(1, sizeof cpus, &cpus));
     report("sched_setscheduler", sched_setscheduler(1, SCHED_IDLE, &param));
     report("ioprio_set", syscall(SYS_ioprio_set, 1, 1, 3 << 13));
-    report("migrate_pages", syscall(SYS_migrate_pages, 1, 64, &(unsigned long){1}, &(unsigned long){1}));
-    report("move_pages", syscall(SYS_move_pages, 1, 1UL, &(void *){(void *)0x400000}, &(int){0}, &(int){0}, 0));
+    report("migrate_pages",
+           syscall(SYS_migrate_pages, 1, 64, &(unsigned long){1}, &(unsigned long){1}));
+    report("move_pages",
+           syscall(SYS_move_pages, 1, 1UL, &(void *){(void *)0x400000}, &(int){0}, &(int){0}, 0));
     report("kcmp", syscall(SYS_kcmp, 1, getpid(), 0, 0, 0));
     report("get_robust_list", syscall(SYS_get_robust_list, 1, &(void *){NULL}, &(size_t){0}));
     report("setpgid", setpgid(1, getpgrp()));
     report("join its group", setpgid(0, 1));
     report("perf_event_open", syscall(SYS_perf_event_open, (char[128]){0}, 1, -1, -1, 0));
-    if (pipe(ends) == 0 && fcntl(ends[0], F_SETOWN, 1) == 0) { /* SIGIO and SIGKILL by proxy: checked when sent */
+    if (pipe(ends) == 0 &&
+        fcntl(ends[0], F_SETOWN, 1) == 0) { /* SIGIO and SIGKILL by proxy: checked when sent */
         fcntl(ends[0], F_SETSIG, SIGKILL);
         fcntl(ends[0], F_SETFL, O_ASYNC);
         if (write(ends[1], "x", 1) != 1)
             return 3;
     }
-    for (const char *const *path = (const char *const[]){"/proc/1/mem", "/proc/1/environ", "/proc/1/maps",
-                                                         "/proc/1/auxv", "/proc/1/stack", "/proc/1/syscall",
-                                                         "/proc/1/io", "/proc/1/pagemap", "/proc/1/smaps",
-                                                         "/proc/1/exe", "/proc/1/root/etc/passwd", "/proc/1/fd/0",
-                                                         "/proc/1/fd/3", "/proc/1/fd/4", "/proc/1/personality",
-                                                         "/proc/1/task/1/mem", "/proc/1/timers",
-                                                         "/proc/1/fdinfo/3", "/proc/1/map_files", NULL};
+    for (const char *const *path = (const char *const[]){"/proc/1/mem",
+                                                         "/proc/1/environ",
+                                                         "/proc/1/maps",
+                                                         "/proc/1/auxv",
+                                                         "/proc/1/stack",
+                                                         "/proc/1/syscall",
+                                                         "/proc/1/io",
+                                                         "/proc/1/pagemap",
+                                                         "/proc/1/smaps",
+                                                         "/proc/1/exe",
+                                                         "/proc/1/root/etc/passwd",
+                                                         "/proc/1/fd/0",
+                                                         "/proc/1/fd/3",
+                                                         "/proc/1/fd/4",
+                                                         "/proc/1/personality",
+                                                         "/proc/1/task/1/mem",
+                                                         "/proc/1/timers",
+                                                         "/proc/1/fdinfo/3",
+                                                         "/proc/1/map_files",
+                                                         NULL};
          *path != NULL; path++)
         try_open(*path, O_RDONLY);
-    for (const char *const *path = (const char *const[]){"/proc/1/fd", "/proc/1/root", "/proc/1/cwd", "/proc/1/fdinfo",
-                                                         "/proc/1/map_files", NULL};
+    for (const char *const *path =
+             (const char *const[]){"/proc/1/fd", "/proc/1/root", "/proc/1/cwd", "/proc/1/fdinfo",
+                                   "/proc/1/map_files", NULL};
          *path != NULL; path++)
         try_open(*path, O_RDONLY | O_DIRECTORY);
-    for (const char *const *path = (const char *const[]){"/proc/1/mem", "/proc/1/oom_score_adj", "/proc/1/clear_refs",
-                                                         "/proc/1/comm", "/proc/1/uid_map", "/proc/1/setgroups",
-                                                         "/proc/1/coredump_filter", "/proc/1/autogroup",
-                                                         "/proc/1/timerslack_ns", "/proc/1/attr/current",
-                                                         "/proc/1/task/1/comm", "/proc/1/sched",
-                                                         "/proc/self/uid_map", "/proc/self/gid_map",
-                                                         "/proc/self/setgroups", "/proc/self/projid_map", NULL};
+    for (const char *const *path =
+             (const char *const[]){
+                 "/proc/1/mem", "/proc/1/oom_score_adj", "/proc/1/clear_refs", "/proc/1/comm",
+                 "/proc/1/uid_map", "/proc/1/setgroups", "/proc/1/coredump_filter",
+                 "/proc/1/autogroup", "/proc/1/timerslack_ns", "/proc/1/attr/current",
+                 "/proc/1/task/1/comm", "/proc/1/sched", "/proc/self/uid_map", "/proc/self/gid_map",
+                 "/proc/self/setgroups", "/proc/self/projid_map", NULL};
          *path != NULL; path++)
         try_open(*path, O_WRONLY);
-    for (const char *const *path = (const char *const[]){"/proc/1/root", "/proc/1/cwd", "/proc/1/exe",
-                                                         "/proc/1/ns/mnt", "/proc/1/ns/user", "/proc/1/ns/pid",
-                                                         "/proc/1/fd/0", NULL};
+    for (const char *const *path =
+             (const char *const[]){"/proc/1/root", "/proc/1/cwd", "/proc/1/exe", "/proc/1/ns/mnt",
+                                   "/proc/1/ns/user", "/proc/1/ns/pid", "/proc/1/fd/0", NULL};
          *path != NULL; path++)
         try_link(*path);
     report("chroot:/proc/1/root", chroot("/proc/1/root"));

@@ -113,7 +113,9 @@ static long handle_open(void)
         int type;
         unsigned char data[64];
     } handle = {8, 1, {2, 0, 0, 0, 0, 0, 0, 0}};
-    for (const char *const *path = (const char *const[]){"/usr", "/w", "/tmp", "/", "/dev/null", NULL}; *path; path++) {
+    for (const char *const *path =
+             (const char *const[]){"/usr", "/w", "/tmp", "/", "/dev/null", NULL};
+         *path; path++) {
         int fd = open(*path, O_RDONLY);
         if (fd >= 0 && syscall(SYS_open_by_handle_at, fd, &handle, O_RDONLY) >= 0)
             return 0;
@@ -136,7 +138,8 @@ static long handle_of(const char *path)
 
 static long device(mode_t type, int major_number, int minor_number)
 {
-    if (mknod("/tmp/device", type | 0666, makedev((unsigned)major_number, (unsigned)minor_number)) < 0)
+    if (mknod("/tmp/device", type | 0666, makedev((unsigned)major_number, (unsigned)minor_number)) <
+        0)
         return -1;
     return read_from("/tmp/device");
 }
@@ -177,17 +180,20 @@ int main(void)
     TRY("mount:cgroup", mount("cgroup", "/tmp", "cgroup", 0, "memory"));
     TRY("mount:cgroup2", mount("cgroup2", "/tmp", "cgroup2", 0, NULL));
     TRY("mount:mqueue", mount("mqueue", "/tmp", "mqueue", 0, NULL));
-    TRY("mount:overlay", mount("overlay", "/tmp", "overlay", 0, "lowerdir=/usr,upperdir=/w,workdir=/w"));
+    TRY("mount:overlay",
+        mount("overlay", "/tmp", "overlay", 0, "lowerdir=/usr,upperdir=/w,workdir=/w"));
     TRY("mount:umount", umount2("/proc", MNT_DETACH));
     TRY("mount:umount_tmp", umount2("/tmp", 0));
     TRY("mount:umount_mask", umount2("/proc/kcore", MNT_DETACH));
-    TRY("mount:open_tree", syscall(SYS_open_tree, AT_FDCWD, "/", 1 | 0x8000 /* CLONE, RECURSIVE */));
+    TRY("mount:open_tree",
+        syscall(SYS_open_tree, AT_FDCWD, "/", 1 | 0x8000 /* CLONE, RECURSIVE */));
     TRY("mount:open_tree_plain", syscall(SYS_open_tree, AT_FDCWD, "/usr", 1));
     TRY("mount:fsopen", syscall(SYS_fsopen, "tmpfs", 0));
     TRY("mount:fspick", syscall(SYS_fspick, AT_FDCWD, "/tmp", 0));
     TRY("mount:fsmount", syscall(SYS_fsmount, 0, 0, 0));
     TRY("mount:move_mount", syscall(SYS_move_mount, AT_FDCWD, "/tmp", AT_FDCWD, "/w", 0));
-    TRY("mount:mount_setattr", syscall(SYS_mount_setattr, AT_FDCWD, "/usr", 0, (unsigned long long[4]){0, 1, 0, 0}, 32));
+    TRY("mount:mount_setattr",
+        syscall(SYS_mount_setattr, AT_FDCWD, "/usr", 0, (unsigned long long[4]){0, 1, 0, 0}, 32));
     TRY("mount:swapon", syscall(SYS_swapon, "/tmp/x", 0));
     TRY("mount:quotactl", syscall(SYS_quotactl, 0x800001, "/dev/null", 0, 0));
 
@@ -246,13 +252,19 @@ int main(void)
     TRY("cgroup:kill", write_to("/sys/fs/cgroup/cgroup.kill", "1"));
     TRY("cgroup:mkdir", mkdir("/sys/fs/cgroup/evil", 0755));
 
-    const char *const settings[] = {"kernel/core_pattern", "kernel/hostname", "kernel/modprobe", "kernel/sysrq",
-                                    "kernel/pid_max", "kernel/randomize_va_space", "kernel/shmmax", "kernel/sem",
-                                    "kernel/msgmax", "kernel/ns_last_pid", "vm/overcommit_memory", "vm/drop_caches",
-                                    "vm/max_map_count", "fs/file-max", "fs/mqueue/msg_max", "fs/mqueue/queues_max",
-                                    "net/ipv4/ip_forward", "net/ipv4/ping_group_range", "net/core/somaxconn",
-                                    "user/max_inotify_watches", "kernel/keys/maxbytes", "kernel/printk",
-                                    "fs/suid_dumpable", "fs/binfmt_misc/register", "kernel/yama/ptrace_scope"};
+    const char *const settings[] = {"kernel/core_pattern",     "kernel/hostname",
+                                    "kernel/modprobe",         "kernel/sysrq",
+                                    "kernel/pid_max",          "kernel/randomize_va_space",
+                                    "kernel/shmmax",           "kernel/sem",
+                                    "kernel/msgmax",           "kernel/ns_last_pid",
+                                    "vm/overcommit_memory",    "vm/drop_caches",
+                                    "vm/max_map_count",        "fs/file-max",
+                                    "fs/mqueue/msg_max",       "fs/mqueue/queues_max",
+                                    "net/ipv4/ip_forward",     "net/ipv4/ping_group_range",
+                                    "net/core/somaxconn",      "user/max_inotify_watches",
+                                    "kernel/keys/maxbytes",    "kernel/printk",
+                                    "fs/suid_dumpable",        "fs/binfmt_misc/register",
+                                    "kernel/yama/ptrace_scope"};
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
         char path[128], name[128];
         snprintf(path, sizeof path, "/proc/sys/%s", settings[i]);

@@ -52,7 +52,10 @@ static void report(const char *name, long result)
 static long i386(long number, long a, long b, long c, long d, long e)
 {
     long result;
-    __asm__ volatile("int $0x80" : "=a"(result) : "a"(number), "b"(a), "c"(b), "d"(c), "S"(d), "D"(e) : "memory", "r8", "r9", "r10", "r11");
+    __asm__ volatile("int $0x80"
+                     : "=a"(result)
+                     : "a"(number), "b"(a), "c"(b), "d"(c), "S"(d), "D"(e)
+                     : "memory", "r8", "r9", "r10", "r11");
     if ((int)result < 0 && (int)result > -4096) {
         errno = -(int)result;
         return -1;
@@ -69,7 +72,10 @@ static long x32(long number, long a, long b, long c)
 static long sysenter(long number)
 {
     long result;
-    __asm__ volatile("push %%rbp\n mov %%rsp, %%rbp\n sysenter\n pop %%rbp" : "=a"(result) : "a"(number) : "memory", "rcx", "rdx", "r11");
+    __asm__ volatile("push %%rbp\n mov %%rsp, %%rbp\n sysenter\n pop %%rbp"
+                     : "=a"(result)
+                     : "a"(number)
+                     : "memory", "rcx", "rdx", "r11");
     if ((int)result < 0) {
         errno = -(int)result;
         return -1;
@@ -79,7 +85,8 @@ static long sysenter(long number)
 
 int main(void)
 {
-    char *low = mmap((void *)0x10000000, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    char *low = mmap((void *)0x10000000, 4096, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     strcpy(low, "tmpfs");
     strcpy(low + 64, "/tmp");
     long fs = (long)low, where = (long)(low + 64);
@@ -119,8 +126,10 @@ int main(void)
     TRY("nfsservctl", syscall(180, 0, 0, 0));
     TRY("vhangup", syscall(SYS_vhangup));
     TRY("uselib", syscall(134, "/bin/sh"));
-    TRY("process_vm_readv", syscall(SYS_process_vm_readv, getppid(), (long[2]){(long)zeros, 8}, 1, (long[2]){(long)low, 8}, 1, 0));
-    TRY("process_vm_writev", syscall(SYS_process_vm_writev, getppid(), (long[2]){(long)zeros, 8}, 1, (long[2]){(long)low + 128, 8}, 1, 0));
+    TRY("process_vm_readv", syscall(SYS_process_vm_readv, getppid(), (long[2]){(long)zeros, 8}, 1,
+                                    (long[2]){(long)low, 8}, 1, 0));
+    TRY("process_vm_writev", syscall(SYS_process_vm_writev, getppid(), (long[2]){(long)zeros, 8}, 1,
+                                     (long[2]){(long)low + 128, 8}, 1, 0));
     TRY("ptrace_attach", syscall(SYS_ptrace, 0x4206 /* SEIZE */, getppid(), 0, 0));
     TRY("kcmp", syscall(SYS_kcmp, getppid(), getpid(), 0, 0, 0));
     TRY("pidfd_getfd", syscall(438, (int)syscall(434, getppid(), 0), 0, 0));

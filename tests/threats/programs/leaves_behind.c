@@ -139,7 +139,8 @@ int main(int argc, char **argv)
                     stay();
                 _exit(0);
             }
-    } else if (strcmp(how, "odd_exit_signals") == 0) { /* their parent gets it when they die: soon that is init */
+    } else if (strcmp(how, "odd_exit_signals") ==
+               0) { /* their parent gets it when they die: soon that is init */
         for (int sig = 1; sig < 32; sig++) {
             long pid = syscall(SYS_clone, sig, 0, 0, 0, 0);
             if (pid == 0) {
@@ -181,7 +182,8 @@ int main(int argc, char **argv)
         ptrace(PTRACE_TRACEME, 0, 0, 0);
         raise(SIGTRAP);
         raise(SIGSTOP);
-    } else if (strcmp(how, "traced_by_child") == 0) { /* stopped under a tracer that never lets go */
+    } else if (strcmp(how, "traced_by_child") ==
+               0) { /* stopped under a tracer that never lets go */
         pid_t parent = getpid();
         int ends[2];
         char byte;
@@ -221,7 +223,8 @@ int main(int argc, char **argv)
             }
         usleep(100000);
         puts("main");
-    } else if (strcmp(how, "thread_group_exec") == 0) { /* another thread calls exec: the pid stays */
+    } else if (strcmp(how, "thread_group_exec") ==
+               0) { /* another thread calls exec: the pid stays */
         pthread_create(&thread, NULL, exec_thread, NULL);
         stay();
     }

@@ -107,7 +107,9 @@ static int one(const char *how, long i)
         snprintf(other, sizeof other, "l-%ld", i - 1);
         if (mkdir(name, 0700) < 0)
             return -1;
-        return i == 0 ? 0 : (int)syscall(SYS_renameat2, AT_FDCWD, name, AT_FDCWD, other, 2 /* EXCHANGE */);
+        return i == 0
+                   ? 0
+                   : (int)syscall(SYS_renameat2, AT_FDCWD, name, AT_FDCWD, other, 2 /* EXCHANGE */);
     }
     if (strcmp(how, "busy_files") == 0) { /* open, mapped and running when the main process ends */
         int fd = open(name, O_CREAT | O_RDWR, 0700);
@@ -145,6 +147,9 @@ int main(int argc, char **argv)
             }
     }
     printf("made %ld\nstopped %s\n", made,
-           why == ENOSPC ? "ENOSPC" : why == EDQUOT ? "EDQUOT" : why == EMLINK ? "EMLINK" : strerror(why));
+           why == ENOSPC   ? "ENOSPC"
+           : why == EDQUOT ? "EDQUOT"
+           : why == EMLINK ? "EMLINK"
+                           : strerror(why));
     return 0;
 }

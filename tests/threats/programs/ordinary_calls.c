@@ -66,8 +66,13 @@ int main(void)
     WORKS("prctl name", prctl(PR_SET_NAME, "x"));
     WORKS("setpriority up", setpriority(PRIO_PROCESS, 0, 1));
     WORKS("mlock", mlock(room, 4096));
-    WORKS("madvise", madvise(mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 1 << 20, MADV_DONTNEED));
-    WORKS("mmap exec", mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? -1 : 0);
+    WORKS("madvise",
+          madvise(mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+                  1 << 20, MADV_DONTNEED));
+    WORKS("mmap exec", mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
+                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED
+                           ? -1
+                           : 0);
     WORKS("shmget", shmget(IPC_PRIVATE, 4096, 0600));
     WORKS("semget", semget(IPC_PRIVATE, 1, 0600));
     WORKS("msgget", msgget(IPC_PRIVATE, 0600));
@@ -75,14 +80,29 @@ int main(void)
     WORKS("flock", flock(open("/tmp/lock", O_CREAT | O_RDWR, 0600), LOCK_EX));
     WORKS("membarrier", syscall(SYS_membarrier, 0, 0, 0));
     WORKS("getcpu", syscall(SYS_getcpu, &(unsigned){0}, NULL, NULL));
-    WORKS("copy_file_range", copy_file_range(open("/etc/passwd", O_RDONLY), NULL, open("/tmp/c", O_CREAT | O_WRONLY, 0600), NULL, 10, 0) < 0 && errno != EXDEV ? -1 : 0);
-    WORKS("rt_sigqueueinfo self", ({ signal(SIGUSR1, SIG_IGN); sigqueue(getpid(), SIGUSR1, (union sigval){0}); }));
-    WORKS("timer_create", ({ timer_t timer; timer_create(CLOCK_MONOTONIC, &(struct sigevent){.sigev_notify = SIGEV_NONE}, &timer); }));
+    WORKS("copy_file_range",
+          copy_file_range(open("/etc/passwd", O_RDONLY), NULL,
+                          open("/tmp/c", O_CREAT | O_WRONLY, 0600), NULL, 10, 0) < 0 &&
+                  errno != EXDEV
+              ? -1
+              : 0);
+    WORKS("rt_sigqueueinfo self", ({
+              signal(SIGUSR1, SIG_IGN);
+              sigqueue(getpid(), SIGUSR1, (union sigval){0});
+          }));
+    WORKS("timer_create", ({
+              timer_t timer;
+              timer_create(CLOCK_MONOTONIC, &(struct sigevent){.sigev_notify = SIGEV_NONE}, &timer);
+          }));
     WORKS("ptrace traceme in child", 0);
     WORKS("prlimit own", syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &(struct rlimit){0, 0}));
     WORKS("faccessat2", syscall(439, AT_FDCWD, "/tmp", R_OK, 0));
     WORKS("close_range", syscall(436, 1000, 2000, 0));
-    WORKS("openat2 or ENOSYS", syscall(437, AT_FDCWD, "/tmp", (unsigned long long[3]){0, 0, 0}, 24) < 0 && errno != ENOSYS ? -1 : 0);
+    WORKS("openat2 or ENOSYS",
+          syscall(437, AT_FDCWD, "/tmp", (unsigned long long[3]){0, 0, 0}, 24) < 0 &&
+                  errno != ENOSYS
+              ? -1
+              : 0);
     WORKS("pidfd_open", syscall(434, getpid(), 0));
     return 0;
 }

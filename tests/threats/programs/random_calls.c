@@ -25,7 +25,8 @@ static uint64_t next(void)
 
 static long argument(char *room)
 {
-    static const long odd[] = {0, 1, -1, 2, 3, 4, 8, 64, 4096, 65536, 0x7fffffff, 0x80000000, -100, 1L << 40, 1L << 62};
+    static const long odd[] = {0,    1,     -1,         2,          3,    4,        8,       64,
+                               4096, 65536, 0x7fffffff, 0x80000000, -100, 1L << 40, 1L << 62};
     switch (next() % 4) {
     case 0:
         return odd[next() % (sizeof odd / sizeof *odd)];
@@ -57,13 +58,15 @@ int main(int argc, char **argv)
             alarm(1);
             for (int i = 0; i < 200; i++) {
                 long number = (long)(next() % 480);
-                if (number == SYS_exit || number == SYS_exit_group || number == SYS_pause || number == SYS_rt_sigsuspend ||
-                    number == SYS_rt_sigreturn || number == SYS_fork || number == SYS_vfork || number == SYS_clone ||
+                if (number == SYS_exit || number == SYS_exit_group || number == SYS_pause ||
+                    number == SYS_rt_sigsuspend || number == SYS_rt_sigreturn ||
+                    number == SYS_fork || number == SYS_vfork || number == SYS_clone ||
                     number == SYS_kill || number == SYS_alarm || number == SYS_execve)
                     continue;
                 for (int j = 0; j < 64; j++)
                     room[next() % 16384] = (char)next();
-                syscall(number, argument(room), argument(room), argument(room), argument(room), argument(room), argument(room));
+                syscall(number, argument(room), argument(room), argument(room), argument(room),
+                        argument(room), argument(room));
             }
             _exit(0);
         }

@@ -59,7 +59,10 @@ int main(void)
     report("capset", syscall(SYS_capset, &header, data));
     report("ambient", prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_ADMIN, 0, 0));
     report("securebits", prctl(PR_SET_SECUREBITS, 0, 0, 0, 0));
-    report("keepcaps", prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0 && prctl(PR_CAPBSET_READ, CAP_SYS_ADMIN) == 1 ? 0 : -1);
+    report("keepcaps",
+           prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0 && prctl(PR_CAPBSET_READ, CAP_SYS_ADMIN) == 1
+               ? 0
+               : -1);
     report("no_new_privs off", prctl(PR_SET_NO_NEW_PRIVS, 0, 0, 0, 0));
     report("seccomp off", prctl(PR_SET_SECCOMP, 0, 0, 0, 0));
     by_program("su", (const char *const[]){"su", "-c", "true", NULL});
@@ -72,7 +75,10 @@ int main(void)
     by_program("ping", (const char *const[]){"ping", "-c1", "-W1", "127.0.0.1", NULL});
     by_program("dmesg", (const char *const[]){"dmesg", NULL});
     by_program("chsh", (const char *const[]){"chsh", "-s", "/bin/sh", NULL});
-    by_program("set-id copy", (const char *const[]){"sh", "-c",
-               "cp /bin/sh /tmp/s && chmod 6755 /tmp/s && test \"$(/tmp/s -p -c 'id -u')\" = 0", NULL});
+    by_program("set-id copy",
+               (const char *const[]){
+                   "sh", "-c",
+                   "cp /bin/sh /tmp/s && chmod 6755 /tmp/s && test \"$(/tmp/s -p -c 'id -u')\" = 0",
+                   NULL});
     return 0;
 }

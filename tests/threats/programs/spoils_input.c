@@ -39,7 +39,8 @@ int main(void)
     report("open:trunc", open(self, O_RDONLY | O_TRUNC));
     report("open:append", open(thread_self, O_WRONLY | O_APPEND));
     report("dev/stdin", open("/dev/fd/0", O_RDWR));
-    report("mmap", mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, 0, 0) == MAP_FAILED ? -1 : 0);
+    report("mmap",
+           mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, 0, 0) == MAP_FAILED ? -1 : 0);
     void *room = mmap(NULL, 4096, PROT_READ, MAP_SHARED, 0, 0);
     report("mprotect", room == MAP_FAILED ? -1 : mprotect(room, 4096, PROT_READ | PROT_WRITE));
     report("fsetxattr", fsetxattr(0, "user.probe", "x", 1, 0));

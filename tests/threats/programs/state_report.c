@@ -75,8 +75,8 @@ static void show_directory(const char *path)
         return;
     }
     ssize_t size = listxattr(path, names, sizeof names);
-    printf("dir %s mode %o uid %u gid %u links %lu xattr %zd", path, info.st_mode, info.st_uid, info.st_gid,
-           (unsigned long)info.st_nlink, size);
+    printf("dir %s mode %o uid %u gid %u links %lu xattr %zd", path, info.st_mode, info.st_uid,
+           info.st_gid, (unsigned long)info.st_nlink, size);
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int flags = 0;
     if (fd >= 0)
@@ -97,9 +97,10 @@ static void show_space(const char *path)
 {
     struct statvfs space;
     if (statvfs(path, &space) == 0)
-        printf("space %s size %lu used %lu inodes %lu used %lu flags %lx\n", path, (unsigned long)space.f_blocks,
-               (unsigned long)(space.f_blocks - space.f_bfree), (unsigned long)space.f_files,
-               (unsigned long)(space.f_files - space.f_ffree), space.f_flag);
+        printf("space %s size %lu used %lu inodes %lu used %lu flags %lx\n", path,
+               (unsigned long)space.f_blocks, (unsigned long)(space.f_blocks - space.f_bfree),
+               (unsigned long)space.f_files, (unsigned long)(space.f_files - space.f_ffree),
+               space.f_flag);
 }
 
 static void show_descriptors(void)
@@ -113,12 +114,13 @@ static void show_descriptors(void)
             ioctl(fd, FIONREAD, &waiting);
         struct flock lock = {.l_type = F_WRLCK};
         int ofd = fcntl(fd, F_OFD_GETLK, &lock) == 0 ? lock.l_type : -1;
-        printf("fd %d type %o mode %o flags %o fdflags %d pipe %d waiting %d owner %d signal %d seals %d lease %d "
+        printf("fd %d type %o mode %o flags %o fdflags %d pipe %d waiting %d owner %d signal %d "
+               "seals %d lease %d "
                "offset %ld size %ld locked %d ofd %d\n",
                fd, info.st_mode & S_IFMT, info.st_mode & 07777, file_flags, fcntl(fd, F_GETFD),
-               fcntl(fd, F_GETPIPE_SZ), waiting, fcntl(fd, F_GETOWN), fcntl(fd, F_GETSIG), fcntl(fd, F_GET_SEALS),
-               fcntl(fd, F_GETLEASE), (long)lseek(fd, 0, SEEK_CUR), S_ISREG(info.st_mode) ? (long)info.st_size : -1L,
-               flock(fd, LOCK_EX | LOCK_NB), ofd);
+               fcntl(fd, F_GETPIPE_SZ), waiting, fcntl(fd, F_GETOWN), fcntl(fd, F_GETSIG),
+               fcntl(fd, F_GET_SEALS), fcntl(fd, F_GETLEASE), (long)lseek(fd, 0, SEEK_CUR),
+               S_ISREG(info.st_mode) ? (long)info.st_size : -1L, flock(fd, LOCK_EX | LOCK_NB), ofd);
         flock(fd, LOCK_UN);
     }
 }
@@ -147,7 +149,9 @@ static void show_processes(void)
         char *end = strrchr(line, ')');
         if (end != NULL)
             end[3] = '\0'; /* name and state */
-        lines[count++] = strdup(pid == 1 ? "init" : strchr(line, ' ') != NULL ? strchr(line, ' ') : line);
+        lines[count++] = strdup(pid == 1                    ? "init"
+                                : strchr(line, ' ') != NULL ? strchr(line, ' ')
+                                                            : line);
     }
     closedir(dir);
     qsort(lines, (size_t)count, sizeof *lines, by_text);
@@ -180,14 +184,15 @@ static void show_process_settings(void)
     stack_t stack;
     CPU_ZERO(&cpus);
     sched_getaffinity(0, sizeof cpus, &cpus);
-    printf("session %d group %d uids %d %d gids %d %d umask %o\n", getsid(0) == getpid(), getpgrp() == getpid(),
-           getuid(), geteuid(), getgid(), getegid(), umask(0));
-    printf("nice %d policy %d cpus %d ioprio %ld personality %x alarm %u\n", getpriority(PRIO_PROCESS, 0),
-           sched_getscheduler(0), CPU_COUNT(&cpus), syscall(SYS_ioprio_get, 1, 0),
-           (unsigned)personality(0xffffffff), alarm(0));
+    printf("session %d group %d uids %d %d gids %d %d umask %o\n", getsid(0) == getpid(),
+           getpgrp() == getpid(), getuid(), geteuid(), getgid(), getegid(), umask(0));
+    printf("nice %d policy %d cpus %d ioprio %ld personality %x alarm %u\n",
+           getpriority(PRIO_PROCESS, 0), sched_getscheduler(0), CPU_COUNT(&cpus),
+           syscall(SYS_ioprio_get, 1, 0), (unsigned)personality(0xffffffff), alarm(0));
     for (int which = 0; which < 3; which++)
         if (getitimer(which, &timer) == 0)
-            printf("timer %d %ld %ld\n", which, (long)timer.it_value.tv_sec, (long)timer.it_interval.tv_sec);
+            printf("timer %d %ld %ld\n", which, (long)timer.it_value.tv_sec,
+                   (long)timer.it_interval.tv_sec);
     sigpending(&set);
     printf("pending");
     for (int sig = 1; sig < 65; sig++)
@@ -197,9 +202,11 @@ static void show_process_settings(void)
     int death = -1, reaper = -1;
     prctl(PR_GET_PDEATHSIG, &death);
     prctl(PR_GET_CHILD_SUBREAPER, &reaper);
-    printf("\naltstack %d death %d reaper %d dumpable %d keepcaps %d securebits %x slack %d thp %d tsc timing %d\n",
-           stack.ss_flags, death, reaper, prctl(PR_GET_DUMPABLE), prctl(PR_GET_KEEPCAPS), prctl(PR_GET_SECUREBITS),
-           prctl(PR_GET_TIMERSLACK), prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0), prctl(PR_GET_TIMING));
+    printf("\naltstack %d death %d reaper %d dumpable %d keepcaps %d securebits %x slack %d thp %d "
+           "tsc timing %d\n",
+           stack.ss_flags, death, reaper, prctl(PR_GET_DUMPABLE), prctl(PR_GET_KEEPCAPS),
+           prctl(PR_GET_SECUREBITS), prctl(PR_GET_TIMERSLACK),
+           prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0), prctl(PR_GET_TIMING));
     printf("tty %d errno %d\n", open("/dev/tty", O_RDWR | O_CLOEXEC), errno);
     for (int sig = 1; sig < 65; sig++) {
         struct sigaction action;
@@ -212,25 +219,28 @@ static void show_process_settings(void)
 
 int main(int argc, char **argv)
 {
-    static const char *const status[] = {"Uid:", "Gid:", "Groups:", "NoNewPrivs:", "Seccomp", "Cap", "SigQ", "SigBlk",
-                                         "SigIgn", "SigCgt", "ShdPnd", "SigPnd", "Umask", "Threads", "Speculation",
-                                         "CoreDumping", "TracerPid", NULL};
+    static const char *const status[] = {
+        "Uid:",  "Gid:",    "Groups:",     "NoNewPrivs:", "Seccomp",   "Cap",
+        "SigQ",  "SigBlk",  "SigIgn",      "SigCgt",      "ShdPnd",    "SigPnd",
+        "Umask", "Threads", "Speculation", "CoreDumping", "TracerPid", NULL};
     struct utsname names;
     char cwd[4096] = "?";
     uname(&names);
     show_descriptors();
-    printf("argc %d argv0 %s cwd %s host %s domain %s\n", argc, argv[0], getcwd(cwd, sizeof cwd), names.nodename,
-           names.domainname);
+    printf("argc %d argv0 %s cwd %s host %s domain %s\n", argc, argv[0], getcwd(cwd, sizeof cwd),
+           names.nodename, names.domainname);
     for (char **entry = environ; *entry != NULL; entry++)
         printf("env %s\n", *entry);
     show_process_settings();
-    for (const char *const *path = (const char *const[]){"/", "/w", "/tmp", "/dev", "/dev/shm", "/dev/mqueue", "/etc",
-                                                         "/run", "/run/lock", "/var/tmp", "/root", "/home", "/mnt",
-                                                         "/opt", "/proc/self/task", NULL};
+    for (const char *const *path =
+             (const char *const[]){"/", "/w", "/tmp", "/dev", "/dev/shm", "/dev/mqueue", "/etc",
+                                   "/run", "/run/lock", "/var/tmp", "/root", "/home", "/mnt",
+                                   "/opt", "/proc/self/task", NULL};
          *path != NULL; path++)
         if (strcmp(*path, "/proc/self/task") != 0)
             show_directory(*path);
-    for (const char *const *path = (const char *const[]){"/w", "/tmp", "/dev/shm", "/", NULL}; *path != NULL; path++)
+    for (const char *const *path = (const char *const[]){"/w", "/tmp", "/dev/shm", "/", NULL};
+         *path != NULL; path++)
         show_space(*path);
     show_file("/proc/self/status", status);
     show_file("/proc/self/limits", NULL);
@@ -242,8 +252,9 @@ int main(int argc, char **argv)
     show_file("/proc/keys", NULL);
     show_file("/proc/sys/kernel/hostname", NULL);
     show_file("/proc/sys/kernel/core_pattern", NULL);
-    for (const char *const *path = (const char *const[]){"/proc/net/unix", "/proc/net/tcp", "/proc/net/tcp6",
-                                                         "/proc/net/udp", "/proc/net/dev", "/proc/net/packet", NULL};
+    for (const char *const *path =
+             (const char *const[]){"/proc/net/unix", "/proc/net/tcp", "/proc/net/tcp6",
+                                   "/proc/net/udp", "/proc/net/dev", "/proc/net/packet", NULL};
          *path != NULL; path++)
         count_lines(*path);
     show_processes();

@@ -31,7 +31,8 @@ int main(int argc, char **argv)
     if (strcmp(how, "pipes") == 0) {
         int ends[2];
         while (pipe2(ends, O_NONBLOCK) == 0) {
-            for (int size = 1 << 20; size >= 4096 && fcntl(ends[1], F_SETPIPE_SZ, size) < 0; size /= 2)
+            for (int size = 1 << 20; size >= 4096 && fcntl(ends[1], F_SETPIPE_SZ, size) < 0;
+                 size /= 2)
                 ;
             for (ssize_t got; (got = write(ends[1], block, sizeof block)) > 0;)
                 stuffed += (unsigned long)got;
@@ -46,7 +47,8 @@ int main(int argc, char **argv)
             }
         }
     } else if (strcmp(how, "udp") == 0) {
-        struct sockaddr_in here = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        struct sockaddr_in here = {.sin_family = AF_INET,
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
         for (int fd; (fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0)) >= 0;) {
             socklen_t length = sizeof here;
             here.sin_port = 0;
@@ -54,7 +56,8 @@ int main(int argc, char **argv)
                 getsockname(fd, (struct sockaddr *)&here, &length) != 0)
                 break;
             for (int i = 0; i < 100; i++) {
-                ssize_t got = sendto(fd, block, 60000, MSG_DONTWAIT, (struct sockaddr *)&here, sizeof here);
+                ssize_t got =
+                    sendto(fd, block, 60000, MSG_DONTWAIT, (struct sockaddr *)&here, sizeof here);
                 if (got < 0)
                     break;
             } /* datagrams over the buffer are dropped: not counted */

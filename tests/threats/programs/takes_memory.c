@@ -31,7 +31,8 @@ static void fill_files(const char *folder, long count, int keep_name)
     for (long i = 0; i < count; i += 8) {
         char path[256];
         snprintf(path, sizeof path, "%s/fill-%ld", folder, i);
-        int fd = folder[0] == '\0' ? memfd_create("fill", 0) : open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+        int fd = folder[0] == '\0' ? memfd_create("fill", 0)
+                                   : open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
         if (fd < 0)
             exit(3);
         for (int j = 0; j < 8; j++)
@@ -98,7 +99,8 @@ int main(int argc, char **argv)
             return 3;
     } else if (strcmp(how, "shared_anonymous") == 0) {
         memset(map(size, MAP_SHARED), 1, size);
-    } else if (strcmp(how, "page_tables") == 0) { /* one page table (4 KiB) for each zero page read */
+    } else if (strcmp(how, "page_tables") ==
+               0) { /* one page table (4 KiB) for each zero page read */
         size_t step = 2 * mib, tables = size / 4096;
         char *room = map(tables * step, MAP_PRIVATE | MAP_NORESERVE);
         volatile char sum = 0;
@@ -154,7 +156,8 @@ int main(int argc, char **argv)
                 return 3;
             memset(room + now, 1, now);
         }
-    } else if (strcmp(how, "exec_arguments") == 0) { /* 8 children with 5 MiB of arguments and a copy each */
+    } else if (strcmp(how, "exec_arguments") ==
+               0) { /* 8 children with 5 MiB of arguments and a copy each */
         static char text[120000];
         char *args[48] = {"/bin/sh", "-c", "kill -STOP $$"};
         memset(text, 'a', sizeof text - 1);
@@ -179,8 +182,9 @@ int main(int argc, char **argv)
             fd = memfd_create("sparse", 0);
         }
     } else if (strcmp(how, "oom_score") == 0) {
-        for (const char *const *path = (const char *const[]){"/proc/self/oom_score_adj", "/proc/1/oom_score_adj",
-                                                             "/proc/self/oom_adj", NULL};
+        for (const char *const *path =
+                 (const char *const[]){"/proc/self/oom_score_adj", "/proc/1/oom_score_adj",
+                                       "/proc/self/oom_adj", NULL};
              *path != NULL; path++) {
             int fd = open(*path, O_WRONLY);
             const char *value = strstr(*path, "/1/") != NULL ? "1000" : "-1000";

@@ -16,7 +16,10 @@ static inline int64_t clock_ns(clockid_t clock)
     return now.tv_sec * NS_PER_S + now.tv_nsec;
 }
 
-static inline int64_t monotonic_ns(void) { return clock_ns(CLOCK_MONOTONIC); }
+static inline int64_t monotonic_ns(void)
+{
+    return clock_ns(CLOCK_MONOTONIC);
+}
 
 static inline struct timespec timespec_from_ns(int64_t ns)
 {

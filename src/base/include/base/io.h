@@ -21,8 +21,8 @@ WARN_UNUSED ssize_t read_file_at(int dir_fd, const char *path, char *text, size_
 
 /* Reads a whole file into a new heap block (*data, NUL-terminated, caller frees; *size without the
  * NUL). Fails with EFBIG above limit bytes. */
-WARN_UNUSED int read_file_alloc(int dir_fd, const char *path, size_t limit, char **data, size_t *size,
-                                struct cj_error *err);
+WARN_UNUSED int read_file_alloc(int dir_fd, const char *path, size_t limit, char **data,
+                                size_t *size, struct cj_error *err);
 
 /* Writes text to an existing file (cgroup, sysctl, uid_map) in one write(2), as such files demand. */
 WARN_UNUSED int write_file_at(int dir_fd, const char *path, const char *text, struct cj_error *err);

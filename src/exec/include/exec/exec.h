@@ -20,12 +20,12 @@
 /* ---- what is wanted ---- */
 
 enum exec_file_kind {
-    EXEC_FILE_CLOSED,       /* the descriptor is closed */
-    EXEC_FILE_CONTENT,      /* data, size: read-only input; size 0 is cheapest */
-    EXEC_FILE_FD,           /* fd: handed to the program as it is. Safe only when it comes from
+    EXEC_FILE_CLOSED,  /* the descriptor is closed */
+    EXEC_FILE_CONTENT, /* data, size: read-only input; size 0 is cheapest */
+    EXEC_FILE_FD,      /* fd: handed to the program as it is. Safe only when it comes from
                              * exec_open_input() or is a pipe end made for this */
-    EXEC_FILE_FEED,         /* fd: read by us and fed through a pipe (terminals, pipes of the host) */
-    EXEC_FILE_COLLECT,      /* name, max: output collected through a pipe */
+    EXEC_FILE_FEED,    /* fd: read by us and fed through a pipe (terminals, pipes of the host) */
+    EXEC_FILE_COLLECT, /* name, max: output collected through a pipe */
     EXEC_FILE_COLLECT_FILE, /* name, max: output written to the file `name` in the container */
     EXEC_FILE_FORWARD,      /* fd, max: output passed on to fd while it comes */
 };
@@ -35,8 +35,9 @@ struct exec_file {
     int fd; /* stays the caller's */
     const char *data;
     size_t size;
-    const char *name; /* two descriptors with one name are one collector; the first one's max counts */
-    uint64_t max;     /* bytes that come back at most; more was written: Output Limit Exceeded */
+    const char
+        *name;    /* two descriptors with one name are one collector; the first one's max counts */
+    uint64_t max; /* bytes that come back at most; more was written: Output Limit Exceeded */
 };
 
 enum exec_copy_kind { EXEC_COPY_CONTENT, EXEC_COPY_FD, EXEC_COPY_PATH, EXEC_COPY_SYMLINK };
@@ -64,9 +65,9 @@ struct exec_limits {
     uint64_t stack_bytes;
     uint64_t file_size_bytes;
     uint64_t open_files;
-    bool data_segment;  /* RLIMIT_DATA = memory */
-    bool address_space; /* RLIMIT_AS = memory */
-    uint64_t cpu_rate;  /* 1/1000 CPU; 0: none */
+    bool data_segment;   /* RLIMIT_DATA = memory */
+    bool address_space;  /* RLIMIT_AS = memory */
+    uint64_t cpu_rate;   /* 1/1000 CPU; 0: none */
     const char *cpu_set; /* cpuset list; NULL: the container's */
 };
 
@@ -107,8 +108,8 @@ struct exec_request {
 enum exec_status {
     EXEC_INVALID = 0,
     EXEC_ACCEPTED = 1,
-    EXEC_WRONG_ANSWER = 2,        /* never made here */
-    EXEC_PARTIALLY_CORRECT = 3,   /* never made here */
+    EXEC_WRONG_ANSWER = 2,      /* never made here */
+    EXEC_PARTIALLY_CORRECT = 3, /* never made here */
     EXEC_MEMORY_LIMIT = 4,
     EXEC_TIME_LIMIT = 5,
     EXEC_OUTPUT_LIMIT = 6,
@@ -116,7 +117,7 @@ enum exec_status {
     EXEC_NONZERO_EXIT = 8,
     EXEC_SIGNALLED = 9,
     EXEC_DANGEROUS_SYSCALL = 10,
-    EXEC_JUDGEMENT_FAILED = 11,   /* never made here */
+    EXEC_JUDGEMENT_FAILED = 11,    /* never made here */
     EXEC_INVALID_INTERACTION = 12, /* never made here */
     EXEC_INTERNAL_ERROR = 13,
 };

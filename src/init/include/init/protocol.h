@@ -28,13 +28,14 @@ enum {
 };
 
 enum {
-    INIT_MAGIC = 0x636a3032,             /* "cj02"; changes with every change below */
-    INIT_TASKS = 2,                      /* threads of init: launcher and janitor */
-    INIT_DESCRIPTORS_MAX = 250,          /* of a program; SCM_MAX_FD is 253, unix(7) */
-    INIT_OUTPUTS = 2,                    /* pipes that init keeps between runs */
-    INIT_TMPFS_MAX = 16,                 /* writable tmpfs mounts of a container */
-    INIT_ARENA_SIZE = 8 * 1024 * 1024,   /* > the kernel's own limit on args + env, 6 MiB, execve(2) */
-    INIT_FILTER_MAX = 4096,              /* BPF_MAXINSNS */
+    INIT_MAGIC = 0x636a3032,    /* "cj02"; changes with every change below */
+    INIT_TASKS = 2,             /* threads of init: launcher and janitor */
+    INIT_DESCRIPTORS_MAX = 250, /* of a program; SCM_MAX_FD is 253, unix(7) */
+    INIT_OUTPUTS = 2,           /* pipes that init keeps between runs */
+    INIT_TMPFS_MAX = 16,        /* writable tmpfs mounts of a container */
+    INIT_ARENA_SIZE =
+        8 * 1024 * 1024,    /* > the kernel's own limit on args + env, 6 MiB, execve(2) */
+    INIT_FILTER_MAX = 4096, /* BPF_MAXINSNS */
     INIT_SETUP_SIZE_MAX = 1024 * 1024,
     INIT_PATH_MAX = 4096,
 };
@@ -55,15 +56,17 @@ struct init_text {
 };
 
 enum init_setup_flags {
-    SETUP_PROC = 1 << 0,          /* mount /proc */
+    SETUP_PROC = 1 << 0, /* mount /proc */
     SETUP_PROC_WRITABLE = 1 << 1,
-    SETUP_SINGLE_ID = 1 << 2,     /* only one uid is mapped: programs run as it (inside 0) */
-    SETUP_CGROUP_NS = 1 << 3,     /* v1: init unshares its cgroup namespace once, it stays in the group */
-    SETUP_RUN_CGROUP_NS = 1 << 4, /* v2: each run's process unshares it, after clone3 put it there */
+    SETUP_SINGLE_ID = 1 << 2, /* only one uid is mapped: programs run as it (inside 0) */
+    SETUP_CGROUP_NS =
+        1 << 3, /* v1: init unshares its cgroup namespace once, it stays in the group */
+    SETUP_RUN_CGROUP_NS =
+        1 << 4, /* v2: each run's process unshares it, after clone3 put it there */
     SETUP_FILTER_INHERITED = 1 << 5, /* the launcher installs the filter on itself */
-    SETUP_LOOPBACK = 1 << 6,      /* bring lo up */
-    SETUP_SHARED_NET = 1 << 7,    /* the network namespace is the host's */
-    SETUP_FLAGS_END = 1 << 8,     /* init refuses this and what is above */
+    SETUP_LOOPBACK = 1 << 6,         /* bring lo up */
+    SETUP_SHARED_NET = 1 << 7,       /* the network namespace is the host's */
+    SETUP_FLAGS_END = 1 << 8,        /* init refuses this and what is above */
 };
 
 enum init_mount_kind { INIT_MOUNT_BIND, INIT_MOUNT_TMPFS };
@@ -85,7 +88,7 @@ struct init_setup {
     uint32_t magic;
     uint32_t size; /* of the whole blob */
     uint32_t flags;
-    uint32_t uid, gid; /* of programs, inside */
+    uint32_t uid, gid;                    /* of programs, inside */
     uint32_t mount_count, mount_offset;   /* struct init_mount[] */
     uint32_t link_count, link_offset;     /* struct init_link[] */
     uint32_t mask_count, mask_offset;     /* struct init_text[] */
@@ -94,7 +97,8 @@ struct init_setup {
     struct init_text host_name;
     struct init_text domain_name;
     struct init_text init_command;
-    uint64_t clone3_args_address; /* where the launcher puts its clone3 arguments; 0: clone(2) only */
+    uint64_t
+        clone3_args_address; /* where the launcher puts its clone3 arguments; 0: clone(2) only */
 };
 
 /* The first message on INIT_FD_RUN, from init: the container stands, or why it does not. */
@@ -125,12 +129,12 @@ struct init_descriptor {
 };
 
 enum init_run_flags {
-    RUN_TTY = 1 << 0,       /* descriptor 0 becomes the controlling terminal */
-    RUN_CPU_SET = 1 << 1,   /* cpu_mask is valid */
+    RUN_TTY = 1 << 0,         /* descriptor 0 becomes the controlling terminal */
+    RUN_CPU_SET = 1 << 1,     /* cpu_mask is valid */
     RUN_INTO_CGROUP = 1 << 2, /* clone3 into the kept cgroup descriptor */
-    RUN_MOVED = 1 << 3,       /* v1: init was moved to another group since the last run: the launcher
+    RUN_MOVED = 1 << 3,     /* v1: init was moved to another group since the last run: the launcher
                                * unshares its cgroup namespace again */
-    RUN_FLAGS_END = 1 << 4,   /* init refuses this and what is above */
+    RUN_FLAGS_END = 1 << 4, /* init refuses this and what is above */
 };
 
 enum init_rlimit {
@@ -191,49 +195,51 @@ enum init_step {
 
 enum init_dirt {
     DIRT_TMPFS = 1 << 0, /* bits 0..15: the tmpfs of that number was touched */
-    DIRT_IPC = 1 << 16,  /* IPC objects are left, or loopback was used: nothing but a new container helps */
-    DIRT_KEPT = 1 << 17, /* bits 17..19: what is kept under that number was changed */
+    DIRT_IPC =
+        1 << 16, /* IPC objects are left, or loopback was used: nothing but a new container helps */
+    DIRT_KEPT = 1 << 17,    /* bits 17..19: what is kept under that number was changed */
     DIRT_SOCKETS = 1 << 25, /* sockets that nobody holds but each other */
 };
 
 struct init_end {
     uint32_t magic;
     uint32_t sequence;
-    int32_t step;   /* enum init_step: STEP_NONE = the program ran */
-    int32_t error;  /* errno of that step */
+    int32_t step;  /* enum init_step: STEP_NONE = the program ran */
+    int32_t error; /* errno of that step */
     uint32_t detail;
-    int32_t wait_status; /* of the main process, as in wait(2) */
-    int64_t start_ns;    /* CLOCK_MONOTONIC right before the clone */
-    int64_t end_ns;      /* right after the main process was reaped */
+    int32_t wait_status;        /* of the main process, as in wait(2) */
+    int64_t start_ns;           /* CLOCK_MONOTONIC right before the clone */
+    int64_t end_ns;             /* right after the main process was reaped */
     int64_t user_ns, system_ns; /* of the main process and the children it waited for */
-    int64_t all_cpu_ns;  /* of all processes that were reaped, wait(2) rules */
-    int64_t init_cpu_ns; /* of init's launcher between start and end */
-    uint64_t max_rss_bytes; /* largest process */
-    uint32_t dirt;       /* enum init_dirt */
-    uint32_t reaped;     /* processes besides the main one */
+    int64_t all_cpu_ns;         /* of all processes that were reaped, wait(2) rules */
+    int64_t init_cpu_ns;        /* of init's launcher between start and end */
+    uint64_t max_rss_bytes;     /* largest process */
+    uint32_t dirt;              /* enum init_dirt */
+    uint32_t reaped;            /* processes besides the main one */
 };
 
 /* ---- everything else: INIT_FD_FILES ---- */
 
 enum init_op {
-    INIT_OP_KILL = 1,   /* SIGKILL to everything but init */
-    INIT_OP_OPEN_IN,    /* create the file arena[path], 0777, owned by the run's uid; parents too.
+    INIT_OP_KILL = 1, /* SIGKILL to everything but init */
+    INIT_OP_OPEN_IN,  /* create the file arena[path], 0777, owned by the run's uid; parents too.
                          * Answer carries a descriptor, to be opened anew for writing */
-    INIT_OP_SYMLINK,    /* arena[path] -> arena[target]; fails when something is there */
-    INIT_OP_OPEN_OUT,   /* open the regular file arena[path] for reading. Answer carries it */
-    INIT_OP_OUTPUT,     /* make the pipe kept as number index (enum init_kept) anew. Answer carries its
+    INIT_OP_SYMLINK,  /* arena[path] -> arena[target]; fails when something is there */
+    INIT_OP_OPEN_OUT, /* open the regular file arena[path] for reading. Answer carries it */
+    INIT_OP_OUTPUT, /* make the pipe kept as number index (enum init_kept) anew. Answer carries its
                          * read end, non-blocking and never at end of file */
-    INIT_OP_RESET,      /* clean what dirt names: tmpfs mounts, sockets */
-    INIT_OP_CGROUP,     /* the descriptor that came is the directory to clone into from now on */
+    INIT_OP_RESET,  /* clean what dirt names: tmpfs mounts, sockets */
+    INIT_OP_CGROUP, /* the descriptor that came is the directory to clone into from now on */
     INIT_OP_PING,
-    INIT_OP_CPU_TIME,   /* CPU time of the run's live processes, from /proc (levels without cgroup) */
+    INIT_OP_CPU_TIME, /* CPU time of the run's live processes, from /proc (levels without cgroup) */
 };
 
 struct init_request {
     uint32_t magic;
     uint32_t op;
     uint32_t sequence;
-    uint32_t path_offset, path_length; /* in the arena, NUL after it; relative to the root, no '/' first */
+    uint32_t path_offset,
+        path_length; /* in the arena, NUL after it; relative to the root, no '/' first */
     uint32_t target_offset, target_length;
     uint32_t index;
     uint32_t dirt;
@@ -242,10 +248,10 @@ struct init_request {
 struct init_answer {
     uint32_t magic;
     uint32_t sequence;
-    int32_t error;   /* errno, 0 = done */
-    uint32_t detail; /* OPEN_OUT: 1 = there, but not a regular file; else 0 */
-    int64_t value;   /* CPU_TIME: ns; PING: init's resident bytes */
-    uint64_t tasks;  /* CPU_TIME: tasks alive */
+    int32_t error;       /* errno, 0 = done */
+    uint32_t detail;     /* OPEN_OUT: 1 = there, but not a regular file; else 0 */
+    int64_t value;       /* CPU_TIME: ns; PING: init's resident bytes */
+    uint64_t tasks;      /* CPU_TIME: tasks alive */
     uint64_t anon_bytes; /* CPU_TIME: resident private memory of the largest process */
 };
 

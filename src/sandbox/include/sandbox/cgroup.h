@@ -42,23 +42,25 @@ enum cgroup_controller {
 /* What was found, for logs, /config, --json and doctor. */
 struct cgroup_facts {
     enum cgroup_kind kind;
-    unsigned controllers;     /* enum cgroup_controller bits that work */
-    bool hybrid;              /* v1, and a writable unified tree beside it (cgroup.kill, cgroup.events) */
-    bool nsdelegate;          /* v2: mounted with nsdelegate */
-    bool has_kill;            /* cgroup.kill is there (Linux 5.14) */
-    bool has_memory_peak;     /* memory.peak (Linux 5.19); always on v1 (max_usage_in_bytes) */
+    unsigned controllers; /* enum cgroup_controller bits that work */
+    bool hybrid;     /* v1, and a writable unified tree beside it (cgroup.kill, cgroup.events) */
+    bool nsdelegate; /* v2: mounted with nsdelegate */
+    bool has_kill;   /* cgroup.kill is there (Linux 5.14) */
+    bool has_memory_peak;       /* memory.peak (Linux 5.19); always on v1 (max_usage_in_bytes) */
     bool can_reset_memory_peak; /* v1: yes; v2: by a write to an open descriptor, Linux 6.12 */
-    bool has_pids_peak;       /* pids.peak (v2 Linux 6.1, v1 Linux 6.11) */
-    bool limits_swap;         /* memory.swap.max / memory.memsw.*, or the host has no swap */
-    bool limits_kernel_memory;/* false only when booted with cgroup.memory=nokmem */
-    char path[512];           /* the instance's directory, for people (v1: of the memory controller) */
-    char reason[512];         /* why kind is NONE or a controller is missing, and what to do; or "" */
+    bool has_pids_peak;         /* pids.peak (v2 Linux 6.1, v1 Linux 6.11) */
+    bool limits_swap;           /* memory.swap.max / memory.memsw.*, or the host has no swap */
+    bool limits_kernel_memory;  /* false only when booted with cgroup.memory=nokmem */
+    char path[512];   /* the instance's directory, for people (v1: of the memory controller) */
+    char reason[512]; /* why kind is NONE or a controller is missing, and what to do; or "" */
 };
 
 struct cgroup_options {
-    const char *prefix;     /* directory (v1) or subtree (v2) name; NULL = "cjudge" */
-    const char *mount_root; /* where hierarchies are mounted; NULL = "/sys/fs/cgroup" (tests: a fixture) */
-    const char *delegated;  /* v2: a subtree the operator gave us, absolute or below mount_root; NULL = own */
+    const char *prefix; /* directory (v1) or subtree (v2) name; NULL = "cjudge" */
+    const char
+        *mount_root; /* where hierarchies are mounted; NULL = "/sys/fs/cgroup" (tests: a fixture) */
+    const char *
+        delegated; /* v2: a subtree the operator gave us, absolute or below mount_root; NULL = own */
 };
 
 struct cgroup_host;
@@ -89,10 +91,10 @@ struct cgroup_limits {
 };
 
 struct cgroup_usage {
-    int64_t cpu_ns;         /* user + system of all tasks since cgroup_begin(), dead and alive */
-    uint64_t memory_bytes;  /* peak since cgroup_begin() without init's share; 0 if not known */
-    uint64_t process_peak;  /* tasks at once, without init's; 0 if not known */
-    uint64_t oom_kills;     /* kills for memory in this group: 0 or more; v2 ends the whole run at the
+    int64_t cpu_ns;        /* user + system of all tasks since cgroup_begin(), dead and alive */
+    uint64_t memory_bytes; /* peak since cgroup_begin() without init's share; 0 if not known */
+    uint64_t process_peak; /* tasks at once, without init's; 0 if not known */
+    uint64_t oom_kills; /* kills for memory in this group: 0 or more; v2 ends the whole run at the
                              * first (memory.oom.group) and may count a process twice */
     bool has_memory;
     bool has_process_peak;
@@ -103,8 +105,8 @@ struct cgroup;
 
 /* Makes the group, keeps its files open, gives what clone(2) into it needs to owner (host uid/gid of
  * the container's init). init_tasks: threads of init that v1 counts. */
-WARN_UNUSED int cgroup_new(struct cgroup_host *host, unsigned index, uid_t owner, unsigned init_tasks,
-                           struct cgroup **out, struct cj_error *err);
+WARN_UNUSED int cgroup_new(struct cgroup_host *host, unsigned index, uid_t owner,
+                           unsigned init_tasks, struct cgroup **out, struct cj_error *err);
 
 /* Puts a container's init where it lives (see above). Slow (an RCU grace period): only at creation, and
  * best when init has set itself up: what it takes later is taken for the run's. Init is to be pinned

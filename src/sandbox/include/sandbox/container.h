@@ -71,7 +71,8 @@ enum container_rlimit {
 };
 
 struct container_run {
-    const char *const *args; /* at least one; args[0] without '/' is looked up in the work directory,
+    const char *const
+        *args; /* at least one; args[0] without '/' is looked up in the work directory,
                               * then in PATH */
     size_t arg_count;
     const char *const *env; /* "K=V"; after those of /.env */
@@ -88,19 +89,19 @@ struct container_run {
 /* Where a start failed. */
 enum container_failure {
     CONTAINER_STARTED,
-    CONTAINER_NO_PATH,    /* a bare name, and no PATH in the environment */
-    CONTAINER_NOT_FOUND,  /* a bare name that is nowhere */
-    CONTAINER_EXEC,       /* execve(2) said error */
-    CONTAINER_PREPARE,    /* a step before it; step says which */
+    CONTAINER_NO_PATH,   /* a bare name, and no PATH in the environment */
+    CONTAINER_NOT_FOUND, /* a bare name that is nowhere */
+    CONTAINER_EXEC,      /* execve(2) said error */
+    CONTAINER_PREPARE,   /* a step before it; step says which */
 };
 
 struct container_end {
     enum container_failure failure;
-    int error;        /* errno of the failure */
-    const char *step; /* static text of the failed step; "" */
-    int wait_status;  /* wait(2), of the main process */
-    int64_t wall_ns;  /* from the start of the process to its end */
-    int64_t cpu_ns;   /* user + system of the whole tree, by the best means there are */
+    int error;             /* errno of the failure */
+    const char *step;      /* static text of the failed step; "" */
+    int wait_status;       /* wait(2), of the main process */
+    int64_t wall_ns;       /* from the start of the process to its end */
+    int64_t cpu_ns;        /* user + system of the whole tree, by the best means there are */
     uint64_t memory_bytes; /* peak of the run; largest process where no cgroup knows better */
     uint64_t process_peak; /* 0: not known */
     uint64_t oom_kills;    /* processes the kernel killed for memory */

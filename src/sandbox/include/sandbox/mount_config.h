@@ -32,9 +32,9 @@ struct mount_config {
     size_t link_count;
     char **masks; /* absolute paths in the container */
     size_t mask_count;
-    bool proc;          /* mount /proc, last */
+    bool proc; /* mount /proc, last */
     bool proc_writable;
-    char *work_dir;     /* absolute; default "/w" */
+    char *work_dir; /* absolute; default "/w" */
     char *host_name;
     char *domain_name;
     char *init_command; /* shell words, run once in each container; "" = none */
@@ -47,8 +47,8 @@ WARN_UNUSED int mount_config_default(const char *tmpfs_data, struct mount_config
 
 /* Reads path; a file that does not exist gives the built-in table. Errors (ERROR_CONFIG) name the file,
  * the line and the key. Relative bind sources count from the current directory. */
-WARN_UNUSED int mount_config_load(const char *path, const char *tmpfs_data, struct mount_config *out,
-                                  struct cj_error *err);
+WARN_UNUSED int mount_config_load(const char *path, const char *tmpfs_data,
+                                  struct mount_config *out, struct cj_error *err);
 
 void mount_config_free(struct mount_config *config);
 
