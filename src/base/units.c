@@ -242,7 +242,7 @@ const char *duration_format(int64_t ns, char text[static UNITS_TEXT_SIZE])
     const uint64_t hour = 60 * minute;
     uint64_t left = ns < 0 ? -(uint64_t)ns : (uint64_t)ns;
     uint64_t rest = left % minute;
-    strcpy(text, ns < 0 ? "-" : "");
+    memcpy(text, ns < 0 ? "-" : "", ns < 0 ? 2 : 1);
     if (left >= hour)
         part_append(text, left - left % hour, hour, "h");
     if (left % hour >= minute)

@@ -85,7 +85,7 @@ static void path_append(struct buf *path, const struct yml_node *node)
         buf_printf(path, "%s%.100s", path->size > 0 ? "." : "", parent->keys[node->place]->text);
 }
 
-int yml_fail(const struct yml_node *node, struct cj_error *err, const char *format, ...)
+int(yml_fail)(const struct yml_node *node, struct cj_error *err, const char *format, ...)
 {
     char reason[ERROR_MESSAGE_SIZE];
     va_list args;
@@ -272,6 +272,7 @@ static int check_keys(const struct builder *builder, const struct yml_node *map)
 static int builder_close(struct builder *builder)
 {
     struct yml_node *node = builder->open[--builder->depth];
+    assert(node != NULL); /* what was begun is open */
     for (size_t i = 0; i < node->count; i++) {
         const struct yml_node *member = node->values[i];
         node->weight += member->weight;
@@ -287,7 +288,7 @@ static int builder_alias(struct builder *builder, const char *anchor)
         if (builder->open[i]->anchor != NULL && strcmp(builder->open[i]->anchor, anchor) == 0)
             return builder_fail(builder, "an alias inside what it stands for");
     struct yml_node *node = builder->anchors;
-    while (node != NULL && strcmp(node->anchor, anchor) != 0)
+    while (node != NULL && node->anchor != NULL && strcmp(node->anchor, anchor) != 0)
         node = node->next_anchor; /* the newest of that name, as YAML wants it */
     if (node == NULL)
         return builder_fail(builder, "an alias without its anchor");

@@ -183,7 +183,7 @@ static int read_request(struct run_script *script, const struct yml_node *line,
             return yml_fail(line, err, "unknown key '%s'", yml_key(line, i));
     }
     const char *input = "";
-    size_t given_count, env_count;
+    size_t given_count = 0, env_count = 0;
     const char **given = NULL;
     int result = texts(yml_get(line, "args"), &script->args, &request->arg_count, err);
     if (result == 0)

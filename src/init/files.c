@@ -75,9 +75,9 @@ static bool queues_left(void)
 
 static bool ipc_left(void)
 {
-    struct shm_info shm;
-    struct seminfo sem;
-    struct msginfo msg;
+    struct shm_info shm = {0};
+    struct seminfo sem = {0};
+    struct msginfo msg = {0};
     union {
         struct seminfo *info;
     } sem_arg = {.info = &sem};

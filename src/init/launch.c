@@ -124,7 +124,7 @@ static void child_take_descriptors(int *sources)
 
 static void child_place_descriptors(const int *sources)
 {
-    int count = (int)run.request.descriptor_count;
+    int count = (int)run.request.descriptor_count; /* all of them were taken */
     for (int i = 0; i < count; i++) {
         if (sources[i] < 0)
             close(i);

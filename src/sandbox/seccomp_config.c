@@ -89,6 +89,11 @@ static int fail_at(struct reader *reader, const yaml_node_t *node, const char *f
     return -1;
 }
 
+/* What the analyzer cannot see through the "...": a failure is -1. */
+#ifdef __clang_analyzer__
+#define fail_at(...) (fail_at(__VA_ARGS__), -1)
+#endif
+
 static int read_text(struct reader *reader, const yaml_node_t *node, const char **text)
 {
     if (node->type != YAML_SCALAR_NODE)

@@ -345,7 +345,7 @@ int spawner_open(struct spawner **out, struct cj_error *err)
 static int call(struct spawner *spawner, struct spawn_message *message, const int *fds, int count,
                 int *pid_fd, struct cj_error *err)
 {
-    int answer_fds[SPAWN_FDS];
+    int answer_fds[SPAWN_FDS] = {-1};
     pthread_mutex_lock(&spawner->lock);
     int result = send_message(spawner->socket, message, fds, count);
     if (result == 0)

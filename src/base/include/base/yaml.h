@@ -72,4 +72,9 @@ WARN_UNUSED int yml_uint(const struct yml_node *node, uint64_t max, uint64_t *va
 WARN_UNUSED int yml_size(const struct yml_node *node, uint64_t *bytes, struct cj_error *err);
 WARN_UNUSED int yml_duration(const struct yml_node *node, int64_t *ns, struct cj_error *err);
 
+/* What the analyzer cannot see through the "...": a failure is -1. */
+#ifdef __clang_analyzer__
+#define yml_fail(...) (yml_fail(__VA_ARGS__), -1)
+#endif
+
 #endif
