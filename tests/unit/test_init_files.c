@@ -20,18 +20,32 @@ static struct init_setup setup = {.uid = 1000, .gid = 1000};
 
 /* ---- a container's skeleton ---- */
 
+/* What is kept between runs, on a file system without a name. */
+static void make_kept(void)
+{
+    memset(self.kept, -1, sizeof(self.kept));
+    CHILD_REQUIRE(mount("tmpfs", "/tmp", "tmpfs", 0, "nr_inodes=16") == 0);
+    self.kept_make_dir = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CHILD_REQUIRE(self.kept_make_dir >= 0 && umount2("/tmp", MNT_DETACH) == 0);
+    CHILD_REQUIRE(setup_make_kept(INIT_KEPT_EMPTY) == 0);
+    for (uint32_t i = INIT_KEPT_OUTPUT; i < INIT_KEPT_COUNT; i++) {
+        struct init_answer answer = {0};
+        CHILD_REQUIRE(make_output(i, &answer) >= 0 && answer.error == 0);
+    }
+}
+
 /* What setup.c does for one tmpfs, at /tmp/w below a root tmpfs on /tmp. */
 static void mount_fresh(void)
 {
     umask(0); /* as init has it */
     CHILD_REQUIRE(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+    self.setup = &setup;
+    make_kept();
     CHILD_REQUIRE(mount("tmpfs", "/tmp", "tmpfs", 0, "size=4m,mode=755") == 0);
     CHILD_REQUIRE(mkdir("/tmp/w", 0755) == 0);
-    self.setup = &setup;
+    self.work_dir = "/tmp/w";
     self.root_fd = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     CHILD_REQUIRE(self.root_fd >= 0);
-    memset(self.kept, -1, sizeof(self.kept));
-    self.work_dir = "/";
     strcpy(self.tmpfs[0].target, "/tmp/w");
     strcpy(self.tmpfs[0].data, "size=1m,nr_inodes=4k");
     self.tmpfs_count = 1;
@@ -283,6 +297,17 @@ static void ipc_objects(void)
     CHILD_REQUIRE(msgctl(msg, IPC_RMID, NULL) == 0 && files_dirt() == 0);
 }
 
+static void a_pipe_that_was_resized(void)
+{
+    CHILD_REQUIRE(files_dirt() == 0);
+    int size = fcntl(self.kept[INIT_KEPT_OUTPUT + 1], F_GETPIPE_SZ);
+    CHILD_REQUIRE(fcntl(self.kept[INIT_KEPT_OUTPUT + 1], F_SETPIPE_SZ, 4096) == 4096);
+    CHILD_REQUIRE(files_dirt() == DIRT_KEPT << (INIT_KEPT_OUTPUT + 1));
+    struct init_answer answer = {0};
+    int fd = make_output(INIT_KEPT_OUTPUT + 1, &answer); /* made anew */
+    CHILD_REQUIRE(fd >= 0 && fcntl(fd, F_GETPIPE_SZ) == size && files_dirt() == 0);
+}
+
 /* ---- prove_place() ---- */
 
 static void of_another_file_system(void)
@@ -503,6 +528,7 @@ CASE(uncounted_mounts_are_always_dirty, without_an_inode_cap_it_is_always_touche
 CASE(mounts_of_the_runs_own_are_always_dirty, a_root_of_the_runs_own_is_always_touched)
 CASE(only_the_named_mounts_are_reset, only_what_the_mask_names)
 CASE(ipc_objects_are_seen, ipc_objects)
+CASE(a_resized_pipe_is_seen, a_pipe_that_was_resized)
 CASE(files_are_put_in, writes_in)
 CASE(nothing_is_put_behind_a_link, refuses_in)
 CASE(only_regular_files_come_out, reads_out)
@@ -532,6 +558,7 @@ int main(void)
         cmocka_unit_test(mounts_of_the_runs_own_are_always_dirty),
         cmocka_unit_test(only_the_named_mounts_are_reset),
         cmocka_unit_test(ipc_objects_are_seen),
+        cmocka_unit_test(a_resized_pipe_is_seen),
         cmocka_unit_test(cleaning_is_refused_anywhere_else),
         cmocka_unit_test(files_are_put_in),
         cmocka_unit_test(nothing_is_put_behind_a_link),
