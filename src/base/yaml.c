@@ -285,7 +285,8 @@ static int builder_close(struct builder *builder)
 static int builder_alias(struct builder *builder, const char *anchor)
 {
     for (size_t i = 0; i < builder->depth; i++)
-        if (builder->open[i]->anchor != NULL && strcmp(builder->open[i]->anchor, anchor) == 0)
+        if (builder->open[i] != NULL && builder->open[i]->anchor != NULL &&
+            strcmp(builder->open[i]->anchor, anchor) == 0)
             return builder_fail(builder, "an alias inside what it stands for");
     struct yml_node *node = builder->anchors;
     while (node != NULL && node->anchor != NULL && strcmp(node->anchor, anchor) != 0)

@@ -213,7 +213,7 @@ static void child_exec(void)
 static int child_main(void *nothing)
 {
     (void)nothing;
-    int sources[INIT_DESCRIPTORS_MAX];
+    int sources[INIT_DESCRIPTORS_MAX] = {0};
     if (setsid() < 0)
         child_fail(STEP_SESSION, 0);
     struct sched_param ordinary = {0};
