@@ -53,11 +53,17 @@ static const char *shown_default(const struct option_spec *spec)
     return spec->default_text;
 }
 
+/* A small table may do without headings of its own. */
+static const char *group_of(const struct option_spec *spec)
+{
+    return spec->group != NULL ? spec->group : "Options";
+}
+
 /* Whether a heading goes before this option. */
 static bool begins_group(const struct option_table *table, size_t index)
 {
     const struct option_spec *specs = table->specs;
-    return index == 0 || strcmp(specs[index].group, specs[index - 1].group) != 0;
+    return index == 0 || strcmp(group_of(&specs[index]), group_of(&specs[index - 1])) != 0;
 }
 
 /* ---- --help ---- */
@@ -129,7 +135,7 @@ void options_help(const struct option_table *table, unsigned width, struct buf *
         width = WIDTH_MIN;
     for (size_t i = 0; i < table->count; i++) {
         if (begins_group(table, i))
-            buf_printf(out, "%s%s:\n", i > 0 ? "\n" : "", table->specs[i].group);
+            buf_printf(out, "%s%s:\n", i > 0 ? "\n" : "", group_of(&table->specs[i]));
         help_option(&table->specs[i], width, out);
     }
 }
@@ -180,7 +186,7 @@ void options_markdown(const struct option_table *table, struct buf *out)
     for (size_t i = 0; i < table->count; i++) {
         if (begins_group(table, i))
             buf_printf(out, "%s### %s\n\n| option | variable | default | |\n|---|---|---|---|\n",
-                       i > 0 ? "\n" : "", table->specs[i].group);
+                       i > 0 ? "\n" : "", group_of(&table->specs[i]));
         markdown_option(table, &table->specs[i], out);
     }
 }
@@ -232,7 +238,7 @@ void options_mdoc(const struct option_table *table, struct buf *out)
     for (size_t i = 0; i < table->count; i++) {
         if (begins_group(table, i))
             buf_printf(out, "%s.Ss %s\n.Bl -tag -width Ds\n", i > 0 ? ".El\n" : "",
-                       table->specs[i].group);
+                       group_of(&table->specs[i]));
         mdoc_option(&table->specs[i], out);
     }
     if (table->count > 0)
