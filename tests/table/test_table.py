@@ -28,4 +28,5 @@ def test_table_is_large_enough():
         names = [case["name"] for case in table.cases("full", (lang,))]
         assert len(names) == len(set(names)) and len(names) >= 40
     used = {case.get("program", case["name"]) for case in table.cases("full")}
-    assert {name.rsplit(".", 1)[0] for name in os.listdir(run_table.SOURCES)} <= used
+    sources = [name for name in os.listdir(run_table.SOURCES) if not name.endswith(".h")]
+    assert {name.rsplit(".", 1)[0] for name in sources} <= used
