@@ -150,43 +150,55 @@ static int open_beneath(int root_fd, const char *path, int flags, mode_t mode)
     return (int)syscall(SYS_openat2, root_fd, *path ? path : ".", &how, sizeof(how));
 }
 
-/* Makes the directories that lead to path (not its last part). */
-static int make_parents(int root_fd, const char *path)
+/* Opens the directory that holds path's last part, making the directories that lead to it. Every step
+ * stays below the root, also where a mounted tree holds symlinks. */
+static int open_parent(int root_fd, const char *path, const char **last)
 {
     char prefix[INIT_PATH_MAX];
-    for (const char *slash = strchr(path, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+    int parent = open_beneath(root_fd, "", O_PATH | O_DIRECTORY, 0);
+    *last = path;
+    for (const char *slash = strchr(path, '/'); slash != NULL && parent >= 0;
+         slash = strchr(slash + 1, '/')) {
         size_t length = (size_t)(slash - path);
-        if (length == 0)
-            continue;
         memcpy(prefix, path, length);
         prefix[length] = '\0';
-        int fd = open_beneath(root_fd, prefix, O_PATH | O_DIRECTORY, 0);
-        if (fd < 0 && errno == ENOENT && mkdirat(root_fd, prefix, 0755) == 0)
-            fd = open_beneath(root_fd, prefix, O_PATH | O_DIRECTORY, 0);
-        if (fd < 0)
-            return -1;
-        close(fd);
+        int next = open_beneath(root_fd, prefix, O_PATH | O_DIRECTORY, 0);
+        if (next < 0 && errno == ENOENT && mkdirat(parent, prefix + (*last - path), 0755) == 0)
+            next = open_beneath(root_fd, prefix, O_PATH | O_DIRECTORY, 0);
+        int saved_errno = errno;
+        close(parent);
+        errno = saved_errno;
+        parent = next;
+        *last = slash + 1;
     }
-    return 0;
+    return parent;
+}
+
+/* As close(2), keeping errno. */
+static void close_quietly(int fd)
+{
+    int saved_errno = errno;
+    close(fd);
+    errno = saved_errno;
 }
 
 /* A place to mount on: a directory, or an empty file for a file. Returns an O_PATH descriptor. */
 static int make_target(int root_fd, const char *target, bool directory)
 {
-    if (make_parents(root_fd, target) < 0)
-        return -1;
+    const char *last;
     int fd = open_beneath(root_fd, target, O_PATH, 0);
     if (fd >= 0 || errno != ENOENT)
         return fd;
-    if (directory) {
-        if (mkdirat(root_fd, target, 0755) < 0)
-            return -1;
-    } else {
-        int file = openat(root_fd, target, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
-        if (file < 0)
-            return -1;
-        close(file);
-    }
+    int parent = open_parent(root_fd, target, &last);
+    if (parent < 0)
+        return -1;
+    int made = directory ? mkdirat(parent, last, 0755)
+                         : openat(parent, last, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
+    close_quietly(parent);
+    if (made < 0)
+        return -1;
+    if (!directory)
+        close(made);
     return open_beneath(root_fd, target, O_PATH, 0);
 }
 
@@ -363,9 +375,12 @@ static int make_links(int root_fd)
         const char *path = setup_text(links[i].path);
         while (*path == '/')
             path++;
-        if (make_parents(root_fd, path) < 0 ||
-            (symlinkat(setup_text(links[i].target), root_fd, path) < 0 && errno != EEXIST))
+        const char *last;
+        int parent = open_parent(root_fd, path, &last);
+        if (parent < 0 ||
+            (symlinkat(setup_text(links[i].target), parent, last) < 0 && errno != EEXIST))
             return fail("link /%s", path);
+        close(parent);
     }
     return 0;
 }
@@ -391,9 +406,12 @@ static int write_identity(int root_fd)
         {"etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n"},
     };
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-        if (make_parents(root_fd, files[i].path) < 0)
+        const char *last;
+        int parent = open_parent(root_fd, files[i].path, &last);
+        if (parent < 0)
             return fail("make /etc");
-        int fd = openat(root_fd, files[i].path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
+        int fd = openat(parent, last, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
+        close_quietly(parent);
         if (fd < 0 && (errno == EEXIST || errno == EROFS))
             continue;
         if (fd < 0 || write(fd, files[i].text, strlen(files[i].text)) < 0)
@@ -586,8 +604,6 @@ static int build_root(void)
         return -1;
     if (make_mask(root_fd) < 0)
         return -1;
-    if (make_parents(root_fd, setup_text(setup->work_dir) + 1) < 0)
-        return fail("make the work directory's parents");
     int work = make_target(root_fd, setup_text(setup->work_dir) + 1, true);
     if (work < 0)
         return fail("make the work directory");
