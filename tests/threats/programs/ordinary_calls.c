@@ -10,7 +10,6 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
-#include <sys/inotify.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
 #include <sys/msg.h>
@@ -52,7 +51,6 @@ int main(void)
     WORKS("timerfd", timerfd_create(CLOCK_MONOTONIC, 0));
     WORKS("signalfd", signalfd(-1, &set, 0));
     WORKS("epoll", epoll_create1(0));
-    WORKS("inotify", inotify_init1(0));
     WORKS("pipe2", pipe2(pair, O_CLOEXEC));
     WORKS("socketpair", socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
     WORKS("socketpair dgram", socketpair(AF_UNIX, SOCK_DGRAM, 0, pair));
