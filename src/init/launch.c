@@ -42,6 +42,7 @@ struct run {
     volatile enum init_step step;
     volatile int error;
     volatile unsigned detail;
+    volatile bool score_restored;
 };
 
 static struct run run;
@@ -208,12 +209,26 @@ static void child_exec(void)
     child_fail(STEP_LOOKUP, 0);
 }
 
+/* When memory runs out in our group, or on the host, programs go first and init never. A child begins
+ * with our score: we raise it before the clone, and the child puts ours back as the first thing it does,
+ * for when its program runs we may wait for the CPU as long as it likes. To raise a score, and to lower it
+ * back to where it was, takes no privilege. The child could reach a file of its own only through
+ * /proc/self, whose entries would be made for each run and thrown away with it (40 us for all that was
+ * there). A vfork child's score is its own although memory is shared: fs/proc/base.c, __set_oom_adj(). */
+static bool set_own_oom_score(const char *score)
+{
+    return pwrite(oom_score.fd, score, strlen(score), 0) > 0;
+}
+
 /* The order matters: what needs /proc or a capability comes before credentials are dropped; a limit
  * on descriptors or processes before anything of the program's; the filter last. */
 static int child_main(void *nothing)
 {
     (void)nothing;
     int sources[INIT_DESCRIPTORS_MAX] = {0};
+    if (!set_own_oom_score(oom_score.usual))
+        child_fail(STEP_OOM_SCORE, 0);
+    run.score_restored = true;
     if (setsid() < 0)
         child_fail(STEP_SESSION, 0);
     struct sched_param ordinary = {0};
@@ -283,17 +298,6 @@ static long clone3_child(struct clone3_args *args)
     return result;
 }
 
-/* When memory runs out in our group, or on the host, programs go first and init never. A child begins
- * with our score, and to raise it, and to lower it back to where it was, takes no privilege. The child
- * itself could only reach its own file through /proc/self, whose entries would be made for each run and
- * thrown away with it, 40 us for all that was there. Meanwhile we are as likely a victim as the program
- * that is being started: it is on our memory until its execve(2). */
-static void offer_to_oom_killer(const char *score)
-{
-    if (pwrite(oom_score.fd, score, strlen(score), 0) < 0)
-        give_up("oom score");
-}
-
 static pid_t clone_child(void)
 {
     if ((run.request.flags & RUN_INTO_CGROUP) == 0)
@@ -315,10 +319,13 @@ static pid_t clone_child(void)
 
 static pid_t start_child(void)
 {
-    offer_to_oom_killer("1000");
+    run.score_restored = false;
+    if (!set_own_oom_score("1000"))
+        give_up("raise the oom score");
     pid_t pid = clone_child();
     int clone_error = errno;
-    offer_to_oom_killer(oom_score.usual);
+    if (!run.score_restored && !set_own_oom_score(oom_score.usual))
+        give_up("put the oom score back");
     errno = clone_error;
     return pid;
 }

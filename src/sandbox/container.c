@@ -612,6 +612,7 @@ static const char *step_text(enum init_step step)
         [STEP_PROTOCOL] = "protocol",
         [STEP_CLONE] = "clone",
         [STEP_SESSION] = "set process group",
+        [STEP_OOM_SCORE] = "oom score",
         [STEP_CGROUP_NS] = "unshare cgroup namespace",
         [STEP_SCHEDULER] = "set scheduler",
         [STEP_RLIMIT] = "setrlimit",

@@ -35,7 +35,8 @@ def kinds(box):
         wall=(3, box.command("waits", ["sleeps"], wall=30 * MS), {TIME}),
         oom=(6, box.command("takes_memory", ["touching", 40], memory=16 * MIB), {MEMORY}),
         shm_oom=(3, box.command("takes_memory", ["dev_shm_files", 40], memory=16 * MIB), {MEMORY}),
-        fork_bomb=(3, box.command("bombs", ["fork"], **quick), {TIME}),
+        # the kernel memory of thousands of dying processes counts, too, until it is freed
+        fork_bomb=(3, box.command("bombs", ["fork"], **quick), {TIME, MEMORY}),
         zombies=(4, box.command("leaves_behind", ["zombies"]), {OK}),
         daemon=(4, box.command("leaves_behind", ["daemon"]), {OK}),
         flood=(3, box.command("floods_output", ["both"]), {OUTPUT}),

@@ -180,6 +180,7 @@ enum init_step {
     STEP_CLONE,
     STEP_SESSION,
     STEP_CGROUP_NS,
+    STEP_OOM_SCORE,
     STEP_SCHEDULER,
     STEP_RLIMIT, /* detail: enum init_rlimit */
     STEP_AFFINITY,
