@@ -299,6 +299,8 @@ NORETURN static void spawner_main(int socket)
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     raise_limits();
+    if (getpriority(PRIO_PROCESS, 0) < 0) /* a slot's, when we are started anew */
+        (void)setpriority(PRIO_PROCESS, 0, 0);
     if (geteuid() == 0)
         (void)setgroups(0, NULL);
     if (chdir("/") < 0)
