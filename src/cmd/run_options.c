@@ -113,7 +113,7 @@ static const struct option_spec specs[] = {
      .offset = AT(env),
      .metavar = "K=V",
      .group = "Files",
-     .default_note = "PATH, HOME and LANG only",
+     .default_note = "PATH, HOME, LANG and LSAN_OPTIONS",
      .help = "variable of the program; nothing of the caller's environment is passed; may be "
              "repeated"},
 

@@ -90,8 +90,6 @@ static bool ipc_left(void)
     return queues_left();
 }
 
-/* The mount lets nothing else through than a pipe's size; with one uid only also the hint, which belongs
- * to the inode's owner. */
 /* "sockets: used N", for this network namespace: proc_pid_net(5). Sockets that were sent over each other
  * live until the kernel's collector has found them, unix(7). */
 static void count_sockets(char text[static 32])
@@ -146,6 +144,8 @@ void files_remember_network(void)
         read_traffic(self.traffic_fresh);
 }
 
+/* The mount lets nothing else through than a pipe's size; with one uid only also the hint, which belongs
+ * to the inode's owner. */
 static bool kept_changed(unsigned number)
 {
     int fd = self.kept[number];
