@@ -77,7 +77,7 @@ static const struct syscall_group groups[] = {
      "getuid geteuid getgid getegid getresuid getresgid getgroups setuid setgid setreuid setregid "
      "setresuid setresgid setgroups setfsuid setfsgid capget capset"},
     {"limits and scheduling: rlimits and the kernel refuse improvements", ALLOW,
-     "getrlimit setrlimit prlimit64 getrusage getpriority setpriority sched_getparam "
+     "getrlimit setrlimit getrusage getpriority setpriority sched_getparam "
      "sched_setparam sched_getscheduler sched_setscheduler sched_getattr sched_setattr "
      "sched_get_priority_max sched_get_priority_min sched_rr_get_interval sched_getaffinity "
      "sched_setaffinity ioprio_get getcpu"},
@@ -232,6 +232,12 @@ static const struct argument_rule argument_rules[] = {
     {"fcntl", DENY(EPERM), {INT_IS(1, F_SETLEASE)}, 1},
     {"fcntl", DENY(EPERM), {INT_IS(1, F_NOTIFY)}, 1},
     {"fcntl", ALLOW, {}, 0},
+
+    /* Its own limits, and reading those of others: of an ordinary user's container init has the same
+     * uid, and every later run begins with init's limits. */
+    {"prlimit64", ALLOW, {INT_IS(0, 0)}, 1},
+    {"prlimit64", ALLOW, {IS(2, 0)}, 1},
+    {"prlimit64", DENY(EPERM), {}, 0},
 
     /* Only what makes addresses predictable (debuggers, ThreadSanitizer) and asking; the others
      * imitate systems of the past. */
