@@ -1,6 +1,7 @@
 /* The options of `cjudge run`. Every one has a default that works. */
 #include "run_options.h"
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -289,7 +290,8 @@ static int check_files(const struct run_options *options, struct cj_error *err)
     } files[] = {{"mount-conf", options->mount_conf}, {"seccomp-conf", options->seccomp_conf}};
     for (size_t i = 0; i < COUNT_OF(files); i++)
         if (files[i].path[0] != '\0' && access(files[i].path, R_OK) < 0)
-            return error_errno(err, "-%s %.400s", files[i].name, files[i].path);
+            return error_set(err, ERROR_CONFIG, errno, "-%s %.400s: %s", files[i].name,
+                             files[i].path, strerror(errno));
     return 0;
 }
 
