@@ -141,6 +141,8 @@ def test_namespaces_and_tries(report):
 def test_cgroup(report):
     cgroup = report["cgroup"]
     assert cgroup["kind"] in ("none", "v1", "v2")
+    assert isinstance(cgroup["nsdelegate"], bool) and isinstance(cgroup["hybrid"], bool)
+    assert (cgroup["delegated"] is None) == (cgroup["kind"] != "v2")
     for key in ("available", "enabled", "usable"):
         assert set(cgroup[key]) <= CONTROLLERS
     for key in ("kill", "memoryPeak", "pidsPeak", "swapLimit", "kernelMemory"):
@@ -198,6 +200,28 @@ def test_text_says_the_same(report):
     assert f"{report['protection']['level']}: {report['protection']['summary']}" in answer.stdout
     for remedy in report["remedies"]:
         assert remedy["command"] in answer.stdout
+
+
+def test_text_names_each_fact_that_decides(report):
+    rows = {line[8:34].strip(): line[35:] for line in doctor().stdout.splitlines() if line.startswith("  ")}
+    host, rules, cgroup = report["host"], report["rules"], report["cgroup"]
+    assert host["kernel"] in rows["kernel"]
+    assert rows["tmpfs"] == ("yes" if host["tmpfs"] else "no")
+    assert f"{host['shm']['sizeBytes'] >> 20} MiB" in rows["/dev/shm"]
+    for name, value in (("user.max_user_namespaces", rules["maxUserNamespaces"]), ("vm.memfd_noexec", rules["memfdNoexec"]),
+                        ("apparmor_restrict_userns", rules["apparmorRestrictUserns"]),
+                        ("unprivileged_userns_clone", rules["unprivilegedUsernsClone"])):
+        assert rows[name] == (str(value) if value is not None else "not in this kernel"), name
+    assert set(report["namespaces"]) <= {name.split()[0] for name in rows if name.endswith(" namespace")}
+    assert rows["hierarchy"].startswith(cgroup["kind"]) and ("hybrid" in rows["hierarchy"]) == cgroup["hybrid"]
+    if cgroup["kind"] == "none":
+        return
+    assert rows["delegation"] and rows["usable for runs"] == ",".join(cgroup["usable"])
+    if cgroup["unifiedMount"]:
+        assert rows["nsdelegate"] == ("yes" if cgroup["nsdelegate"] else "no")
+    for name, key in (("cgroup.kill", "kill"), ("memory peak", "memoryPeak"), ("process peak", "pidsPeak"),
+                      ("swap limit", "swapLimit")):
+        assert rows[name] == {True: "yes", False: "no", None: "not known"}[cgroup[key]], name
 
 
 def test_colour_on_a_terminal_only():

@@ -103,6 +103,11 @@ static void tries_v1(struct host_tries *tries)
     tries->cgroup.kernel_memory = FACT_NO;
 }
 
+static void tries_v1_partly(struct host_tries *tries)
+{
+    tries->cgroup.usable &= ~(unsigned)(CGROUP_PIDS | CGROUP_CPUACCT);
+}
+
 static void tries_chroot(struct host_tries *tries)
 {
     fail_container(tries, EPERM);
@@ -228,6 +233,12 @@ static const struct scenario scenarios[] = {
      {{"swap-limit", false, "swapoff -a   (or the kernel boot parameter swapaccount=1)"},
       {"kernel-memory", false, "kernel boot parameters: remove cgroup.memory=nokmem"},
       {"process-peak", false, "boot Linux 6.11 (or 6.1 with cgroup v2) or newer"}}},
+    {"v1, two controllers mounted read-only",
+     FIXTURE_V1,
+     tries_v1_partly,
+     PROTECTION_NO_CGROUP,
+     {{"cgroup-read-only", true,
+       "mount -o remount,rw /sys/fs/cgroup/cpu,cpuacct && mount -o remount,rw /sys/fs/cgroup/pids"}}},
     {"hybrid, in a container and a chroot",
      FIXTURE_HYBRID,
      tries_chroot,
