@@ -35,8 +35,7 @@ static int run_true(struct container *container, char *summary, size_t size, str
     return outcome;
 }
 
-static int try_run(enum protection_level expected, char *summary, size_t size,
-                   struct cj_error *err)
+static int try_run(enum protection_level expected, char *summary, size_t size, struct cj_error *err)
 {
     struct mount_config mounts;
     if (mount_config_default("size=16m,nr_inodes=1k", &mounts, err) < 0)

@@ -72,10 +72,11 @@ static int check_cgroup_root(const struct session *session, struct cj_error *err
         return error_set(err, ERROR_CONFIG, 0, "-cgroup-root %.200s: %s", options->cgroup_root,
                          facts->reason);
     if (facts->cgroup.kind != CGROUP_V2)
-        return error_set(err, ERROR_CONFIG, 0,
-                         "-cgroup-root %.200s: it names a subtree of cgroup v2, and the controllers "
-                         "of this host are in v1 hierarchies",
-                         options->cgroup_root);
+        return error_set(
+            err, ERROR_CONFIG, 0,
+            "-cgroup-root %.200s: it names a subtree of cgroup v2, and the controllers "
+            "of this host are in v1 hierarchies",
+            options->cgroup_root);
     return 0;
 }
 
@@ -149,9 +150,8 @@ static int open_input(struct session *session, struct cj_error *err)
     char link[64];
     snprintf(link, sizeof(link), "/proc/self/fd/%d", session->input_place);
     session->input_fd = open(link, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (session->input_fd < 0 ||
-        (session->input_offset > 0 &&
-         lseek(session->input_fd, session->input_offset, SEEK_SET) < 0))
+    if (session->input_fd < 0 || (session->input_offset > 0 &&
+                                  lseek(session->input_fd, session->input_offset, SEEK_SET) < 0))
         return error_errno(err, "open the input anew");
     return 0;
 }
@@ -281,8 +281,7 @@ static int run_command(struct session *session, const struct run_given *given, c
 {
     struct exec_file files[3];
     size_t env_count;
-    auto_free const char **env =
-        run_environment(given->env, given->env_count, NULL, 0, &env_count);
+    auto_free const char **env = run_environment(given->env, given->env_count, NULL, 0, &env_count);
     if (env == NULL)
         return error_set(err, ERROR_SYSTEM, ENOMEM, "out of memory");
     const struct exec_request request = {
@@ -302,8 +301,7 @@ static int run_command(struct session *session, const struct run_given *given, c
     };
     int exit_status = EXIT_OURS;
     for (uint64_t i = 0; i < session->options.repeat; i++) {
-        if ((i > 0 && container_reset(session->container, err) < 0) ||
-            open_input(session, err) < 0)
+        if ((i > 0 && container_reset(session->container, err) < 0) || open_input(session, err) < 0)
             return -1;
         describe_streams(session, files);
         enum go_on go_on = run_once(session, &request, 0, &exit_status, err);

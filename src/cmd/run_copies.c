@@ -35,8 +35,8 @@ static char *split(char *item)
 
 static int no_name(const char *option, const char *before, const char *behind, struct cj_error *err)
 {
-    return error_set(err, ERROR_CONFIG, 0, "-%s %.200s%s%.200s: each name has to be that of a file", option, before,
-                     behind != NULL ? ":" : "", behind != NULL ? behind : "");
+    return error_set(err, ERROR_CONFIG, 0, "-%s %.200s%s%.200s: each name has to be that of a file",
+                     option, before, behind != NULL ? ":" : "", behind != NULL ? behind : "");
 }
 
 /* "SRC:PATH" or "SRC" */
@@ -45,9 +45,8 @@ static int read_in(char *item, struct exec_copy_in *out, struct cj_error *err)
     const char *path = split(item);
     if (!names_a_file(item) || (path != NULL && !names_a_file(path)))
         return no_name("copy-in", item, path, err);
-    *out = (struct exec_copy_in){.name = path != NULL ? path : last_part(item),
-                                 .kind = EXEC_COPY_PATH,
-                                 .data = item};
+    *out = (struct exec_copy_in){
+        .name = path != NULL ? path : last_part(item), .kind = EXEC_COPY_PATH, .data = item};
     return 0;
 }
 

@@ -246,16 +246,11 @@ static int check_zeros(const struct run_options *options, const uint8_t *origins
         const char *name;
         uint64_t value;
     } positive[] = {
-        {"cpu", (uint64_t)options->cpu_ns},
-        {"wall", (uint64_t)options->wall_ns},
-        {"memory", options->memory_bytes},
-        {"procs", options->processes},
-        {"stack", options->stack_bytes},
-        {"file-size", options->file_size_bytes},
-        {"open-files", options->open_files},
-        {"cpu-rate", options->cpu_rate},
-        {"repeat", options->repeat},
-        {"copy-out-max", options->copy_out_max_bytes},
+        {"cpu", (uint64_t)options->cpu_ns},  {"wall", (uint64_t)options->wall_ns},
+        {"memory", options->memory_bytes},   {"procs", options->processes},
+        {"stack", options->stack_bytes},     {"file-size", options->file_size_bytes},
+        {"open-files", options->open_files}, {"cpu-rate", options->cpu_rate},
+        {"repeat", options->repeat},         {"copy-out-max", options->copy_out_max_bytes},
     };
     for (size_t i = 0; i < COUNT_OF(positive); i++)
         if (positive[i].value == 0 && is_given(origins, positive[i].name))

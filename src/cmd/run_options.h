@@ -31,7 +31,7 @@ extern const struct option_table run_option_table;
 
 /* Reads the command line and checks what a table cannot know: options_free() the result. *next is the
  * index of the program in argv. */
-WARN_UNUSED int run_options_load(int argc, char *const *argv, struct run_options *options, int *next,
-                                 struct cj_error *err);
+WARN_UNUSED int run_options_load(int argc, char *const *argv, struct run_options *options,
+                                 int *next, struct cj_error *err);
 
 #endif

@@ -115,7 +115,7 @@ static void print_end(struct buf *out, const struct exec_result *result)
 {
     if (ended_by_signal(result))
         buf_printf(out, "signal %d (%s)", result->exit_status,
-                sigabbrev_np(result->exit_status) ? sigabbrev_np(result->exit_status) : "?");
+                   sigabbrev_np(result->exit_status) ? sigabbrev_np(result->exit_status) : "?");
     else
         buf_printf(out, "exit %d", result->exit_status);
 }
@@ -141,16 +141,16 @@ void report_summary(const struct exec_result *result, const struct exec_limits *
     buf_printf(out, ", ");
     print_time(out, "wall", result->wall_ns, limits->wall_ns);
     buf_printf(out, ", memory %.1f MiB of %s", (double)result->memory_bytes / (1024 * 1024),
-            size_format(limits->memory_bytes, limit));
+               size_format(limits->memory_bytes, limit));
     if (result->process_peak != 0)
         buf_printf(out, ", processes %llu of %llu", (unsigned long long)result->process_peak,
-                (unsigned long long)limits->processes);
+                   (unsigned long long)limits->processes);
     buf_printf(out, "\n");
     for (size_t i = 0; i < result->file_error_count; i++)
         buf_printf(out, "  %s: %s\n", exec_file_error_name(result->file_errors[i].kind),
-                result->file_errors[i].message);
+                   result->file_errors[i].message);
     buf_printf(out, "  protection: %s%s%s\n", protection_name(facts->level),
-            facts->reason[0] != '\0' ? ": " : "", facts->reason);
+               facts->reason[0] != '\0' ? ": " : "", facts->reason);
 }
 
 int report_exit_status(const struct exec_result *result)

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 
 import pytest
@@ -186,6 +187,33 @@ def test_tools_outside_usr_are_told(tmp_path):
     assert gcc["mount"] == str(tmp_path)
     assert str(tmp_path) in gcc["hint"]
     assert sum(tool["found"] for tool in tools) == 1
+
+
+def keys(value):
+    """Every key of every object, but those that are names of the host's things."""
+    if isinstance(value, list):
+        return set().union(*map(keys, value)) if value else set()
+    if not isinstance(value, dict):
+        return set()
+    return set(value) | set().union(set(), *map(keys, value.values()))
+
+
+def test_the_manual_names_every_key(report):
+    with open(os.path.join(os.path.dirname(__file__), "..", "..", "docs", "doctor.md"), encoding="utf-8") as file:
+        named = set(re.findall(r"`([^`]+)`", file.read()))
+    assert keys(report) - named == set()
+
+
+def test_the_manual_names_every_remedy():
+    root = os.path.join(os.path.dirname(__file__), "..", "..")
+    with open(os.path.join(root, "src", "cmd", "advice.c"), encoding="utf-8") as file:
+        remedies = set(re.findall(r'\badd\(a, "([^"]+)"', file.read()))
+    with open(os.path.join(root, "src", "sandbox", "protection.c"), encoding="utf-8") as file:
+        lacks = set(re.findall(r'\{LACK_\w+, PROTECTION_FULL, "([^"]+)"', file.read()))
+    assert len(remedies) > 10 and len(lacks) > 3, (remedies, lacks)
+    with open(os.path.join(root, "docs", "doctor.md"), encoding="utf-8") as file:
+        named = set(re.findall(r"`([^`]+)`", file.read()))
+    assert (remedies | lacks) - named == set()
 
 
 def test_text_says_the_same(report):

@@ -239,7 +239,8 @@ static const struct scenario scenarios[] = {
      tries_v1_partly,
      PROTECTION_NO_CGROUP,
      {{"cgroup-read-only", true,
-       "mount -o remount,rw /sys/fs/cgroup/cpu,cpuacct && mount -o remount,rw /sys/fs/cgroup/pids"}}},
+       "mount -o remount,rw /sys/fs/cgroup/cpu,cpuacct && mount -o remount,rw "
+       "/sys/fs/cgroup/pids"}}},
     {"hybrid, in a container and a chroot",
      FIXTURE_HYBRID,
      tries_chroot,

@@ -69,8 +69,7 @@ static void the_last_colon_splits(void **state)
     static const struct {
         const char *name, *destination;
         bool optional;
-    } wanted[] = {
-        {"a:b", "c", false}, {"p/q", "q", true}, {"?", "?", false}, {"r", "s", true}};
+    } wanted[] = {{"a:b", "c", false}, {"p/q", "q", true}, {"?", "?", false}, {"r", "s", true}};
     for (size_t i = 0; i < COUNT_OF(wanted); i++) {
         assert_string_equal(f.copies.out[i].name, wanted[i].name);
         assert_int_equal(f.copies.out[i].optional, wanted[i].optional);
@@ -158,9 +157,8 @@ static void everyone_gets_the_file_and_a_failure_stops_nobody(void **state)
     assert_non_null(mkdtemp(folder));
     assert_int_equal(chdir(folder), 0);
     struct fixture f;
-    assert_int_equal(read_options(&f, true, "", LIST(),
-                                  LIST("a:no/such/folder", "a:d1", "b:d2", "a:d3")),
-                     0);
+    assert_int_equal(
+        read_options(&f, true, "", LIST(), LIST("a:no/such/folder", "a:d1", "b:d2", "a:d3")), 0);
     struct exec_result result = {.files = calloc(3, sizeof(*result.files)), .file_count = 3};
     result.files[0] = output("stdout", "said");
     result.files[1] = output("a", "A");

@@ -154,8 +154,9 @@ static void what_a_line_does_not_say_comes_from_the_options(void **state)
     all.copy_out_truncate = true;
     all.input_fd = 77;
     struct fixture f;
-    open_script(&f, "{args: [a]}\n"
-                    "{args: [a], stdin: '', env: [B=3, C=4], copyIn: {g: z}, copyOut: [p, 'o?', q]}");
+    open_script(&f,
+                "{args: [a]}\n"
+                "{args: [a], stdin: '', env: [B=3, C=4], copyIn: {g: z}, copyOut: [p, 'o?', q]}");
     assert_int_equal(run_script_next(f.script, &all, &f.request, &f.err), 1);
     assert_int_equal(run_script_line(f.script), 1);
     assert_int_equal(f.request.files[0].kind, EXEC_FILE_FD);
