@@ -73,8 +73,9 @@ int run_script_open(const char *path, struct run_script **out, struct cj_error *
     struct run_script *script = calloc(1, sizeof(*script));
     if (script == NULL)
         return error_set(err, ERROR_SYSTEM, ENOMEM, "open a script: out of memory");
-    script->path = path;
-    script->file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+    bool standard = strcmp(path, "-") == 0;
+    script->path = standard ? "standard input" : path;
+    script->file = standard ? stdin : fopen(path, "re");
     if (script->file == NULL) {
         error_errno(err, "open %s", path);
         free(script);

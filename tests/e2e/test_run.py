@@ -1122,6 +1122,11 @@ def test_a_bad_line_is_answered_and_the_rest_goes_on(run, line, words):
         assert word in text and word in bad["error"]
 
 
+def test_a_bad_line_of_standard_input_is_named(run):
+    done, answers = run.script("garbage\n")
+    assert done.returncode == 125 and answers[0]["error"].startswith("standard input line 1")
+
+
 @pytest.mark.parametrize("script", ["/no/such/file", "/tmp"])
 def test_a_script_that_cannot_be_read_is_named(run, script):
     refused(run("--script", script), script)
