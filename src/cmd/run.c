@@ -32,11 +32,13 @@ struct session {
     struct sandbox *sandbox;
     struct container *container;
     struct run_copies copies;
-    int cancel_fd;   /* signalfd: SIGINT, SIGTERM, SIGHUP, SIGQUIT */
+    int cancel_fd;   /* signalfd of ending_signals */
     int input_place; /* -in, or standard input when it is a file, safe to hand over; -1 */
     int input_fd;    /* the same file, opened for the present run; -1 */
     off_t input_offset;
 };
+
+static const int ending_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 
 static int fail(const struct cj_error *err)
 {
@@ -113,10 +115,8 @@ static int catch_signals(struct session *session, struct cj_error *err)
 {
     sigset_t set;
     sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
-    sigaddset(&set, SIGQUIT);
+    for (size_t i = 0; i < COUNT_OF(ending_signals); i++)
+        sigaddset(&set, ending_signals[i]);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     session->cancel_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -194,25 +194,25 @@ static void describe_streams(const struct session *session, struct exec_file fil
 
 /* ---- the answer ---- */
 
-/* The signal that wants us to end, taken from the queue; 0: there is none. */
-static int next_signal(const struct session *session)
+/* The signal that wants us to end; 0: there is none. It stays in the queue, so that nothing after it
+ * waits for anybody. */
+static int waiting_signal(void)
 {
-    struct signalfd_siginfo info;
-    return read(session->cancel_fd, &info, sizeof(info)) == sizeof(info) ? (int)info.ssi_signo : 0;
+    sigset_t pending;
+    if (sigpending(&pending) < 0)
+        return 0;
+    for (size_t i = 0; i < COUNT_OF(ending_signals); i++)
+        if (sigismember(&pending, ending_signals[i]) > 0)
+            return ending_signals[i];
+    return 0;
 }
 
-/* A cancelled run says by whom. Returns the signal; 0: it was not cancelled. */
-static int take_signal(const struct session *session, struct exec_result *result)
+/* A cancelled run says by whom. */
+static void explain_cancel(struct exec_result *result)
 {
-    if (!result->cancelled)
-        return 0;
-    int number = next_signal(session);
-    if (number == 0)
-        number = SIGTERM;
-    if (result->error == NULL &&
-        asprintf(&result->error, "cancelled by SIG%s", sigabbrev_np(number)) < 0)
+    if (result->cancelled && result->error == NULL &&
+        asprintf(&result->error, "cancelled by SIG%s", sigabbrev_np(waiting_signal())) < 0)
         result->error = NULL;
-    return number;
 }
 
 static int answer_json(const struct session *session, const struct exec_result *result,
@@ -261,13 +261,12 @@ static enum go_on run_once(struct session *session, const struct exec_request *r
 {
     struct exec_result result;
     exec_run(session->container, &session->settings, request, session->cancel_fd, &result);
-    int number = take_signal(session, &result);
+    explain_cancel(&result);
     int delivered = run_copies_deliver(&session->copies, &result, session->cancel_fd, err);
     int answered = answer(session, request, &result, line, delivered < 0 ? NULL : err);
     *exit_status = report_exit_status(&result);
     exec_result_free(&result);
-    if (number == 0)
-        number = next_signal(session);
+    int number = waiting_signal();
     if (number != 0) {
         *exit_status = EXIT_SIGNAL_BASE + number;
         return GO_ON_NO;
@@ -322,7 +321,7 @@ static enum go_on refuse_line(const struct session *session, unsigned line, int 
         (void)!answer_write(STDERR_FILENO, text.data, text.size, session->cancel_fd, NULL);
     int answered = answer_json(session, &result, line, err);
     exec_result_free(&result);
-    int number = next_signal(session);
+    int number = waiting_signal();
     *exit_status = number != 0 ? EXIT_SIGNAL_BASE + number : EXIT_OURS;
     return number != 0 ? GO_ON_NO : answered < 0 ? GO_ON_FAILED : GO_ON_YES;
 }

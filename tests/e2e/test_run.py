@@ -602,10 +602,13 @@ def test_a_signal_ends_an_answer_that_nobody_reads(run, options, program):
     process.communicate()
 
 
-def test_a_signal_ends_a_summary_that_nobody_reads(run):
-    process = run.start("--wall", "300ms", "--", SH, "-c", "yes >&2")
+@pytest.mark.parametrize("wall", ["300ms", "60s"])
+def test_a_signal_ends_a_summary_that_nobody_reads(run, wall):
+    """Once, also when the program has still been there to be ended by it."""
+    process = run.start("--wall", wall, "--", SH, "-c", "yes >&2")
     time.sleep(0.8)
-    assert process.poll() is None and processes("yes") == []
+    assert process.poll() is None
+    assert wall == "60s" or processes("yes") == []
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=5) == 128 + signal.SIGTERM
     process.communicate()
