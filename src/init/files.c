@@ -241,7 +241,7 @@ int files_reset(uint32_t dirt)
     }
     if (first == self.tmpfs_count)
         return 0;
-    return setup_remount_tmpfs(first) < 0
+    return mounts_remount_tmpfs(first) < 0
                ? -1
                : chdir(self.work_dir); /* init may stand in the old one */
 }
@@ -450,7 +450,7 @@ static int make_output(uint32_t number, struct init_answer *answer)
     int fd = -1;
     errno = EINVAL;
     if (number >= INIT_KEPT_OUTPUT && number < INIT_KEPT_COUNT &&
-        setup_make_kept((enum init_kept)number) == 0)
+        kept_make((enum init_kept)number) == 0)
         fd = openat(self.kept_make_dir, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         answer->error = errno;

@@ -1,4 +1,4 @@
-/* What sandbox.c gives container.c. */
+/* What sandbox.c gives a container's files. */
 #ifndef CJ_SANDBOX_PRIVATE_H
 #define CJ_SANDBOX_PRIVATE_H
 
