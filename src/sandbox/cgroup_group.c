@@ -100,15 +100,18 @@ int group_read_cpu_ns(const struct cgroup *cg, int64_t *cpu_ns, struct cj_error 
     return 0;
 }
 
-static int read_oom_kills(const struct cgroup *cg, uint64_t *kills, struct cj_error *err)
+/* events: how often the group was out of memory, whatever followed; v1 does not tell. */
+static int read_oom(const struct cgroup *cg, uint64_t *kills, uint64_t *events,
+                    struct cj_error *err)
 {
     char text[VALUE_SIZE];
-    *kills = 0;
+    *kills = *events = 0;
     if (!group_has(cg, CGROUP_MEMORY_OOM))
         return 0;
     if (read_text(cg, CGROUP_MEMORY_OOM, text, err) < 0)
         return -1;
     *kills = value_of(text, "oom_kill");
+    *events = value_of(text, "oom");
     return 0;
 }
 
@@ -310,7 +313,7 @@ int group_begin(struct cgroup *cg, const struct cgroup_limits *limits, struct cj
         return -1;
     }
     if (group_read(cg, CGROUP_PIDS_PEAK, &cg->begin.tasks_peak, err) < 0 ||
-        read_oom_kills(cg, &cg->begin.oom_kills, err) < 0 ||
+        read_oom(cg, &cg->begin.oom_kills, &cg->begin.oom_events, err) < 0 ||
         group_read_cpu_ns(cg, &cg->begin.cpu_ns, err) < 0)
         return -1;
     return 0;
@@ -375,10 +378,13 @@ int group_finish(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error 
 {
     memset(usage, 0, sizeof(*usage));
     int64_t cpu_ns;
-    if (group_read_cpu_ns(cg, &cpu_ns, err) < 0 || read_oom_kills(cg, &usage->oom_kills, err) < 0 ||
+    uint64_t oom_events;
+    if (group_read_cpu_ns(cg, &cpu_ns, err) < 0 ||
+        read_oom(cg, &usage->oom_kills, &oom_events, err) < 0 ||
         finish_tasks(cg, usage, err) < 0 || finish_memory(cg, usage, err) < 0)
         return -1;
     usage->cpu_ns = cpu_ns - cg->begin.cpu_ns;
     usage->oom_kills -= cg->begin.oom_kills;
+    usage->refused = oom_events > cg->begin.oom_events;
     return 0;
 }

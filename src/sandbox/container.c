@@ -30,7 +30,6 @@ enum {
 };
 
 #define START_TIMEOUT (15 * NS_PER_S) /* a new container, on a machine that is busy */
-#define DEATH_TIMEOUT (10 * NS_PER_S)
 
 /* ---- making one ---- */
 
@@ -228,15 +227,23 @@ static int make(struct container *container, struct cj_error *err)
 /* ---- unmaking one ---- */
 
 /* Init's death takes its pid namespace along; the pidfd reports it when the last process is gone. */
+bool container_await_death(const struct container *container, int64_t timeout_ns)
+{
+    struct pollfd ended = {.fd = container->pid_fd, .events = POLLIN};
+    struct timespec timeout = timespec_from_ns(timeout_ns);
+    int ready;
+    do
+        ready = ppoll(&ended, 1, &timeout, NULL);
+    while (ready < 0 && errno == EINTR);
+    return ready > 0;
+}
+
 static void end_init(struct container *container)
 {
     if (container->pid_fd < 0)
         return;
     (void)syscall(SYS_pidfd_send_signal, container->pid_fd, SIGKILL, NULL, 0);
-    struct pollfd ended = {.fd = container->pid_fd, .events = POLLIN};
-    struct timespec timeout = timespec_from_ns(DEATH_TIMEOUT);
-    while (ppoll(&ended, 1, &timeout, NULL) < 0 && errno == EINTR)
-        continue;
+    (void)container_await_death(container, CONTAINER_DEATH_TIMEOUT_NS);
     fd_close(&container->pid_fd);
 }
 
@@ -275,7 +282,7 @@ static void clear(struct container *container)
     container->pid = -1;
     container->pid_fd = container->run_fd = container->files_fd = -1;
     container->outputs[0] = container->outputs[1] = -1;
-    container->running = container->broken = container->copied_in = false;
+    container->running = container->broken = container->copied_in = container->lost = false;
     container->dirt = 0;
     container->arena_used = 0;
 }

@@ -102,6 +102,8 @@ int container_open_out(struct container *container, const char *path, int *fd, b
 {
     struct init_answer answer;
     *not_regular = false;
+    if (container->lost)
+        return error_set(err, ERROR_REQUEST, ENOENT, "%s", strerror(ENOENT));
     if (ask_about_path(container, INIT_OP_OPEN_OUT, path, NULL, &answer, fd, err) < 0)
         return -1;
     *not_regular = answer.detail != 0;

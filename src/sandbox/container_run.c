@@ -1,10 +1,12 @@
 /* One run in a container: its start, what can be seen and done meanwhile, its end. */
 #include <errno.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/attr.h"
+#include "base/clock.h"
 #include "container_channel.h"
 #include "container_state.h"
 #include "sandbox_private.h"
@@ -174,7 +176,9 @@ int container_kill(struct container *container, struct cj_error *err)
         return -1;
     struct init_request request = {.op = INIT_OP_KILL};
     struct init_answer answer;
-    return container_ask(container, &request, -1, &answer, NULL, err);
+    if (container_ask(container, &request, -1, &answer, NULL, err) == 0)
+        return 0;
+    return container_await_death(container, 0) ? 0 : -1; /* then nobody is left to be killed */
 }
 
 /* ---- its end ---- */
@@ -248,12 +252,52 @@ static void use_group_figures(const struct container *container, const struct in
         end->process_peak = usage->process_peak;
 }
 
+/* A process that still shares init's memory (vfork(2)) is no victim of the OOM killer: what its execve(2)
+ * takes for arguments is taken when it is the run's only process, and then init, which on v1 stands in
+ * the same group, is killed in its place. That is the run's end like any other out of memory, but the
+ * container and the files in it are gone. On v2 nobody is there to be killed, and execve fails. */
+static bool ended_by_memory(struct container *container, struct container_end *end)
+{
+    struct cgroup_usage usage;
+    const struct init_end nothing = {0};
+    int64_t wall_ns = container_wall_ns(container, monotonic_ns());
+    if (container->cgroup == NULL || !container->running ||
+        !container_await_death(container, CONTAINER_DEATH_TIMEOUT_NS) ||
+        cgroup_finish(container->cgroup, &usage, NULL) < 0 || usage.oom_kills == 0)
+        return false;
+    *end = (struct container_end){
+        .failure = CONTAINER_STARTED, .step = "", .wait_status = SIGKILL, .wall_ns = wall_ns};
+    use_group_figures(container, &nothing, &usage, end);
+    container->running = false;
+    container->broken = container->lost = true;
+    return true;
+}
+
+static void start_failed_for_memory(const struct init_end *from, const struct cgroup_usage *usage,
+                                    struct container_end *end)
+{
+    bool refused = from->step == STEP_EXEC && (from->error == ENOMEM || from->error == E2BIG);
+    if (!refused || !usage->refused)
+        return;
+    end->failure = CONTAINER_STARTED;
+    end->error = 0;
+    end->step = "";
+    end->wait_status = SIGKILL;
+    end->oom_kills = 1;
+}
+
 int container_finish(struct container *container, int64_t timeout_ns, struct container_end *end,
                      struct cj_error *err)
 {
     struct init_end from;
-    if (channel_receive(container->run_fd, &from, sizeof(from), NULL, timeout_ns, err) < 0)
+    struct cj_error died;
+    if (channel_receive(container->run_fd, &from, sizeof(from), NULL, timeout_ns, &died) < 0) {
+        if (died.code == EPIPE && ended_by_memory(container, end))
+            return 0;
+        if (err != NULL)
+            *err = died;
         return container_break(container, err, "wait for the end of a run");
+    }
     container->running = false;
     if (from.magic != INIT_MAGIC || from.sequence > container->sequence) {
         error_set(err, ERROR_INTERNAL, EPROTO, "the end of another run");
@@ -266,6 +310,7 @@ int container_finish(struct container *container, int64_t timeout_ns, struct con
         if (cgroup_finish(container->cgroup, &usage, err) < 0)
             return container_break(container, err, "read the figures of a run");
         use_group_figures(container, &from, &usage, end);
+        start_failed_for_memory(&from, &usage, end);
     }
     return 0;
 }

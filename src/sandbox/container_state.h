@@ -11,6 +11,8 @@
 #include "init/protocol.h"
 #include "sandbox/container.h"
 
+#define CONTAINER_DEATH_TIMEOUT_NS INT64_C(10000000000)
+
 struct container {
     struct sandbox *sandbox;
     unsigned index;
@@ -29,6 +31,7 @@ struct container {
     uint32_t arena_used;
     bool running;
     bool broken;
+    bool lost; /* with its files: init was killed for the run's memory */
     bool copied_in;
     uint32_t dirt; /* enum init_dirt, of the last run */
     char *env_text;
@@ -49,6 +52,9 @@ WARN_UNUSED int container_ask(struct container *container, struct init_request *
 
 /* Always -1: the answer's errno as an ERROR_REQUEST. */
 int container_answer_error(const struct init_answer *answer, struct cj_error *err);
+
+/* Whether init, and with it every process of the container, is dead; waits for that. */
+bool container_await_death(const struct container *container, int64_t timeout_ns);
 
 /* What init shows while a run goes on. */
 static inline struct init_live *container_live_page(const struct container *container)

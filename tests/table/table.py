@@ -1,8 +1,8 @@
 """What each program must end as: one row for each behaviour, run in C and in Python, on every host.
 
 A row names a program in programs/ (its own name unless it says otherwise) and the exact verdict. Limits
-that a row does not name are LIMITS. `no_cgroup` holds what differs where there are no control groups,
-and the comment beside it says what such a host cannot know. `c` and `py` hold what differs by language.
+that a row does not name are LIMITS; None: not asked for. `no_cgroup` holds what differs where there are no
+control groups, and the comment beside it says what such a host cannot know. `c` and `py` hold what differs by language.
 
 Fields of a row:
   argv, env, stdin     what it is given ({under_cpu_limit}: milliseconds just below the CPU limit)
@@ -158,6 +158,9 @@ TABLE = [
     over_memory("fills_memfds", no_cgroup=UNSEEN),
     over_memory("fills_sysv_shm", no_cgroup=UNSEEN),
     over_memory("five_children_memory", no_cgroup=UNSEEN),
+    # the arguments alone are more: execve(2) has to give up while nobody but its caller can be killed
+    over_memory("arguments_over_memory", program="counts_arguments", argv=["x" * 120000] * 12, langs=["c"],
+                memory=1 * MIB, stack=None, used=(0.8, 1), no_cgroup=dict(status=OK, exit=0, used=None)),
 
     # ---- output and files
     row("floods_stdout", OUTPUT, ANY, program="floods", argv=["1"], run_time=(0, 2)),

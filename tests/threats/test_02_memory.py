@@ -1,4 +1,6 @@
 """Class 2: memory."""
+import json
+
 import pytest
 
 from box import MEMORY, MIB, MS, NONZERO, OK, SIGNALLED
@@ -48,6 +50,15 @@ def test_choosing_another_victim(threat, box):
     """Makes itself the last to be killed and init the first, as far as it can."""
     result = threat(box.command("takes_memory", ["oom_score", 150]))
     assert result.status == MEMORY, result
+
+
+def test_arguments_over_the_limit(threat, box):
+    """Out of memory within execve(2), when init still waits for its child: the run ends of it, not the container's use."""
+    fields = box.command(["/bin/true"] + ["x" * 120000] * 12, memory=MIB, stack=0, copyOut=["never"])
+    result = threat(fields)
+    assert (result.status, result["exitStatus"]) == (MEMORY, 9), result
+    assert 0.8 * MIB <= result["memory"] <= MIB and result.wall > 0, result
+    assert "never" in json.dumps(result["fileError"]), result
 
 
 def test_peak_is_the_runs_own(threat, box):

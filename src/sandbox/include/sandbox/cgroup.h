@@ -96,6 +96,7 @@ struct cgroup_usage {
     uint64_t process_peak; /* tasks at once, without init's; 0 if not known */
     uint64_t oom_kills; /* kills for memory in this group: 0 or more; v2 ends the whole run at the
                              * first (memory.oom.group) and may count a process twice */
+    bool refused;           /* v2: memory was refused where nobody could be killed for it */
     bool has_memory;
     bool has_process_peak;
 };
