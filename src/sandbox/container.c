@@ -220,6 +220,8 @@ static int make(struct container *container, struct cj_error *err)
     if (await_ready(container, err) < 0 || make_outputs(container, err) < 0 ||
         give_cgroup(container, err) < 0 || read_environment(container, err) < 0)
         return -1;
+    if (container->cgroup != NULL && cgroup_learn_init(container->cgroup, err) < 0)
+        return -1;
     hurry_janitor(container);
     return 0;
 }

@@ -70,12 +70,22 @@ int container_answer_error(const struct init_answer *answer, struct cj_error *er
     return error_set(err, ERROR_REQUEST, answer->error, "%s", strerror(answer->error));
 }
 
+/* What is made from now on has to be removed before the run after this one. */
+static int begin_copying(struct container *container, struct cj_error *err)
+{
+    if (!container->copied_in && container->cgroup != NULL &&
+        cgroup_lift_memory(container->cgroup, err) < 0)
+        return -1;
+    container->copied_in = true;
+    return 0;
+}
+
 int container_open_in(struct container *container, const char *path, int *fd, struct cj_error *err)
 {
     struct init_answer answer;
     auto_fd int place = -1;
-    container->copied_in = true;
-    if (ask_about_path(container, INIT_OP_OPEN_IN, path, NULL, &answer, &place, err) < 0)
+    if (begin_copying(container, err) < 0 ||
+        ask_about_path(container, INIT_OP_OPEN_IN, path, NULL, &answer, &place, err) < 0)
         return -1;
     if (answer.error != 0)
         return container_answer_error(&answer, err);
@@ -91,8 +101,8 @@ int container_symlink(struct container *container, const char *path, const char 
                       struct cj_error *err)
 {
     struct init_answer answer;
-    container->copied_in = true;
-    if (ask_about_path(container, INIT_OP_SYMLINK, path, target, &answer, NULL, err) < 0)
+    if (begin_copying(container, err) < 0 ||
+        ask_about_path(container, INIT_OP_SYMLINK, path, target, &answer, NULL, err) < 0)
         return -1;
     return answer.error != 0 ? container_answer_error(&answer, err) : 0;
 }
