@@ -78,7 +78,7 @@ static int child_limit_as_we_may(int resource, struct rlimit *limit)
     return (int)syscall(SYS_prlimit64, 0, resource, limit, NULL);
 }
 
-static void child_limit(void)
+static void child_limit(unsigned mask)
 {
     static const int resources[INIT_RLIMIT_COUNT] = {
         [INIT_RLIMIT_CPU] = RLIMIT_CPU,     [INIT_RLIMIT_FSIZE] = RLIMIT_FSIZE,
@@ -87,7 +87,7 @@ static void child_limit(void)
         [INIT_RLIMIT_NPROC] = RLIMIT_NPROC,
     };
     for (unsigned i = 0; i < INIT_RLIMIT_COUNT; i++) {
-        if ((run.request.rlimit_mask & 1U << i) == 0)
+        if ((run.request.rlimit_mask & mask & 1U << i) == 0)
             continue;
         struct rlimit limit = {.rlim_cur = run.request.rlimits[i].soft,
                                .rlim_max = run.request.rlimits[i].hard};
@@ -220,8 +220,9 @@ static bool set_own_oom_score(const char *score)
     return pwrite(oom_score.fd, score, strlen(score), 0) > 0;
 }
 
-/* The order matters: what needs /proc or a capability comes before credentials are dropped; a limit
- * on descriptors or processes before anything of the program's; the filter last. */
+/* The order matters: what needs /proc or a capability comes before credentials are dropped; limits before
+ * anything of the program's, that on descriptors once they are in place (dup2(2) takes no number beyond
+ * it); the filter last. */
 static int child_main(void *nothing)
 {
     (void)nothing;
@@ -240,9 +241,11 @@ static int child_main(void *nothing)
         syscall(SYS_sched_setaffinity, 0, sizeof(run.request.cpu_mask), run.request.cpu_mask) < 0)
         child_fail(STEP_AFFINITY, 0);
     child_take_descriptors(sources);
-    child_limit();
+    const unsigned open_files = 1U << INIT_RLIMIT_NOFILE;
+    child_limit(~open_files);
     child_drop_privileges();
     child_place_descriptors(sources);
+    child_limit(open_files);
     if ((run.request.flags & RUN_TTY) != 0 && ioctl(0, TIOCSCTTY, 0) < 0)
         child_fail(STEP_TTY, 0);
     child_install_own_filter();
