@@ -164,6 +164,8 @@ uint32_t files_dirt(void)
             dirt |= (uint32_t)DIRT_TMPFS << i;
     if (ipc_left() || loopback_used())
         dirt |= DIRT_IPC;
+    if ((self.setup->flags & SETUP_SINGLE_ID) != 0 && own_changed())
+        dirt |= DIRT_INIT;
     if (sockets_left())
         dirt |= DIRT_SOCKETS;
     for (unsigned i = 0; i < INIT_KEPT_COUNT; i++)

@@ -97,6 +97,13 @@ void files_remember_network(void);
  * is mounted anew. Returns 0, or -1 with errno: the container has to be replaced. */
 int files_reset(uint32_t dirt);
 
+/* own.c: where programs have our uid */
+
+/* Remembers what init is like when no run has been. */
+void own_remember(void);
+/* Whether a run has changed it. */
+bool own_changed(void);
+
 /* message.c */
 
 /* Receives one whole message of exactly size bytes and at most fd_max descriptors into fds.

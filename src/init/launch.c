@@ -523,6 +523,7 @@ void launcher_main(void)
     if (self.filter.len > 0 && (self.setup->flags & SETUP_FILTER_INHERITED) != 0 &&
         syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &self.filter) < 0)
         give_up("install the system-call filter");
+    own_remember();
     struct init_ready ready = {.magic = INIT_MAGIC};
     message_send(INIT_FD_RUN, &ready, sizeof(ready), -1);
     for (;;)

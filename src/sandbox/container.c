@@ -383,7 +383,8 @@ static int refresh(struct container *container, struct cj_error *err)
 
 int container_reset(struct container *container, struct cj_error *err)
 {
-    bool renew = container->broken || container->running || (container->dirt & DIRT_IPC) != 0 ||
+    bool renew = container->broken || container->running ||
+                 (container->dirt & (DIRT_IPC | DIRT_INIT)) != 0 ||
                  (container->dirt & (uint32_t)DIRT_KEPT << INIT_KEPT_EMPTY) != 0;
     struct cj_error cause;
     if (!renew && refresh(container, &cause) == 0)

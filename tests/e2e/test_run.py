@@ -1122,6 +1122,31 @@ def test_an_ordinary_user_repeats_with_fresh_state(as_nobody):
     assert done.stdout == b"/tmp:\n\n/w:\n" * 3
 
 
+CHANGES_INIT = {  # init has the program's uid; the kernel itself denies all but limits
+    "limits": "import resource as r; r.prlimit(1, r.RLIMIT_NOFILE, (40, 40)); r.prlimit(1, r.RLIMIT_NICE, (0, 0))",
+    "affinity": "import os; os.sched_setaffinity(1, [0])",
+    "nice": "import os; os.setpriority(os.PRIO_PROCESS, 1, 7)",
+    "scheduler": "import os; os.sched_setscheduler(1, os.SCHED_IDLE, os.sched_param(0))",
+    "janitor": "import os; [os.sched_setscheduler(int(t), os.SCHED_IDLE, os.sched_param(0)) for t in os.listdir('/proc/1/task') if t != '1']",
+}
+SHOWS_ITSELF = ("import os, resource as r; print([r.getrlimit(i) for i in range(16)], os.sched_getaffinity(0), os.nice(0), "
+                "[os.sched_getscheduler(int(t)) for t in ['0', *os.listdir('/proc/1/task')]])")
+
+
+@pytest.mark.parametrize("filter_file", ["built-in", "own"])
+@pytest.mark.parametrize("what", CHANGES_INIT)
+def test_an_ordinary_users_programs_change_init_for_no_later_run(as_nobody, what, filter_file):
+    options = []
+    if filter_file == "own":
+        as_nobody.file("seccomp.yaml", "default_action: allow\nsyscalls:\n- action: errno\n  names: [mount]\n", 0o644)
+        options = ["--seccomp-conf", "seccomp.yaml"]
+    look = {"args": [PYTHON, "-c", SHOWS_ITSELF]}
+    _, results = as_nobody.script(look, {"args": [PYTHON, "-c", CHANGES_INIT[what]]}, look, options=options)
+    changed = (what, filter_file) == ("limits", "own")
+    assert [result["status"] for result in results] == ["Accepted", "Accepted" if changed else "Nonzero Exit Status", "Accepted"]
+    assert results[0]["files"]["stdout"] == results[2]["files"]["stdout"] != ""
+
+
 def test_an_ordinary_user_is_told_that_full_is_not_to_be_had(as_nobody):
     done = as_nobody("--require", "full", "--", "/bin/true")
     assert done.returncode == 125 and b"'full' is required" in done.stderr

@@ -200,6 +200,7 @@ enum init_dirt {
         1 << 16, /* IPC objects are left, or loopback was used: nothing but a new container helps */
     DIRT_KEPT = 1 << 17,    /* bits 17..19: what is kept under that number was changed */
     DIRT_SOCKETS = 1 << 25, /* sockets that nobody holds but each other */
+    DIRT_INIT = 1 << 26,    /* init's own limits: as DIRT_IPC */
 };
 
 struct init_end {
