@@ -97,12 +97,49 @@ int mounts_set_attributes(int fd, unsigned flags, uint64_t attributes)
 
 /* ---- mounts ---- */
 
-/* A detached copy of a host tree. AT_RECURSIVE also because a user namespace may not take a mount
+/* A detached copy of a host tree, made with our own rights. AT_RECURSIVE also because a user namespace may not take a mount
  * without what is mounted on it (mount_namespaces(7)). */
 static int copy_tree(const char *source)
 {
     return (int)syscall(SYS_open_tree, AT_FDCWD, source,
                         OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+}
+
+static int copy_all(const struct init_mount *mounts, int *trees)
+{
+    for (uint32_t i = 0; i < self.setup->mount_count; i++) {
+        if (mounts[i].kind != INIT_MOUNT_BIND)
+            continue;
+        trees[i] = copy_tree(setup_text(mounts[i].source));
+        if (trees[i] < 0)
+            return setup_fail("copy the mount of %s%s", setup_text(mounts[i].source),
+                              errno == EACCES ? " (every folder above it has to let others through)"
+                              : errno == ENOSYS ? " (needs Linux 5.12)"
+                                                : "");
+    }
+    return 0;
+}
+
+/* Copies that the service made with its rights. */
+static int receive_all(const struct init_mount *mounts, int *trees)
+{
+    int passed[INIT_TREES_MAX];
+    int got = 0, used = 0;
+    for (uint32_t i = 0; i < self.setup->mount_count; i++) {
+        struct init_trees message;
+        if (mounts[i].kind != INIT_MOUNT_BIND)
+            continue;
+        if (used == got) {
+            got = message_receive(INIT_FD_RUN, &message, sizeof(message), passed, INIT_TREES_MAX);
+            used = 0;
+            if (got < 0)
+                _exit(0); /* the service is gone */
+            if (message.magic != INIT_MAGIC || got == 0 || message.count != (uint32_t)got)
+                give_up("mounts that are none");
+        }
+        trees[i] = passed[used++];
+    }
+    return 0;
 }
 
 static int bind_tree(int root_fd, int tree_fd, const struct init_mount *mount)
@@ -401,14 +438,9 @@ int mounts_build(void)
     int *trees = calloc(setup->mount_count + 1, sizeof(int));
     if (trees == NULL)
         return setup_fail("mount table");
-    for (uint32_t i = 0; i < setup->mount_count; i++) {
-        trees[i] = mounts[i].kind == INIT_MOUNT_BIND ? copy_tree(setup_text(mounts[i].source)) : -1;
-        if (mounts[i].kind == INIT_MOUNT_BIND && trees[i] < 0)
-            return setup_fail("copy the mount of %s%s", setup_text(mounts[i].source),
-                              errno == EACCES ? " (every folder above it has to let others through)"
-                              : errno == ENOSYS ? " (needs Linux 5.12)"
-                                                : "");
-    }
+    if (((setup->flags & SETUP_TREES_PASSED) != 0 ? receive_all(mounts, trees)
+                                                  : copy_all(mounts, trees)) < 0)
+        return -1;
     if (mount("tmpfs", container_root, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOATIME,
               "size=4m,nr_inodes=4096,mode=755") < 0)
         return setup_fail("mount the root tmpfs on %s", container_root);

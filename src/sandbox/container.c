@@ -199,6 +199,8 @@ static int make(struct container *container, struct cj_error *err)
         return error_errno(err, "socketpair");
     container->files_fd = files_pair[0];
     auto_fd int init_files_fd = files_pair[1];
+    if (sandbox->trees != NULL && bind_trees_send(sandbox->trees, container->run_fd, err) < 0)
+        return -1;
     struct spawn_request request = {
         .image_fd = sandbox->image_fd,
         .setup_fd = sandbox->setup_fd,

@@ -1185,11 +1185,43 @@ def test_mount_binds_read_only_or_not(run, reachable):
 
 
 @needs_root
-def test_a_source_that_only_root_reaches_is_told(run):
+def test_a_source_that_only_root_reaches_is_shown_all_the_same(run):
+    """An interpreter below /root, say. Nothing beside it is."""
     with tempfile.TemporaryDirectory() as folder:  # 0700
         os.mkdir(os.path.join(folder, "inner"))
-        args = mount_yaml(run, mounts=[f"{{type: bind, source: {folder}/inner, target: /x}}"])
-        refused(run(*args, "--", "/bin/true"), folder + "/inner", "Permission denied", "every folder above")
+        for name in ("secret", "inner/data"):
+            with open(os.path.join(folder, name), "w") as f:
+                f.write(name)
+        os.chmod(os.path.join(folder, "inner"), 0o755)
+        args = mount_yaml(run, mounts=[f"{{type: bind, source: {folder}/inner, target: /x, readonly: true}}",
+                                       f"{{type: bind, source: {folder}/inner/data, target: /y, readonly: true}}"])
+        done = run(*args, "--", SH, "-c", f"cat /x/data /y; ls /x; ls {folder}; ls /x/..; touch /x/new")
+        assert done.stdout.decode().startswith("inner/datainner/datadata\n"), done
+        assert b"secret" not in done.stdout and not os.path.exists(os.path.join(folder, "inner/new"))
+
+
+def test_a_source_that_an_ordinary_user_does_not_reach_is_told(as_nobody):
+    with tempfile.TemporaryDirectory() as folder:
+        os.mkdir(os.path.join(folder, "inner"))
+        os.chmod(folder, 0o711)
+        args = mount_yaml(as_nobody, mounts=[f"{{type: bind, source: {folder}/inner, target: /x}}"])
+        os.chmod(folder, 0o700)
+        refused(as_nobody(*args, "--", "/bin/true"), folder + "/inner", "ermission denied")
+
+
+@needs_root
+def test_mounts_of_a_container_never_reach_the_host(run, reachable):
+    """The source is shared (mount_namespaces(7)), as systemd makes everything: a copy must not tell its peers."""
+    source = os.path.join(reachable, "source")
+    os.makedirs(os.path.join(source, "inner"))
+    with open(os.path.join(reachable, "look"), "w") as f:
+        f.write(f"set -e; mount -t tmpfs t {source}; mount --make-shared {source}; mkdir {source}/inner\n"
+                "\"$@\" > /dev/null; grep -c inner /proc/self/mountinfo || true; umount " + source)
+    args = mount_yaml(run, mounts=[f"{{type: bind, source: {source}, target: /shared}}",
+                                   "{type: tmpfs, target: /shared/inner, data: 'size=1m'}"])
+    done = subprocess.run(["unshare", "-m", SH, f"{reachable}/look", *run.command(*args, "--", SH, "-c", "touch /shared/inner/x")],
+                          cwd=run.folder, capture_output=True)
+    assert (done.returncode, done.stdout) == (0, b"0\n"), done
 
 
 def test_mount_binds_are_nosuid_and_nodev(run):

@@ -28,9 +28,10 @@ enum {
 };
 
 enum {
-    INIT_MAGIC = 0x636a3032,    /* "cj02"; changes with every change below */
+    INIT_MAGIC = 0x636a3033,    /* "cj03"; changes with every change below */
     INIT_TASKS = 2,             /* threads of init: launcher and janitor */
     INIT_DESCRIPTORS_MAX = 250, /* of a program; SCM_MAX_FD is 253, unix(7) */
+    INIT_TREES_MAX = 64,        /* mounts in one message */
     INIT_OUTPUTS = 2,           /* pipes that init keeps between runs */
     INIT_TMPFS_MAX = 16,        /* writable tmpfs mounts of a container */
     INIT_ARENA_SIZE =
@@ -66,7 +67,8 @@ enum init_setup_flags {
     SETUP_FILTER_INHERITED = 1 << 5, /* the launcher installs the filter on itself */
     SETUP_LOOPBACK = 1 << 6,         /* bring lo up */
     SETUP_SHARED_NET = 1 << 7,       /* the network namespace is the host's */
-    SETUP_FLAGS_END = 1 << 8,        /* init refuses this and what is above */
+    SETUP_TREES_PASSED = 1 << 8,     /* copies of the bind sources come on INIT_FD_RUN */
+    SETUP_FLAGS_END = 1 << 9,        /* init refuses this and what is above */
 };
 
 enum init_mount_kind { INIT_MOUNT_BIND, INIT_MOUNT_TMPFS };
@@ -99,6 +101,13 @@ struct init_setup {
     struct init_text init_command;
     uint64_t
         clone3_args_address; /* where the launcher puts its clone3 arguments; 0: clone(2) only */
+};
+
+/* To init on INIT_FD_RUN, before anything else, where SETUP_TREES_PASSED: detached copies (open_tree(2)) of
+ * the bind sources, in the order of the mounts, INIT_TREES_MAX of them in each message but the last. */
+struct init_trees {
+    uint32_t magic;
+    uint32_t count; /* of descriptors beside it */
 };
 
 /* The first message on INIT_FD_RUN, from init: the container stands, or why it does not. */
