@@ -97,6 +97,15 @@ void files_remember_network(void);
  * is mounted anew. Returns 0, or -1 with errno: the container has to be replaced. */
 int files_reset(uint32_t dirt);
 
+/* look.c: where no control group has the figures */
+
+/* A run begins: notes what stands in files already. */
+void look_begin(void);
+/* Bytes that the run has more in files than when it began. */
+uint64_t look_files(void);
+/* INIT_OP_LOOK. */
+void look_around(struct init_answer *answer);
+
 /* own.c: where programs have our uid */
 
 /* Remembers what init is like when no run has been. */

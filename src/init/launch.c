@@ -448,12 +448,15 @@ static void serve_one(void)
                                        INIT_DESCRIPTORS_MAX);
     if (passed_count < 0)
         _exit(0); /* the service is gone */
+    bool without_cgroup = (self.setup->flags & (SETUP_CGROUP_NS | SETUP_RUN_CGROUP_NS)) == 0;
     struct init_end end = {.magic = INIT_MAGIC, .sequence = run.request.sequence};
     if (!request_valid(passed_count)) {
         end.step = STEP_PROTOCOL;
         end.error = EINVAL;
     } else {
         run.step = STEP_NONE;
+        if (without_cgroup)
+            look_begin();
         if ((run.request.flags & RUN_MOVED) != 0 && unshare(CLONE_NEWCGROUP) < 0)
             give_up("unshare the cgroup namespace");
         int64_t own_cpu = now_ns(CLOCK_THREAD_CPUTIME_ID);
@@ -475,6 +478,8 @@ static void serve_one(void)
             end.detail = run.detail;
         }
         end.init_cpu_ns = now_ns(CLOCK_THREAD_CPUTIME_ID) - own_cpu;
+        if (without_cgroup)
+            end.file_bytes = look_files();
         end.dirt = files_dirt();
     }
     for (int i = 0; i < passed_count; i++)

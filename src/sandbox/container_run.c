@@ -129,6 +129,8 @@ int container_start(struct container *container, const struct container_run *run
             request.flags |= RUN_MOVED;
         container->cgroup_moved = false;
     }
+    container->seen_bytes = 0;
+    container->limit_bytes = run->limits.memory_bytes;
     __atomic_store_n(&container_live_page(container)->start_ns, 0, __ATOMIC_RELAXED);
     request.magic = INIT_MAGIC;
     request.sequence = ++container->sequence;
@@ -156,12 +158,14 @@ int container_look(struct container *container, struct container_live *seen, str
     *seen = (struct container_live){0};
     if (container->cgroup != NULL)
         return cgroup_cpu_ns(container->cgroup, &seen->cpu_ns, err);
-    struct init_request request = {.op = INIT_OP_CPU_TIME};
+    struct init_request request = {.op = INIT_OP_LOOK};
     struct init_answer answer;
     if (container_ask(container, &request, -1, &answer, NULL, err) < 0)
         return -1;
     seen->cpu_ns = answer.value;
-    seen->anon_bytes = answer.anon_bytes;
+    seen->memory_bytes = answer.memory_bytes;
+    if (answer.memory_bytes > container->seen_bytes)
+        container->seen_bytes = answer.memory_bytes;
     return 0;
 }
 
@@ -252,6 +256,18 @@ static void use_group_figures(const struct container *container, const struct in
         end->process_peak = usage->process_peak;
 }
 
+/* Between two looks a run may have taken more, and what it left in files tells. */
+static void use_seen_figures(const struct container *container, const struct init_end *from,
+                             struct container_end *end)
+{
+    if (from->file_bytes > end->memory_bytes)
+        end->memory_bytes = from->file_bytes;
+    if (container->seen_bytes > end->memory_bytes)
+        end->memory_bytes = container->seen_bytes;
+    if (from->file_bytes > container->limit_bytes)
+        end->oom_kills = 1;
+}
+
 /* A process that still shares init's memory (vfork(2)) is no victim of the OOM killer: what its execve(2)
  * takes for arguments is taken when it is the run's only process, and then init, which on v1 stands in
  * the same group, is killed in its place. That is the run's end like any other out of memory, but the
@@ -311,6 +327,8 @@ int container_finish(struct container *container, int64_t timeout_ns, struct con
             return container_break(container, err, "read the figures of a run");
         use_group_figures(container, &from, &usage, end);
         start_failed_for_memory(&from, &usage, end);
+    } else {
+        use_seen_figures(container, &from, end);
     }
     return 0;
 }

@@ -33,7 +33,9 @@ struct container {
     bool broken;
     bool lost; /* with its files: init was killed for the run's memory */
     bool copied_in;
-    uint32_t dirt; /* enum init_dirt, of the last run */
+    uint64_t seen_bytes;  /* without cgroup: the most memory that was seen of the run */
+    uint64_t limit_bytes; /* of the run */
+    uint32_t dirt;        /* enum init_dirt, of the last run */
     char *env_text;
     const char **env;
     size_t env_count;

@@ -225,8 +225,10 @@ struct init_end {
     int64_t all_cpu_ns;         /* of all processes that were reaped, wait(2) rules */
     int64_t init_cpu_ns;        /* of init's launcher between start and end */
     uint64_t max_rss_bytes;     /* largest process */
-    uint32_t dirt;              /* enum init_dirt */
-    uint32_t reaped;            /* processes besides the main one */
+    uint64_t
+        file_bytes;  /* without cgroup: left in tmpfs and segments, not counting copied-in files */
+    uint32_t dirt;   /* enum init_dirt */
+    uint32_t reaped; /* processes besides the main one */
 };
 
 /* ---- everything else: INIT_FD_FILES ---- */
@@ -242,7 +244,7 @@ enum init_op {
     INIT_OP_RESET,  /* clean what dirt names: tmpfs mounts, sockets */
     INIT_OP_CGROUP, /* the descriptor that came is the directory to clone into from now on */
     INIT_OP_PING,
-    INIT_OP_CPU_TIME, /* CPU time of the run's live processes, from /proc (levels without cgroup) */
+    INIT_OP_LOOK, /* CPU time and memory of the run's live processes (levels without cgroup) */
 };
 
 struct init_request {
@@ -259,11 +261,11 @@ struct init_request {
 struct init_answer {
     uint32_t magic;
     uint32_t sequence;
-    int32_t error;       /* errno, 0 = done */
-    uint32_t detail;     /* OPEN_OUT: 1 = there, but not a regular file; else 0 */
-    int64_t value;       /* CPU_TIME: ns; PING: init's resident bytes */
-    uint64_t tasks;      /* CPU_TIME: tasks alive */
-    uint64_t anon_bytes; /* CPU_TIME: resident private memory of the largest process */
+    int32_t error;         /* errno, 0 = done */
+    uint32_t detail;       /* OPEN_OUT: 1 = there, but not a regular file; else 0 */
+    int64_t value;         /* LOOK: CPU time, ns */
+    uint64_t tasks;        /* LOOK: tasks alive */
+    uint64_t memory_bytes; /* LOOK: of the largest process, and of all files and segments */
 };
 
 #endif
