@@ -21,12 +21,37 @@ static const char *const container_root =
 
 /* ---- below the new root ---- */
 
+static const struct init_mount *mount_table(void)
+{
+    return (const struct init_mount *)((const char *)self.setup + self.setup->mount_offset);
+}
+
+/* Whether inner is a path in outer; both without leading '/'. */
+static bool lies_in(const char *outer, const char *inner)
+{
+    size_t length = strlen(outer);
+    return strncmp(inner, outer, length) == 0 && inner[length] == '/';
+}
+
+/* Whether programs, of other containers too, may have put there what they like. */
+static bool is_exposed(const char *path)
+{
+    const struct init_mount *mounts = mount_table();
+    for (uint32_t i = 0; i < self.setup->mount_count; i++)
+        if (mounts[i].kind == INIT_MOUNT_BIND && !mounts[i].read_only &&
+            lies_in(setup_text(mounts[i].target), path))
+            return true;
+    return false;
+}
+
+/* A symbolic link of a program's is never followed. */
 static int open_beneath(int root_fd, const char *path, int flags, mode_t mode)
 {
     struct open_how how = {
         .flags = (uint64_t)(unsigned)flags | O_CLOEXEC,
         .mode = mode,
-        .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+        .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS |
+                   (is_exposed(path) ? (uint64_t)RESOLVE_NO_SYMLINKS : 0),
     };
     return (int)syscall(SYS_openat2, root_fd, *path ? path : ".", &how, sizeof(how));
 }
@@ -181,9 +206,11 @@ void mounts_remember_fresh(struct tmpfs *tmpfs)
     tmpfs->fresh_files = (uint64_t)space.f_ffree;
 }
 
+static const unsigned long tmpfs_flags = MS_NOSUID | MS_NODEV | MS_NOATIME;
+
 static int mount_tmpfs(struct tmpfs *tmpfs)
 {
-    return mount("tmpfs", tmpfs->target, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOATIME, tmpfs->data);
+    return mount("tmpfs", tmpfs->target, "tmpfs", tmpfs_flags, tmpfs->data);
 }
 
 static int hold_tmpfs(struct tmpfs *tmpfs)
@@ -220,45 +247,59 @@ int mounts_remount_tmpfs(unsigned first)
 /* Whether a later mount lies in this one. */
 static bool has_mounts_in_it(uint32_t index)
 {
-    const struct init_setup *setup = self.setup;
-    const struct init_mount *mounts =
-        (const struct init_mount *)((const char *)setup + setup->mount_offset);
+    const struct init_mount *mounts = mount_table();
     const char *outer = setup_text(mounts[index].target);
-    size_t length = mounts[index].target.length;
-    for (uint32_t i = index + 1; i < setup->mount_count; i++) {
+    for (uint32_t i = index + 1; i < self.setup->mount_count; i++) {
         const char *inner = setup_text(mounts[i].target);
-        if (strncmp(inner, outer, length) == 0 && (inner[length] == '/' || inner[length] == '\0'))
+        if (strcmp(inner, outer) == 0 || lies_in(outer, inner))
             return true;
     }
     return false;
 }
 
-/* One that others lie in is mounted at its turn; the rest last of all (see mounts_remount_tmpfs()). The
- * working directory is the new root. */
+/* Mounts on a place itself, whatever its path leads to by now. The working directory stays the new root. */
+static int mount_tmpfs_on(int root_fd, int target_fd, unsigned long flags, const char *data)
+{
+    int result = fchdir(target_fd);
+    if (result == 0)
+        result = mount("tmpfs", ".", "tmpfs", flags, data);
+    int saved_errno = errno;
+    if (fchdir(root_fd) < 0)
+        give_up("go back to the new root");
+    errno = saved_errno;
+    return result;
+}
+
+/* One that others lie in, or that lies where programs write, is mounted at its turn and never again; the rest
+ * last of all (see mounts_remount_tmpfs()). */
 static int add_tmpfs(int root_fd, uint32_t index)
 {
-    const struct init_mount *mount_item =
-        (const struct init_mount *)((const char *)self.setup + self.setup->mount_offset) + index;
-    const char *target = setup_text(mount_item->target);
+    const struct init_mount *item = &mount_table()[index];
+    const char *target = setup_text(item->target);
     struct tmpfs *tmpfs = &self.tmpfs[self.tmpfs_count++];
+    tmpfs->dir_fd = -1;
     int target_fd = make_target(root_fd, target, true);
     if (target_fd < 0)
         return setup_fail("make the directory /%s", target);
-    close(target_fd);
     snprintf(tmpfs->target, sizeof(tmpfs->target), "/%s", target);
-    snprintf(tmpfs->data, sizeof(tmpfs->data), "%s", setup_text(mount_item->data));
-    tmpfs->pinned = has_mounts_in_it(index);
+    snprintf(tmpfs->data, sizeof(tmpfs->data), "%s", setup_text(item->data));
+    tmpfs->pinned = has_mounts_in_it(index) || is_exposed(target);
+    int result = 0;
     if (tmpfs->pinned &&
-        mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOATIME, tmpfs->data) < 0)
-        return setup_fail("mount tmpfs on /%s with '%s'", target, tmpfs->data);
-    return 0;
+        (mount_tmpfs_on(root_fd, target_fd, tmpfs_flags, tmpfs->data) < 0 ||
+         (tmpfs->dir_fd = open_beneath(root_fd, target, O_RDONLY | O_DIRECTORY, 0)) < 0))
+        result = setup_fail("mount tmpfs on /%s with '%s'", target, tmpfs->data);
+    close(target_fd);
+    return result;
 }
 
 static int mount_late_tmpfs(void)
 {
     for (unsigned i = 0; i < self.tmpfs_count; i++) {
         struct tmpfs *tmpfs = &self.tmpfs[i];
-        if ((tmpfs->pinned ? hold_tmpfs(tmpfs) : mounts_make_tmpfs(i)) < 0)
+        if (tmpfs->pinned)
+            mounts_remember_fresh(tmpfs);
+        else if (mounts_make_tmpfs(i) < 0)
             return setup_fail("mount tmpfs on %s with '%s'", tmpfs->target, tmpfs->data);
     }
     return 0;
@@ -268,8 +309,7 @@ static int mount_late_tmpfs(void)
 static int mount_all(int root_fd, const int *trees)
 {
     const struct init_setup *setup = self.setup;
-    const struct init_mount *mounts =
-        (const struct init_mount *)((const char *)setup + setup->mount_offset);
+    const struct init_mount *mounts = mount_table();
     for (uint32_t i = 0; i < setup->mount_count; i++) {
         const char *target = setup_text(mounts[i].target);
         if (mounts[i].kind == INIT_MOUNT_BIND) {
@@ -387,26 +427,29 @@ static int make_mask(int root_fd)
     return 0;
 }
 
-static int cover_file(const char *path)
+static int cover_file(int target_fd)
 {
     int tree =
         (int)syscall(SYS_open_tree, AT_FDCWD, mask_name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-    int target = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    if (tree < 0 || target < 0 ||
+    if (tree < 0 ||
         mounts_set_attributes(tree, 0,
                               MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
                                   MOUNT_ATTR_NOEXEC) < 0 ||
-        move_onto(tree, target) < 0)
+        move_onto(tree, target_fd) < 0)
         return -1;
     close(tree);
-    close(target);
     return 0;
 }
 
-static int cover_directory(const char *path)
+static int cover(int root_fd, int target_fd)
 {
-    return mount("tmpfs", path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
-                 "size=4k,nr_inodes=1,mode=555");
+    struct stat info;
+    if (fstat(target_fd, &info) < 0 || S_ISLNK(info.st_mode))
+        return 0; /* nothing to hide */
+    if (!S_ISDIR(info.st_mode))
+        return cover_file(target_fd);
+    return mount_tmpfs_on(root_fd, target_fd, MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+                          "size=4k,nr_inodes=1,mode=555");
 }
 
 /* The working directory is the new root. */
@@ -415,14 +458,19 @@ static int mask_paths(void)
     const struct init_setup *setup = self.setup;
     const struct init_text *masks =
         (const struct init_text *)((const char *)setup + setup->mask_offset);
+    int root_fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (root_fd < 0)
+        return setup_fail("open the new root");
     for (uint32_t i = 0; i < setup->mask_count; i++) {
         const char *path = setup_text(masks[i]);
-        struct stat info;
-        if (lstat(path, &info) < 0 || S_ISLNK(info.st_mode))
+        int target_fd = open_beneath(root_fd, path + 1, O_PATH | O_NOFOLLOW, 0);
+        if (target_fd < 0)
             continue; /* nothing to hide */
-        if ((S_ISDIR(info.st_mode) ? cover_directory(path) : cover_file(path)) < 0)
+        if (cover(root_fd, target_fd) < 0)
             return setup_fail("cover %s", path);
+        close(target_fd);
     }
+    close(root_fd);
     return unlink(mask_name) < 0 ? setup_fail("remove the name of the empty file") : 0;
 }
 
@@ -431,8 +479,7 @@ static int mask_paths(void)
 int mounts_build(void)
 {
     const struct init_setup *setup = self.setup;
-    const struct init_mount *mounts =
-        (const struct init_mount *)((const char *)setup + setup->mount_offset);
+    const struct init_mount *mounts = mount_table();
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return setup_fail("make mounts private");
     int *trees = calloc(setup->mount_count + 1, sizeof(int));

@@ -1224,6 +1224,37 @@ def test_mounts_of_a_container_never_reach_the_host(run, reachable):
     assert (done.returncode, done.stdout) == (0, b"0\n"), done
 
 
+@pytest.mark.parametrize("kind", ["tmpfs, data: 'size=1m'", "bind, source: /usr/share, readonly: true"])
+def test_a_link_in_a_writable_bind_leads_no_mount_astray(run, reachable, kind):
+    """A program made it where another container's mount is to be: /usr would be covered."""
+    os.symlink("/usr", os.path.join(reachable, "inner"))
+    args = mount_yaml(run, mounts=[f"{{type: bind, source: {reachable}, target: /shared}}",
+                                   f"{{type: {kind}, target: /shared/inner}}"])
+    refused(run(*args, "--", "/bin/true"), "/shared/inner", "symbolic links")
+
+
+def test_a_place_in_a_writable_bind_that_is_swapped_covers_nothing_else(run, reachable):
+    """While the container lives: it is made anew, which cannot be done, and says so."""
+    os.chmod(reachable, 0o777)
+    args = mount_yaml(run, mounts=[f"{{type: bind, source: {reachable}, target: /shared}}",
+                                   "{type: tmpfs, target: /shared/a/bin, data: 'size=1m'}"])
+    write = {"args": [SH, "-c", "mkdir /shared/a/bin/x; touch /shared/now; while test -e /shared/now; do sleep 0.01; done"]}
+    look = {"args": [SH, "-c", "test -e /usr/bin/env && echo there"]}
+    with contextlib.ExitStack() as stack:
+        process = stack.enter_context(run.start(*args, "--script", run.file("script", "".join(json.dumps(r) + "\n" for r in (write, look)))))
+        wait_for(lambda: os.path.exists(os.path.join(reachable, "now")))
+        os.rename(os.path.join(reachable, "a"), os.path.join(reachable, "gone"))
+        os.symlink("/usr", os.path.join(reachable, "a"))
+        os.unlink(os.path.join(reachable, "now"))
+        out, err = process.communicate(timeout=60)
+    results = [json.loads(line) for line in out.splitlines()]
+    assert results[0]["status"] == "Accepted"
+    if len(results) > 1:
+        assert results[1]["status"] == "Internal Error" or results[1]["files"]["stdout"] == "there\n", results[1]
+    else:
+        assert b"/shared/a/bin" in err, err
+
+
 def test_mount_binds_are_nosuid_and_nodev(run):
     args = mount_yaml(run)
     text = output(run(*args, "--", SH, "-c", "cat /proc/self/mounts"))
