@@ -83,7 +83,7 @@ static int check_limits(struct run *run, int64_t now_ns, struct cj_error *err)
     struct container_live seen;
     if (container_look(run->container, &seen, err) < 0)
         return -1;
-    if (seen.anon_bytes > run->limits.memory_bytes)
+    if (seen.memory_bytes > run->limits.memory_bytes)
         return kill_run(run, KILL_MEMORY, err);
     int64_t limit_ns = run->limits.cpu_ns + (run->without_cgroup ? 0 : CONTAINER_OWN_CPU_NS);
     if (seen.cpu_ns > limit_ns)
