@@ -71,9 +71,10 @@ static void serve_poll(struct group *group, size_t used)
         if (!has_streams(command))
             continue;
         streams_move(command->streams, fds + command->poll_end + 1, command->poll_streams);
-        if (fds[command->poll_end].revents != 0)
+        if (fds[command->poll_end].revents != 0) {
             command_end(command);
-        else if (streams_flooded(command->streams))
+            pipes_ended(group->pipes, i);
+        } else if (streams_flooded(command->streams))
             command_kill(command, KILL_OUTPUT);
     }
     if (fds[0].revents == 0)

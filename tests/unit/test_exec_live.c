@@ -162,6 +162,43 @@ static void a_reader_may_leave_early(void **state)
     }
 }
 
+/* Who has the pipe open by another name is a reader as well: nothing is taken from it. */
+static void a_reader_that_opened_its_input_anew_gets_all_of_it(void **state)
+{
+    (void)state;
+    for (int proxy = 0; proxy < 2; proxy++) {
+        struct trial trial;
+        trial_begin(&trial);
+        trial_shell(&trial, "head -c 1000000 /dev/zero");
+        trial_victim(&trial, "reopens", NULL, NULL);
+        trial_pipe(&trial, 0, 1, 1, 0, proxy);
+        trial_run(&trial);
+        assert_status(&trial.results[0], EXEC_ACCEPTED);
+        assert_status(&trial.results[1], EXEC_ACCEPTED);
+        assert_int_equal(find_file(&trial.results[1], "stdout")->size, 1000000);
+        trial_end(&trial);
+    }
+}
+
+static void a_writer_that_opened_its_output_anew_is_drained_too(void **state)
+{
+    (void)state;
+    static const char *const readers[] = {"exit 0",
+                                          "cat /dev/stdin >/dev/null & sleep 0.2; exit 0"};
+    for (size_t i = 0; i < COUNT_OF(readers); i++) {
+        struct trial trial;
+        trial_begin(&trial);
+        trial_shell(&trial, "sleep 0.1; echo x >/dev/stdout; sleep 0.3; head -c 3000000 /dev/zero");
+        trial_shell(&trial, readers[i]);
+        trial_pipe(&trial, 0, 1, 1, 0, true);
+        trial_run(&trial);
+        assert_status(&trial.results[0], EXEC_ACCEPTED);
+        assert_status(&trial.results[1], EXEC_ACCEPTED);
+        assert_true(trial.took_ns < 2 * NS_PER_S);
+        trial_end(&trial);
+    }
+}
+
 static void without_a_proxy_the_writer_gets_sigpipe(void **state)
 {
     (void)state;
@@ -1071,6 +1108,8 @@ int main(int argc, char **argv)
         TEST(what_passed_comes_back_cut_and_without_an_error),
         TEST(a_name_without_a_proxy_keeps_nothing),
         TEST(a_reader_may_leave_early),
+        TEST(a_reader_that_opened_its_input_anew_gets_all_of_it),
+        TEST(a_writer_that_opened_its_output_anew_is_drained_too),
         TEST(without_a_proxy_the_writer_gets_sigpipe),
         TEST(an_end_that_is_closed_is_seen_at_once),
         TEST(a_writer_that_has_ended_leaves_all_it_wrote),
