@@ -336,8 +336,8 @@ size_t pipes_poll(struct pipes *pipes, struct pollfd *fds)
         line->poll_from = line->poll_to = -1;
         if (line->from >= 0 && !held)
             want(fds, &used, &line->poll_from, line->from, POLLIN);
-        if (line->to >= 0) /* without events: POLLERR still tells that the reader has left */
-            want(fds, &used, &line->poll_to, line->to, held ? POLLOUT : 0);
+        if (line->to >= 0 && held) /* else it is seen when it is written to */
+            want(fds, &used, &line->poll_to, line->to, POLLOUT);
     }
     return used;
 }
