@@ -202,8 +202,7 @@ int run_copies_deliver(const struct run_copies *copies, struct exec_result *resu
         if (deliver_one(copies, &file, stop_fd, &failed, err)) {
             result->files[kept++] = file;
         } else {
-            free(file.name);
-            free(file.data);
+            exec_output_free(&file);
         }
     }
     result->file_count = kept;
