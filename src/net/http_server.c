@@ -80,6 +80,11 @@ static void pause_listeners(struct http_server *server, bool paused)
             event_add(server->listeners[i]->event, NULL);
 }
 
+static bool is_full(const struct http_server *server)
+{
+    return server->counts.connections >= server->settings.connection_count;
+}
+
 static void tick_start(struct http_server *server)
 {
     if (server->ticking)
@@ -97,7 +102,7 @@ static void tick_ring(void *arg)
     FOR_EACH_CONN(conn, next, &server->conns)
     if (conn_deadline_ns(conn) <= now_ns)
         conn_expire(conn);
-    if (server->counts.connections < server->settings.connection_count)
+    if (!is_full(server))
         pause_listeners(server, false); /* descriptors may be there again */
     if (server->counts.connections > 0 || server->paused)
         tick_start(server);
@@ -121,6 +126,11 @@ void server_conn_removed(struct http_server *server, struct http_conn *conn)
         pause_listeners(server, false);
     else if (server->counts.connections == 0)
         loop_soon(server->loop, &server->stop_soon);
+}
+
+void server_conn_idle(struct http_server *server)
+{
+    pause_listeners(server, false);
 }
 
 /* Makes room by closing whoever has been idle for the longest time. */
@@ -160,8 +170,7 @@ static bool accept_one(struct http_listener *listener)
     struct sockaddr_storage address = {0};
     socklen_t size = sizeof(address);
     char peer[PEER_SIZE];
-    if (server->counts.connections >= server->settings.connection_count &&
-        !close_an_idle_one(server)) {
+    if (is_full(server) && TAILQ_EMPTY(&server->idle)) {
         complain(server, "all connections are busy");
         pause_listeners(server, true);
         return false;
@@ -174,6 +183,8 @@ static bool accept_one(struct http_listener *listener)
         return errno == EINTR || errno == ECONNABORTED;
     }
     address_format(&address, peer, sizeof(peer));
+    if (is_full(server))
+        close_an_idle_one(server);
     if (conn_new(server, fd, peer) == 0)
         fd_take(&fd);
     return true;
@@ -185,8 +196,10 @@ static void listener_ready(evutil_socket_t fd, short what, void *arg)
     struct net_loop *loop = listener->server->loop;
     (void)fd, (void)what;
     loop_enter(loop);
-    for (int i = 0; i < ACCEPTS_AT_ONCE && accept_one(listener); i++)
-        ;
+    /* When the last place is taken, one more is asked for only if one more is there. */
+    for (int i = 0; i < ACCEPTS_AT_ONCE && (i == 0 || !is_full(listener->server)); i++)
+        if (!accept_one(listener))
+            break;
     loop_leave(loop);
 }
 
