@@ -1,6 +1,7 @@
 #include "http_private.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -153,9 +154,15 @@ static void complain(struct http_server *server, const char *what)
              log_text("reason", what), log_uint("connections", server->counts.connections));
 }
 
-/* No descriptors or no memory: waits for a connection to close, or for the next tick. */
-static void accept_failed(struct http_server *server)
+/* No descriptors or no memory: waits for a connection to close, or for the next tick. accept(2)
+ * takes a descriptor before it looks whether a connection is there. */
+static void accept_failed(struct http_server *server, int listener_fd)
 {
+    int failure = errno;
+    struct pollfd pending = {.fd = listener_fd, .events = POLLIN};
+    if (poll(&pending, 1, 0) == 0)
+        return;
+    errno = failure;
     complain(server, strerror(errno));
     if (close_an_idle_one(server))
         return;
@@ -178,9 +185,11 @@ static bool accept_one(struct http_listener *listener)
     auto_fd int fd = accept4(listener->socket.fd, (struct sockaddr *)&address, &size,
                              SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0) {
+        if (errno == EINTR || errno == ECONNABORTED)
+            return true;
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-            accept_failed(server);
-        return errno == EINTR || errno == ECONNABORTED;
+            accept_failed(server, listener->socket.fd);
+        return false;
     }
     address_format(&address, peer, sizeof(peer));
     if (is_full(server))

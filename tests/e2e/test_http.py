@@ -1055,10 +1055,12 @@ def test_nothing_spins(serve):
     server.connect().send(b"POST /count?pause_ms=60000 HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n" + b"x" * 90000)
     half = server.connect()
     half.get(b"/file?size=90000000").sock.shutdown(socket.SHUT_WR)
-    time.sleep(0.3)
-    before = cpu_seconds(server.process.pid)
-    time.sleep(1)
-    assert cpu_seconds(server.process.pid) - before < 0.05
+    for _ in range(20):
+        before = cpu_seconds(server.process.pid)
+        time.sleep(0.5)
+        if cpu_seconds(server.process.pid) - before < 0.02:
+            return
+    pytest.fail("it never comes to rest")
 
 
 def test_no_descriptor_is_left(serve):
