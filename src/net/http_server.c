@@ -289,13 +289,9 @@ static void accept_the_last(struct http_server *server)
 /* Ends those that have nothing to answer, after a last look at what their sockets hold. */
 static void end_idle(struct http_server *server)
 {
-    struct http_conn *conn;
-    struct http_conn_list idle;
-    TAILQ_INIT(&idle);
-    TAILQ_CONCAT(&idle, &server->idle, idle_link);
-    while ((conn = TAILQ_FIRST(&idle))) {
-        TAILQ_REMOVE(&idle, conn, idle_link);
-        TAILQ_INSERT_TAIL(&server->idle, conn, idle_link); /* where it thinks that it is */
+    struct http_conn *conn, *next;
+    FOR_EACH_CONN(conn, next, &server->conns)
+    {
         conn->readable = true;
         conn_turn(conn);
     }
