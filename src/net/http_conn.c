@@ -66,12 +66,10 @@ static void set_idle(struct http_conn *conn, bool idle)
     if (idle == conn->idle)
         return;
     conn->idle = idle;
-    if (!idle) {
+    if (idle)
+        TAILQ_INSERT_TAIL(&conn->server->idle, conn, idle_link);
+    else
         TAILQ_REMOVE(&conn->server->idle, conn, idle_link);
-        return;
-    }
-    TAILQ_INSERT_TAIL(&conn->server->idle, conn, idle_link);
-    server_conn_idle(conn->server);
 }
 
 static void conn_free(struct http_conn *conn)

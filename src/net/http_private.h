@@ -205,7 +205,5 @@ void reply_refusal(struct http_conn *conn, const struct http_fault *fault);
 /* A connection has been made or is gone. */
 void server_conn_added(struct http_server *server, struct http_conn *conn);
 void server_conn_removed(struct http_server *server, struct http_conn *conn);
-/* One has become idle: it could make room for another. */
-void server_conn_idle(struct http_server *server);
 
 #endif
