@@ -259,13 +259,13 @@ static void read_copy_in(struct json_reader *json, struct rest_command *command)
 }
 
 /* "name" or "name?". Cuts the mark off, in the body. */
-static void read_copy_out(struct json_reader *json, struct rest_copy_out **items, size_t *count)
+static void read_copy_out(struct json_reader *json, struct exec_copy_out **items, size_t *count)
 {
     *count = 0;
     if (!json_read_array(json))
         return;
     while (json_next_item(json)) {
-        struct rest_copy_out *item = more(json, items, count, sizeof(**items), REST_NAMES_MAX);
+        struct exec_copy_out *item = more(json, items, count, sizeof(**items), REST_NAMES_MAX);
         if (item == NULL)
             return;
         struct json_text text = {0};

@@ -14,6 +14,7 @@
 #include "base/attr.h"
 #include "base/error.h"
 #include "base/json_reader.h"
+#include "exec/exec.h"
 
 enum {
     REST_COMMANDS_MAX = 128,
@@ -51,11 +52,6 @@ struct rest_copy_in {
     struct rest_file file;
 };
 
-struct rest_copy_out {
-    const char *name; /* without the '?' */
-    bool optional;
-};
-
 struct rest_command {
     const char **args;
     size_t arg_count; /* at least 1 */
@@ -65,9 +61,9 @@ struct rest_command {
     size_t file_count;
     struct rest_copy_in *copy_in; /* each name once */
     size_t copy_in_count;
-    struct rest_copy_out *copy_out;
+    struct exec_copy_out *copy_out; /* names without the '?' */
     size_t copy_out_count;
-    struct rest_copy_out *copy_out_cached;
+    struct exec_copy_out *copy_out_cached;
     size_t copy_out_cached_count;
     uint64_t copy_out_max_bytes; /* 0: the server's, as with the limits */
     bool copy_out_truncate;

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/buf.h"
 #include "rest_request.h"
 
 static int read_bytes(const char *body, size_t size, struct rest_request *request,
