@@ -273,8 +273,8 @@ static void read_copy_out(struct json_reader *json, struct exec_copy_out **items
         if (json_read_null(json) || !json_read_string(json, &text) || !no_nul(json, text))
             continue;
         item->optional = text.size > 0 && text.data[text.size - 1] == '?';
-        if (item->optional)
-            text.data[text.size - 1] = '\0';
+        if (item->optional) /* the body is ours, and so is what the reader copied of it */
+            ((char *)(uintptr_t)text.data)[text.size - 1] = '\0';
         item->name = text.data;
     }
 }
