@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -90,6 +91,18 @@ static void set_clocks(struct command *command)
             : watch_cpu_at(now_ns, 0, command->limits.cpu_ns, command->cpus, CPU_STEP);
 }
 
+/* A start that the request itself made impossible, in go-judge's words. */
+static void explain_refusal(const struct command *command, struct cj_error *err)
+{
+    if (err->domain != ERROR_REQUEST)
+        return;
+    if (strncmp(err->message, "CPU set", strlen("CPU set")) == 0)
+        error_wrap(err, "cgroup: failed to set cpuset limit");
+    else if (err->code == E2BIG)
+        error_set(err, err->domain, err->code, "start: %s: execve: %s", command->request->args[0],
+                  errno_text(err->code));
+}
+
 void command_start(struct command *command)
 {
     const struct exec_request *request = command->request;
@@ -107,9 +120,7 @@ void command_start(struct command *command)
     set_clocks(command);
     struct cj_error err;
     if (container_start(command->container, &spec, &err) < 0) {
-        if (err.domain == ERROR_REQUEST && err.code != 0)
-            error_set(&err, err.domain, err.code, "start: %s: execve: %s", request->args[0],
-                      errno_text(err.code));
+        explain_refusal(command, &err);
         command_fail(command, &err);
         return;
     }
