@@ -90,13 +90,13 @@ static void try_to_alter(int fd)
     char path[64];
     const struct timespec times[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    (void)!fchmod(fd, 0666);
-    (void)!chmod(path, 0666);
+    (void)!fchmod(fd, 0);
     (void)!fchown(fd, OTHER_UID, OTHER_UID);
     (void)!futimens(fd, times);
     (void)!fsetxattr(fd, "user.cjudge.name", "fake", 4, 0);
     (void)!fremovexattr(fd, "user.cjudge.name");
-    (void)!fchmod(fd, 0);
+    (void)!chmod(path, 0666);
+    (void)!fchmod(fd, 0666);
 }
 
 /* The owner without capabilities, as a program is: root loses its own by an exec with an empty bounding set
