@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "exec_fixture.h"
+#include "store/store.h"
 
 #define MIB ((size_t)1 << 20)
 
@@ -774,6 +775,238 @@ static void limits_reach_the_program(void **state)
     trial_end(&trial);
 }
 
+/* ---- the store ---- */
+
+static struct store *make_store(uint64_t max_bytes)
+{
+    const struct store_settings settings = {.max_bytes = max_bytes};
+    struct store *store;
+    struct cj_error err;
+    if (store_open(&settings, &store, &err) < 0)
+        fail_msg("%s", err.message);
+    return store;
+}
+
+static uint64_t stored_count(struct store *store)
+{
+    struct store_stats stats;
+    store_stats(store, &stats);
+    return stats.count;
+}
+
+static void assert_stored(struct store *store, const struct exec_result *result, const char *name,
+                          const char *text)
+{
+    struct cj_error err;
+    char bytes[64] = "";
+    for (size_t i = 0; i < result->file_id_count; i++) {
+        if (strcmp(result->file_ids[i].name, name) != 0)
+            continue;
+        struct store_file file;
+        assert_int_equal(store_get(store, result->file_ids[i].id, &file, &err), 0);
+        assert_string_equal(file.name, name);
+        assert_int_equal(read(file.fd, bytes, sizeof(bytes)), strlen(text));
+        assert_memory_equal(bytes, text, strlen(text));
+        store_file_close(&file);
+        return;
+    }
+    fail_msg("%s was not stored", name);
+}
+
+static void outputs_go_into_the_store(void **state)
+{
+    (void)state;
+    static const struct exec_copy_out out[] = {{.name = "a"}, {.name = "b"}, {.name = "a"}};
+    static const struct exec_copy_out cached[] = {{.name = "b"},
+                                                  {.name = "stdout"},
+                                                  {.name = "p"},
+                                                  {.name = "c"},
+                                                  {.name = "d", .optional = true},
+                                                  {.name = "b"}};
+    struct trial trial;
+    trial_begin(&trial);
+    trial.settings.store = make_store(0);
+    struct exec_request *request =
+        trial_shell(&trial, "echo A >a; echo B >b; echo C >c; echo out; echo piped >&3");
+    request->copy_out = out;
+    request->copy_out_count = COUNT_OF(out);
+    request->copy_out_cached = cached;
+    request->copy_out_cached_count = COUNT_OF(cached);
+    trial_shell(&trial, "cat");
+    struct exec_pipe *pipe = trial_pipe(&trial, 0, 3, 1, 0, true);
+    pipe->name = "p";
+    pipe->max = 3;
+    trial_run(&trial);
+    const struct exec_result *result = &trial.results[0];
+    assert_status(result, EXEC_ACCEPTED);
+    assert_int_equal(result->file_count, 2); /* a and stderr */
+    assert_file(result, "a", "A\n");
+    assert_file(result, "stderr", "");
+    assert_int_equal(result->file_id_count, 4);
+    assert_stored(trial.settings.store, result, "b", "B\n");
+    assert_stored(trial.settings.store, result, "c", "C\n");
+    assert_stored(trial.settings.store, result, "stdout", "out\n");
+    assert_stored(trial.settings.store, result, "p", "pip");
+    assert_int_equal(stored_count(trial.settings.store), 4);
+    assert_file(&trial.results[1], "stdout", "piped\n");
+    trial_end(&trial);
+    store_free(trial.settings.store);
+}
+
+static void stored_outputs_have_limits_too(void **state)
+{
+    (void)state;
+    static const struct exec_copy_out cached[] = {{.name = "f"}, {.name = "stdout"}};
+    for (int truncate = 0; truncate < 2; truncate++) {
+        struct trial trial;
+        trial_begin(&trial);
+        trial.settings.store = make_store(0);
+        struct exec_request *request = trial_shell(&trial, "printf 0123456789 | tee f; exit 2");
+        request->copy_out_cached = cached;
+        request->copy_out_cached_count = COUNT_OF(cached);
+        request->copy_out_max_bytes = 5;
+        request->copy_out_truncate = truncate;
+        trial.files[0][1].max = 4;
+        trial_run(&trial);
+        const struct exec_result *result = &trial.results[0];
+        assert_status(result, EXEC_NONZERO_EXIT);
+        assert_int_equal(result->file_error_count, 2);
+        assert_int_equal(result->file_errors[0].kind, EXEC_COLLECT_SIZE_EXCEEDED);
+        assert_int_equal(result->file_errors[1].kind, EXEC_COPY_OUT_SIZE_EXCEEDED);
+        assert_stored(trial.settings.store, result, "stdout", "0123");
+        if (truncate)
+            assert_stored(trial.settings.store, result, "f", "01234");
+        assert_int_equal(result->file_id_count, 1 + truncate);
+        trial_end(&trial);
+        store_free(trial.settings.store);
+    }
+}
+
+struct looker {
+    struct store *store;
+    uint64_t seen;
+    int event;
+};
+
+static void *look_and_cancel(void *argument)
+{
+    struct looker *looker = argument;
+    const struct timespec nap = {.tv_nsec = 300 * NS_PER_MS};
+    uint64_t one = 1;
+    nanosleep(&nap, NULL);
+    looker->seen = stored_count(looker->store);
+    assert_int_equal(write(looker->event, &one, sizeof(one)), sizeof(one));
+    return NULL;
+}
+
+static void a_cancelled_group_stores_nothing_and_shows_nothing_meanwhile(void **state)
+{
+    (void)state;
+    static const struct exec_copy_out cached[] = {{.name = "stdout"}, {.name = "f"}};
+    auto_fd int event = eventfd(0, EFD_CLOEXEC);
+    struct looker looker = {.store = make_store(0), .seen = 99, .event = event};
+    pthread_t thread;
+    struct trial trial;
+    trial_begin(&trial);
+    trial.settings.store = looker.store;
+    trial.cancel_fd = event;
+    for (int i = 0; i < 2; i++) {
+        struct exec_request *request =
+            trial_shell(&trial, i == 0 ? "echo x | tee f" : "echo x | tee f; sleep 60");
+        request->copy_out_cached = cached;
+        request->copy_out_cached_count = COUNT_OF(cached);
+    }
+    pthread_create(&thread, NULL, look_and_cancel, &looker);
+    trial_run(&trial);
+    pthread_join(thread, NULL);
+    assert_status(&trial.results[0], EXEC_ACCEPTED);
+    assert_true(trial.results[1].cancelled);
+    assert_int_equal(looker.seen, 0);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(trial.results[i].file_id_count, 0);
+    assert_int_equal(stored_count(looker.store), 0);
+    trial_end(&trial);
+    store_free(looker.store);
+}
+
+static void a_full_store_is_a_file_error(void **state)
+{
+    (void)state;
+    static const struct exec_copy_out cached[] = {{.name = "stdout"}, {.name = "f"}};
+    for (int code = 0; code < 2; code++) {
+        struct trial trial;
+        trial_begin(&trial);
+        trial.settings.store = make_store(1 << 20);
+        struct exec_request *request =
+            trial_shell(&trial, code ? "cat /dev/zero | head -c 4000000; echo small >f; exit 1"
+                                     : "cat /dev/zero | head -c 4000000; echo small >f");
+        request->copy_out_cached = cached;
+        request->copy_out_cached_count = COUNT_OF(cached);
+        trial.files[0][1].max = 8 << 20;
+        trial_run(&trial);
+        const struct exec_result *result = &trial.results[0];
+        assert_status(result, code ? EXEC_NONZERO_EXIT : EXEC_FILE_ERROR);
+        assert_int_equal(result->file_errors[0].kind, EXEC_COPY_OUT_COPY_CONTENT);
+        assert_string_equal(result->file_errors[0].name, "stdout");
+        assert_non_null(strstr(result->file_errors[0].message, "full"));
+        assert_int_equal(result->file_id_count, 1);
+        assert_stored(trial.settings.store, result, "f", "small\n");
+        trial_end(&trial);
+        store_free(trial.settings.store);
+    }
+}
+
+static void without_a_store_nothing_can_be_stored(void **state)
+{
+    (void)state;
+    static const struct exec_copy_out cached[] = {{.name = "f"}};
+    struct trial trial;
+    trial_begin(&trial);
+    struct exec_request *request = trial_shell(&trial, "true");
+    request->copy_out_cached = cached;
+    request->copy_out_cached_count = 1;
+    trial_run(&trial);
+    assert_true(trial.results[0].refused);
+    assert_string_equal(trial.results[0].error, "cmd[0].copyOutCached: there is no file store");
+    trial_end(&trial);
+}
+
+/* Stored files as input: read only, at an offset of their own. */
+static void stored_files_are_inputs(void **state)
+{
+    (void)state;
+    static const struct exec_copy_out cached[] = {{.name = "stdout"}};
+    struct cj_error err;
+    struct trial trial;
+    trial_begin(&trial);
+    struct store *store = trial.settings.store = make_store(0);
+    struct exec_request *request = trial_shell(&trial, "echo '#!/bin/sh'; echo echo hi");
+    request->copy_out_cached = cached;
+    request->copy_out_cached_count = 1;
+    trial_run(&trial);
+    const char *id = trial.results[0].file_ids[0].id;
+    struct trial next;
+    trial_begin(&next);
+    struct store_file files[3];
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(store_get(store, id, &files[i], &err), 0);
+    const struct exec_copy_in in = {.name = "d/script", .kind = EXEC_COPY_FD, .fd = files[2].fd};
+    request = trial_shell(&next, "(: >/dev/stdin) 2>/dev/null || head -n 1; cat <&3; d/script");
+    request->copy_in = &in;
+    request->copy_in_count = 1;
+    request->file_count = 4;
+    next.files[0][0] = (struct exec_file){.kind = EXEC_FILE_FD, .fd = files[0].fd};
+    next.files[0][3] = (struct exec_file){.kind = EXEC_FILE_FD, .fd = files[1].fd};
+    trial_run(&next);
+    assert_status(&next.results[0], EXEC_ACCEPTED);
+    assert_file(&next.results[0], "stdout", "#!/bin/sh\n#!/bin/sh\necho hi\nhi\n");
+    for (int i = 0; i < 3; i++)
+        store_file_close(&files[i]);
+    trial_end(&next);
+    trial_end(&trial);
+    store_free(store);
+}
+
 /* ---- large outputs ---- */
 
 static size_t resident_bytes(void)
@@ -864,6 +1097,12 @@ int main(int argc, char **argv)
         TEST(a_file_at_0_is_no_terminal),
         TEST(inputs_opened_anew_have_offsets_of_their_own),
         TEST(limits_reach_the_program),
+        TEST(outputs_go_into_the_store),
+        TEST(stored_outputs_have_limits_too),
+        TEST(a_cancelled_group_stores_nothing_and_shows_nothing_meanwhile),
+        TEST(a_full_store_is_a_file_error),
+        TEST(without_a_store_nothing_can_be_stored),
+        TEST(stored_files_are_inputs),
         TEST(a_large_file_comes_out_once),
         TEST(a_sparse_file_costs_what_it_holds),
     };
