@@ -261,6 +261,13 @@ const struct exec_group *rest_plan_group(const struct rest_plan *plan)
     return &plan->group;
 }
 
+void rest_plan_default_cpus(struct rest_plan *plan, const char *cpu_set)
+{
+    for (size_t i = 0; cpu_set != NULL && i < plan->group.count; i++)
+        if (plan->commands[i].limits.cpu_set == NULL)
+            plan->commands[i].limits.cpu_set = cpu_set;
+}
+
 void rest_plan_free(struct rest_plan *plan)
 {
     if (plan == NULL)

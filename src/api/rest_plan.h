@@ -31,6 +31,9 @@ WARN_UNUSED int rest_plan_new(const struct rest_request *request, const struct r
 
 const struct exec_group *rest_plan_group(const struct rest_plan *plan) NONNULL(1);
 
+/* The CPUs of commands that name none (cpuset list; NULL: as they are). Before the group is run. */
+void rest_plan_default_cpus(struct rest_plan *plan, const char *cpu_set) NONNULL(1);
+
 /* Closes what was opened. NULL is fine. */
 void rest_plan_free(struct rest_plan *plan);
 

@@ -199,6 +199,7 @@ static void run_on_slot(struct slot *slot, void *arg)
     const struct exec_group *group = rest_plan_group(run->plan);
     struct container **containers;
     struct cj_error err = {0};
+    rest_plan_default_cpus(run->plan, slot_cpu_set(slot));
     if (slot_containers(slot, group->count, &containers, &err) < 0)
         fail_all(run, &err);
     else
