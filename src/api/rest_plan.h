@@ -26,8 +26,9 @@ struct rest_plan;
 /* Checks and opens. request is borrowed until rest_plan_free(). ERROR_REQUEST names the field:
  * "cmd[0].files[0].fileId: file does not exists with id: \"X\"". Anything else is ours (EMFILE, ENFILE,
  * ENOMEM: too much at once). */
-WARN_UNUSED int rest_plan_new(const struct rest_request *request, const struct rest_sources *sources,
-                              struct rest_plan **out, struct cj_error *err) NONNULL(1, 2, 3);
+WARN_UNUSED int rest_plan_new(const struct rest_request *request,
+                              const struct rest_sources *sources, struct rest_plan **out,
+                              struct cj_error *err) NONNULL(1, 2, 3);
 
 const struct exec_group *rest_plan_group(const struct rest_plan *plan) NONNULL(1);
 

@@ -17,7 +17,7 @@
 
 enum {
     LARGE_BODY = 64 * 1024,
-    RESERVE_MAX = 1024 * 1024,      /* of a body whose length was told: what is believed at once */
+    RESERVE_MAX = 1024 * 1024, /* of a body whose length was told: what is believed at once */
     ANSWER_AT_ONCE = 2 * REST_ANSWER_PIECE, /* of output bytes */
 };
 

@@ -37,8 +37,8 @@ static void check_file(const struct rest_file *file)
 
 static void check_command(const struct rest_command *command, size_t size)
 {
-    size_t sum = read_all(command->args, command->arg_count) +
-                 read_all(command->env, command->env_count);
+    size_t sum =
+        read_all(command->args, command->arg_count) + read_all(command->env, command->env_count);
     need(command->arg_count > 0 && command->file_count <= REST_FILES_MAX);
     for (size_t i = 0; i < command->file_count; i++) {
         need(command->files[i].kind != REST_FILE_SYMLINK);
