@@ -1,4 +1,5 @@
 """A `cjudge serve` of a test's own, and a client that shows what is on the wire."""
+import contextlib
 import http.client
 import json
 import os
@@ -8,6 +9,8 @@ import subprocess
 import tempfile
 import time
 
+MIB = 1 << 20
+SANITIZED = any(name in os.environ for name in ("ASAN_OPTIONS", "TSAN_OPTIONS"))  # they keep freed memory
 START_SECONDS = 60  # sanitizers, and a machine that others use
 
 
@@ -198,3 +201,49 @@ def shell(script, **more):
 
 def python(source, **more):
     return command("/usr/bin/python3", "-c", source, **more)
+
+
+def pipe_between(writer, reader, **more):
+    return {"in": {"index": writer[0], "fd": writer[1]}, "out": {"index": reader[0], "fd": reader[1]}, **more}
+
+
+WRITER = [{"content": ""}, None, collector("stderr")]
+READER = [None, collector("stdout"), collector("stderr")]
+
+
+# ---- what came of it ----
+
+def refused(answer, *words, status=400):
+    """A JSON string that has every word in it."""
+    assert answer.status == status, answer
+    assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
+    text = answer.json
+    assert isinstance(text, str)
+    for word in words:
+        assert word in text, text
+    return text
+
+
+def accepted(result):
+    assert result["status"] == "Accepted", result
+    assert result["exitStatus"] == 0
+    assert "error" not in result
+    return result["files"]["stdout"]
+
+
+def wait_for(condition, seconds=5):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it does not happen"
+        time.sleep(0.01)
+
+
+def processes(word):
+    """Host pids of processes with word as an argument."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                if word.encode() in file.read().split(b"\0"):
+                    found.append(int(pid))
+    return found
