@@ -27,6 +27,7 @@
 #define SWEEP_PERIOD (5 * NS_PER_S)
 #define LOOK_AGAIN   (10 * NS_PER_MS) /* whether the last run has ended */
 #define LAST_WORDS   (2 * NS_PER_S)   /* for answers, after what still ran was cancelled */
+#define GIVE_UP      (30 * NS_PER_S)  /* more than killing and reaping a run may take */
 
 struct service {
     struct settings settings;
@@ -42,24 +43,31 @@ struct service {
     struct rest *rest;
     struct http_server *server;
     bool stopping;
+    int64_t give_up_ns; /* monotonic */
 };
 
 /* ---- the end ---- */
 
-/* The server has stopped: whoever is still at work has no client any more. */
+/* The server has stopped: whoever is still at work has no client any more. What hangs in the kernel (a
+ * host file on a dead server) cannot be waited for; whatever of ours lives dies with us. */
 static void await_runs(void *arg)
 {
     struct service *service = arg;
-    if (rest_at_work(service->rest) == 0)
+    if (rest_at_work(service->rest) == 0) {
         net_loop_stop(service->loop);
-    else
+    } else if (monotonic_ns() < service->give_up_ns) {
         net_timer_set(service->last, LOOK_AGAIN);
+    } else {
+        log_error("requests do not end", log_uint("requests", rest_at_work(service->rest)));
+        _exit(EXIT_FAILURE);
+    }
 }
 
 static void server_stopped(void *arg)
 {
     struct service *service = arg;
     rest_cancel(service->rest);
+    service->give_up_ns = monotonic_ns() + GIVE_UP;
     await_runs(service);
 }
 

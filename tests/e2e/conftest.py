@@ -18,8 +18,9 @@ def service(cjudge, tmp_path_factory):
 def serve(cjudge, tmp_path):
     """Starts services of a test's own."""
     with contextlib.ExitStack() as stack:
-        def start(*options, **kwargs):
-            folder = tmp_path / f"serve-{len(os.listdir(tmp_path))}"
-            folder.mkdir()
+        def start(*options, folder=None, **kwargs):
+            if folder is None:
+                folder = tmp_path / f"serve-{len(os.listdir(tmp_path))}"
+                folder.mkdir()
             return stack.enter_context(Service(cjudge, *options, folder=str(folder), **kwargs))
         yield start

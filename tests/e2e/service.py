@@ -29,13 +29,13 @@ class Answer:
 class Service:
     """Listens at a free port of localhost; what it logs is read from its stderr, which is JSON lines."""
 
-    def __init__(self, program, *options, env=None, address="127.0.0.1:0", folder=None):
+    def __init__(self, program, *options, env=None, address="127.0.0.1:0", folder=None, before=()):
         self.folder = folder or tempfile.mkdtemp(prefix="cjudge-serve-")
         self.log_path = os.path.join(self.folder, "serve.log")
         self.options = options
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
-                [program, "serve", "-http-addr", address, *map(str, options)], cwd=self.folder,
+                [*before, program, "serve", "-http-addr", address, *map(str, options)], cwd=self.folder,
                 env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.addresses = self.await_ready()
         self.address = self.addresses[0]

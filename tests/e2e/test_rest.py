@@ -277,6 +277,21 @@ def test_who_hangs_up_while_waiting_never_runs(serve, tmp_path):
     assert service.get("/file").json == {}
 
 
+def test_outputs_that_nobody_heard_of_do_not_stay(serve):
+    """The run is over and its files are stored, but the client leaves before it has the ids."""
+    service = serve("-parallelism", 1)
+    one = command("/usr/bin/head", "-c", str(16 * MIB), "/dev/zero", memoryLimit=128 * MIB, clockLimit=3 * 10**10,
+                  files=[{"content": ""}, collector("stdout", 64 * MIB, pipe=True), collector("stored", pipe=True)],
+                  copyOutCached=["stored"])
+    body = json.dumps({"cmd": [one]}).encode()
+    client = service.socket()
+    client.sendall(b"POST /run HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    assert client.recv(100).startswith(b"HTTP/1.1 200 ")
+    assert len(service.get("/file").json) == 1
+    client.close()
+    wait_for(lambda: service.get("/file").json == {})
+
+
 def test_a_body_that_is_too_large(serve):
     service = serve("-max-body", "1m", "-parallelism", 1)
     answer = service.post_run(b" " * (MIB + 1))

@@ -9,13 +9,97 @@ import time
 
 import pytest
 
-from service import accepted, command, processes, refused, shell, wait_for
+from service import accepted, command, processes, python, refused, shell, wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: control groups")
 kept = pytest.mark.kept
 better = pytest.mark.better
 
-# ---- the service itself ----
+# ---- settings ----
+
+AFFINITY = "import os; print(*os.sched_getaffinity(0))"
+needs_two_cpus = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one CPU")
+
+
+def cpus_of(service, **more):
+    result = service.run(python(AFFINITY, **more))
+    return [int(number) for number in accepted(result).split()]
+
+
+@needs_two_cpus
+def test_slots_are_bound_to_cpus(serve):
+    first, second = sorted(os.sched_getaffinity(0))[:2]
+    one = serve("-parallelism", 1)
+    assert len(cpus_of(one)) == 1
+    assert cpus_of(one, cpuSetLimit=f"{first},{second}") == [first, second]
+    free = serve("-parallelism", 1, "-no-pinning")
+    assert set(cpus_of(free)) == os.sched_getaffinity(0)
+    chosen = serve("-cpuset", f"{second}", "-parallelism", 7)
+    assert cpus_of(chosen) == [second]
+    assert [line["slots"] for line in chosen.log() if line["message"] == "ready"] == [1]
+    wide = serve("-cpuset", f"{first}-{second}")
+    assert cpus_of(wide) == list(range(first, second + 1))
+    assert cpus_of(wide, cpuSetLimit=str(first)) == [first]
+
+
+@kept
+def test_limits_that_the_operator_sets(serve):
+    service = serve("-parallelism", 1, "-default-cpu-limit", "100ms", "-default-clock-limit", "300ms", "-default-memory-limit",
+                    "16m", "-default-proc-limit", 3, "-open-file-limit", 17, "-copy-out-limit", 5, "-tmp-fs-param", "size=1m",
+                    "-extra-memory-limit", "1m")
+    nothing = {"cpuLimit": None, "clockLimit": None, "memoryLimit": None, "procLimit": None}
+    spins = service.run(shell("while :; do :; done", **nothing))
+    assert spins["status"] == "Time Limit Exceeded" and 0.1e9 <= spins["time"] < 0.2e9
+    sleeps = service.run(shell("sleep 5", **nothing))
+    assert sleeps["status"] == "Time Limit Exceeded" and 0.3e9 <= sleeps["runTime"] < 0.6e9
+    assert service.run(python("x = b'x' * (32 << 20)", **nothing))["status"] == "Memory Limit Exceeded"
+    assert service.run(shell("sleep 1 & sleep 1 & sleep 1 & wait", **nothing))["status"] != "Accepted"
+    assert accepted(service.run(shell("ulimit -n"))) == "17\n"
+    copied = service.run(shell("printf 123456 > f", copyOut=["f"]))
+    assert copied["error"] == 'copyout: "f" size (6) exceeds limit (5)'
+    assert service.run(shell("head -c 2000000 /dev/zero > f"))["status"] == "Nonzero Exit Status"
+
+
+@kept
+def test_files_in_the_current_directory(serve, tmp_path):
+    folder = tmp_path / "configured"
+    folder.mkdir()
+    (folder / "mount.yaml").write_text("""
+mount:
+  - {type: bind, source: /bin, target: /bin, readonly: true}
+  - {type: bind, source: /lib, target: /lib, readonly: true}
+  - {type: bind, source: /lib64, target: /lib64, readonly: true}
+  - {type: bind, source: /usr, target: /usr, readonly: true}
+  - {type: tmpfs, target: /work, data: "size=1m"}
+workDir: /work
+hostName: judge
+domainName: example
+uid: 1234
+gid: 1235
+""")
+    service = serve("-parallelism", 1, folder=str(folder))
+    assert accepted(service.run(shell("pwd; uname -n; id -u; id -g"))).split() == ["/work", "judge", "1234", "1235"]
+    runner = service.get("/config").json["runnerConfig"]
+    assert (runner["workDir"], runner["hostName"], runner["domainName"]) == ("/work", "judge", "example")
+    assert (runner["uid"], runner["gid"]) == (1234, 1235)
+    assert [item["Target"] for item in runner["mount"]] == ["bin", "lib", "lib64", "usr", "work"]
+
+
+@kept
+def test_as_process_1_it_listens_everywhere(serve):
+    before = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if subprocess.run([*before, "true"], capture_output=True).returncode != 0:
+        pytest.skip("no pid namespace can be made")
+    service = serve("-parallelism", 1, before=before, address=":0")
+    assert {address.rsplit(":", 1)[0] for address in service.addresses} <= {"0.0.0.0", "[::]"}
+    service.address = "127.0.0.1:" + service.address.rsplit(":", 1)[1]
+    assert accepted(service.run(command())) == "hi\n"
+    child = subprocess.run(["pgrep", "-P", str(service.process.pid)], capture_output=True, text=True).stdout
+    os.kill(int(child), signal.SIGTERM)
+    assert service.process.wait(30) == 0
+
+
+# ---- beginning and end ----
 
 def test_request_ids(service, serve):
     answer = service.request("GET", "/nosuch", headers={"X-Request-Id": "abc-1"})
