@@ -199,11 +199,10 @@ int run_copies_deliver(const struct run_copies *copies, struct exec_result *resu
     size_t kept = 0;
     for (size_t i = 0; i < result->file_count; i++) {
         struct exec_output file = result->files[i];
-        if (deliver_one(copies, &file, stop_fd, &failed, err)) {
+        if (deliver_one(copies, &file, stop_fd, &failed, err))
             result->files[kept++] = file;
-        } else {
+        else
             exec_output_free(&file);
-        }
     }
     result->file_count = kept;
     return failed ? -1 : 0;
