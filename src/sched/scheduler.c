@@ -141,11 +141,14 @@ int sched_submit(struct sched *sched, struct sched_job *job, struct cj_error *er
     if (slot != NULL) {
         sched->idle = slot->next_idle;
         slot->idle = false;
-        pthread_cond_signal(&slot->wake);
     }
-    if (queue_earliest(&sched->queue) == job)
-        pthread_cond_signal(&sched->clock_wake);
+    bool is_earliest = queue_earliest(&sched->queue) == job;
     pthread_mutex_unlock(&sched->lock);
+    /* Behind the lock: who is woken within would run into it and have to be woken once more. */
+    if (slot != NULL)
+        pthread_cond_signal(&slot->wake);
+    if (is_earliest)
+        pthread_cond_signal(&sched->clock_wake);
     return 0;
 }
 
