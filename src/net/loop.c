@@ -153,7 +153,7 @@ static void wake(struct net_loop *loop)
 {
     uint64_t one = 1;
     while (write(loop->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
-        ; /* nothing else can fail: the counter is far from its end */
+        ; /* nothing else can fail: nobody reads the counter, but its end is 2^64 wakes away */
 }
 
 static void task_append(struct task_list *list, struct task task)
@@ -193,13 +193,8 @@ void net_loop_stop(struct net_loop *loop)
 static void posted_ready(evutil_socket_t fd, short what, void *arg)
 {
     struct net_loop *loop = arg;
-    uint64_t ignored;
-    (void)what;
+    (void)fd, (void)what;
     loop_enter(loop);
-    /* Before the list is taken: a post that comes in between wakes the loop once too often. */
-    if (read(fd, &ignored, sizeof(ignored)) < 0)
-        ignored = 0;
-
     pthread_mutex_lock(&loop->lock);
     struct task_list batch = loop->posted;
     loop->posted = loop->running;
@@ -234,8 +229,9 @@ static int loop_open(struct net_loop *loop, struct cj_error *err)
     loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (loop->wake_fd < 0)
         return error_errno(err, "eventfd");
+    /* Edge-triggered: each write is news by itself, so that the counter need not be read, epoll(7). */
     loop->wake_event =
-        event_new(loop->base, loop->wake_fd, EV_READ | EV_PERSIST, posted_ready, loop);
+        event_new(loop->base, loop->wake_fd, EV_READ | EV_ET | EV_PERSIST, posted_ready, loop);
     loop->later_event = event_new(loop->base, -1, 0, later_ready, loop);
     if (!loop->wake_event || !loop->later_event || event_add(loop->wake_event, NULL) < 0)
         return error_set(err, ERROR_SYSTEM, ENOMEM, "watch an eventfd: out of memory");
