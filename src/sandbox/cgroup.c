@@ -363,6 +363,11 @@ int cgroup_lift_memory(struct cgroup *cg, struct cj_error *err)
     return 0;
 }
 
+void cgroup_disturbed(struct cgroup *cg)
+{
+    cg->seen.undisturbed = false;
+}
+
 int cgroup_settle(struct cgroup *cg, struct cj_error *err)
 {
     return group_settle(cg, err);

@@ -223,7 +223,7 @@ struct init_end {
     int64_t end_ns;             /* right after the main process was reaped */
     int64_t user_ns, system_ns; /* of the main process and the children it waited for */
     int64_t all_cpu_ns;         /* of all processes that were reaped, wait(2) rules */
-    int64_t init_cpu_ns;        /* of init's launcher between start and end */
+    int64_t init_cpu_ns;        /* of init's launcher since the end of the run before */
     uint64_t max_rss_bytes;     /* largest process */
     uint64_t
         file_bytes;  /* without cgroup: left in tmpfs and segments, not counting copied-in files */

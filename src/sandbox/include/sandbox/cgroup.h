@@ -124,6 +124,10 @@ WARN_UNUSED int cgroup_learn_init(struct cgroup *cg, struct cj_error *err);
 WARN_UNUSED int cgroup_begin(struct cgroup *cg, const struct cgroup_limits *limits,
                              struct cj_error *err);
 
+/* To be called when init has been asked to do something between two runs: on v1 its CPU time and memory
+ * then are the group's, and cgroup_begin() looks anew where the counters stand. */
+void cgroup_disturbed(struct cgroup *cg);
+
 /* v2: the directory to clone into, owned by cg, may change at every cgroup_recycle(). v1: -1. */
 int cgroup_clone_fd(const struct cgroup *cg);
 
