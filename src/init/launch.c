@@ -46,6 +46,7 @@ struct run {
 };
 
 static struct run run;
+static int exec_fd = -1, end_fd = -1; /* pipes: EXEC comes, init_end goes */
 static char *child_stack;
 static struct clone3_args *clone3_args; /* at the address that the filter lets through; or NULL */
 
@@ -349,6 +350,14 @@ static char **pointers(uint64_t *offsets, uint32_t count, uint64_t begin, uint32
     return (char **)offsets;
 }
 
+/* Neither less nor more than the descriptors it speaks of. */
+static bool request_whole(size_t size)
+{
+    const size_t least = offsetof(struct init_exec, descriptors);
+    return size >= least && run.request.descriptor_count <= INIT_DESCRIPTORS_MAX &&
+           size == least + run.request.descriptor_count * sizeof(run.request.descriptors[0]);
+}
+
 static bool request_valid(int passed_count)
 {
     struct init_exec *request = &run.request;
@@ -453,12 +462,42 @@ static int64_t own_cpu_since_last(void)
     return since_ns;
 }
 
+/* Returns the number of descriptors that came along. */
+static int receive_request(void)
+{
+    struct init_passed passed;
+    ssize_t got;
+    do
+        got = read(exec_fd, &run.request, sizeof(run.request));
+    while (got < 0 && errno == EINTR);
+    if (got == 0)
+        _exit(0); /* the service is gone */
+    if (got < 0 || !request_whole((size_t)got))
+        give_up("a request of the wrong size");
+    if (run.request.passed_count == 0)
+        return 0;
+    int count =
+        message_receive(INIT_FD_RUN, &passed, sizeof(passed), run.passed, INIT_DESCRIPTORS_MAX);
+    if (count < 0)
+        _exit(0);
+    if (passed.magic != INIT_MAGIC || passed.sequence != run.request.sequence)
+        give_up("descriptors of another request");
+    return count;
+}
+
+static void send_end(const struct init_end *end)
+{
+    ssize_t sent; /* less than PIPE_BUF: all or nothing, pipe(7) */
+    do
+        sent = write(end_fd, end, sizeof(*end));
+    while (sent < 0 && errno == EINTR);
+    if (sent < 0)
+        _exit(0);
+}
+
 static void serve_one(void)
 {
-    int passed_count = message_receive(INIT_FD_RUN, &run.request, sizeof(run.request), run.passed,
-                                       INIT_DESCRIPTORS_MAX);
-    if (passed_count < 0)
-        _exit(0); /* the service is gone */
+    int passed_count = receive_request();
     bool without_cgroup = (self.setup->flags & (SETUP_CGROUP_NS | SETUP_RUN_CGROUP_NS)) == 0;
     struct init_end end = {.magic = INIT_MAGIC, .sequence = run.request.sequence};
     if (!request_valid(passed_count)) {
@@ -494,7 +533,7 @@ static void serve_one(void)
     }
     for (int i = 0; i < passed_count; i++)
         close(run.passed[i]);
-    message_send(INIT_FD_RUN, &end, sizeof(end), -1);
+    send_end(&end);
 }
 
 static void open_oom_score(void)
@@ -526,6 +565,19 @@ static void place_clone3_args(void)
     clone3_args = (struct clone3_args *)(uintptr_t)address;
 }
 
+static void take_pipes(void)
+{
+    struct init_pipes message;
+    int fds[2];
+    int count = message_receive(INIT_FD_RUN, &message, sizeof(message), fds, 2);
+    if (count < 0)
+        _exit(0); /* the service is gone */
+    if (count != 2 || message.magic != INIT_MAGIC)
+        give_up("no pipes");
+    exec_fd = fds[0];
+    end_fd = fds[1];
+}
+
 void launcher_main(void)
 {
     child_stack = mmap(NULL, CHILD_STACK_SIZE, PROT_READ | PROT_WRITE,
@@ -542,6 +594,7 @@ void launcher_main(void)
     struct init_ready ready = {.magic = INIT_MAGIC};
     (void)own_cpu_since_last(); /* what setting up has cost is nobody's */
     message_send(INIT_FD_RUN, &ready, sizeof(ready), -1);
+    take_pipes();
     for (;;)
         serve_one();
 }
