@@ -18,6 +18,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -46,6 +47,7 @@ struct run {
 };
 
 static struct run run;
+static bool batch; /* we are a batch thread, sched(7) */
 static int exec_fd = -1, end_fd = -1; /* pipes: EXEC comes, init_end goes */
 static char *child_stack;
 static struct clone3_args *clone3_args; /* at the address that the filter lets through; or NULL */
@@ -234,7 +236,7 @@ static int child_main(void *nothing)
     if (setsid() < 0)
         child_fail(STEP_SESSION, 0);
     struct sched_param ordinary = {0};
-    if (syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &ordinary) < 0)
+    if (batch && syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &ordinary) < 0)
         child_fail(STEP_SCHEDULER, 0);
     if ((self.setup->flags & SETUP_RUN_CGROUP_NS) != 0 && unshare(CLONE_NEWCGROUP) < 0)
         child_fail(STEP_CGROUP_NS, 0);
@@ -544,12 +546,20 @@ static void open_oom_score(void)
 }
 
 /* We are woken by a slot that is about to sleep, and by a program that has just begun: neither should
- * be interrupted for us, a batch thread waits for the CPU, sched(7). */
+ * be interrupted for us. Since Linux 6.6 nobody is before his slice is used up (RUN_TO_PARITY in
+ * kernel/sched/features.h); before that a batch thread waits for the CPU, sched(7). Its children are batch
+ * processes until they say otherwise, for 3 us. */
 static void be_patient(void)
 {
     struct sched_param parameters = {0};
+    struct utsname kernel;
+    unsigned major, minor;
+    if (uname(&kernel) == 0 && sscanf(kernel.release, "%u.%u", &major, &minor) == 2 &&
+        (major > 6 || (major == 6 && minor >= 6)))
+        return;
     if (sched_setscheduler(0, SCHED_BATCH, &parameters) < 0)
         give_up("become a batch thread");
+    batch = true;
 }
 
 /* Where the filter lets clone3 through: a page at an address that only service and init know. */
