@@ -7,13 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/io.h"
+#include "base/priority.h"
 #include "command.h"
 #include "exec/exec.h"
 #include "run_options.h"
@@ -399,7 +399,7 @@ static int run_session(struct session *session, char **args, int arg_count, stru
     prctl(PR_SET_TIMERSLACK, 1UL);
     if (open_sandbox(session, err) < 0 || catch_signals(session, err) < 0)
         return -1;
-    (void)setpriority(PRIO_PROCESS, 0, -10); /* limits are watched by this thread; root only */
+    priority_raise(0, -10); /* limits are watched by this thread */
     return scripted ? run_script(session, err) : run_command(session, args, arg_count, err);
 }
 

@@ -120,6 +120,7 @@ WARN_UNUSED int group_finish(struct cgroup *cg, struct cgroup_usage *usage, stru
 WARN_UNUSED int v1_prepare_host(struct cgroup_host *host, struct cj_error *err);
 WARN_UNUSED int v1_new(struct cgroup *cg, struct cj_error *err);
 WARN_UNUSED int v1_adopt_init(struct cgroup *cg, pid_t init_pid, struct cj_error *err);
+void v1_free_thread(struct cgroup *cg, pid_t thread_id);
 WARN_UNUSED int v1_recycle(struct cgroup *cg, pid_t init_pid, struct cj_error *err);
 WARN_UNUSED int v1_kill_all(struct cgroup *cg, int64_t deadline_ns, struct cj_error *err);
 void v1_free(struct cgroup *cg);

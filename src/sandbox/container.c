@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -20,6 +19,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/io.h"
+#include "base/priority.h"
 #include "container_channel.h"
 #include "container_state.h"
 #include "sandbox_private.h"
@@ -175,6 +175,13 @@ static int give_pipes(struct container *container, struct cj_error *err)
                         (const int[]){exec_read_fd, end_write_fd}, 2, err);
 }
 
+static void free_janitor(const struct container *container, pid_t thread_id)
+{
+    priority_raise(thread_id, -20);
+    if (container->cgroup != NULL)
+        cgroup_free_thread(container->cgroup, thread_id);
+}
+
 /* Init's janitor kills on demand, also when a program burns the CPU they share: it must not wait for its
  * turn. A thread of init may not raise itself, we may where we are root. Programs inherit from the other
  * thread. */
@@ -186,7 +193,7 @@ static void hurry_janitor(const struct container *container)
     for (const struct dirent *entry; tasks != NULL && (entry = readdir(tasks)) != NULL;) {
         int tid = atoi(entry->d_name);
         if (tid > 0 && tid != container->pid)
-            (void)setpriority(PRIO_PROCESS, (id_t)tid, -20);
+            free_janitor(container, tid);
     }
     if (tasks != NULL)
         closedir(tasks);

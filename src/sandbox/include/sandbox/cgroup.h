@@ -117,6 +117,11 @@ WARN_UNUSED int cgroup_adopt_init(struct cgroup *cg, pid_t init_pid, struct cj_e
  * is taken for the run's. Takes some 0.2 ms. */
 WARN_UNUSED int cgroup_learn_init(struct cgroup *cg, struct cj_error *err);
 
+/* v1: a thread of init, which stands in the run's groups, competes for the CPU where this process does: who
+ * is to kill must not wait for the turn of a group that the run has used up. Slow, like the above; where it is
+ * not possible nothing happens. v2: init stands beside the run's group. */
+void cgroup_free_thread(struct cgroup *cg, pid_t thread_id);
+
 /* Sets the limits (only values that changed are written) and starts counting from zero. The group
  * holds init only (v1) or nobody (v2). An unusable value (cpu_set) is an ERROR_REQUEST error. v1 takes no memory limit
  * below what the group holds for good: it is then set as low as possible, and cgroup_finish() counts it as
