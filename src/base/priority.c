@@ -31,6 +31,7 @@ void priority_raise(pid_t thread_id, int nice)
         return;
     if (syscall(SYS_sched_setattr, thread_id, &wanted, 0) == 0)
         return;
-    wanted.nice = getpriority(PRIO_PROCESS, (id_t)thread_id); /* -1 on error, and then this fails, too */
+    wanted.nice =
+        getpriority(PRIO_PROCESS, (id_t)thread_id); /* -1 on error, and then this fails, too */
     (void)syscall(SYS_sched_setattr, thread_id, &wanted, 0);
 }

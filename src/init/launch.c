@@ -47,7 +47,7 @@ struct run {
 };
 
 static struct run run;
-static bool batch; /* we are a batch thread, sched(7) */
+static bool batch;                    /* we are a batch thread, sched(7) */
 static int exec_fd = -1, end_fd = -1; /* pipes: EXEC comes, init_end goes */
 static char *child_stack;
 static struct clone3_args *clone3_args; /* at the address that the filter lets through; or NULL */

@@ -246,8 +246,8 @@ static int make(struct container *container, struct cj_error *err)
     fd_close(&init_run_fd); /* init's death is then seen as end of file */
     fd_close(&init_files_fd);
     if (await_ready(container, err) < 0 || give_pipes(container, err) < 0 ||
-        make_outputs(container, err) < 0 ||
-        give_cgroup(container, err) < 0 || read_environment(container, err) < 0)
+        make_outputs(container, err) < 0 || give_cgroup(container, err) < 0 ||
+        read_environment(container, err) < 0)
         return -1;
     if (container->cgroup != NULL && cgroup_learn_init(container->cgroup, err) < 0)
         return -1;

@@ -30,7 +30,7 @@ enum {
 };
 
 enum {
-    INIT_MAGIC = 0x636a3033,    /* "cj03"; changes with every change below */
+    INIT_MAGIC = 0x636a3034,    /* "cj04"; changes with every change below */
     INIT_TASKS = 2,             /* threads of init: launcher and janitor */
     INIT_DESCRIPTORS_MAX = 250, /* of a program; SCM_MAX_FD is 253, unix(7) */
     INIT_TREES_MAX = 64,        /* mounts in one message */
