@@ -120,6 +120,8 @@ void command_start(struct command *command)
         .descriptor_count = command->descriptor_count,
         .tty = request->tty,
     };
+    const char *const *made = streams_made(command->streams, &spec.made_count);
+    memcpy(spec.made, made, spec.made_count * sizeof(spec.made[0]));
     /* A cpuset of the request's own counts instead of the CPU that the container is bound to. */
     cpu_set_t every;
     memset(&every, 0xff, sizeof(every));
@@ -295,6 +297,7 @@ static int conclude(struct command *command, struct pipes *pipes, int cancel_fd,
     struct outputs *outputs = &command->outputs;
     streams_finish(command->streams, cancel_fd, command->settings->forward_grace_ns);
     explain_failure(command);
+    streams_take_made(command->streams, command->end.made);
     if (streams_collect(command->streams, outputs, &outcome.output_over, err) < 0 ||
         pipes_collect(pipes, command->index, outputs, err) < 0 ||
         copy_out_all(command, pipes, err) < 0)

@@ -16,6 +16,7 @@
 #include "errno_text.h"
 #include "input.h"
 #include "keep.h"
+#include "made_plan.h"
 #include "out_plan.h"
 #include "path.h"
 #include "pipe_pair.h"
@@ -29,6 +30,7 @@ struct stream {
     const struct exec_file *file;
     int same_as;      /* index of the stream with the same collector; -1 */
     bool collects;    /* its output comes into the result */
+    int made;         /* which of the run's made files it is; -1 */
     int pass_fd;      /* what the program gets, when it is ours to close; -1 */
     int read_fd;      /* end that we read; -1 */
     int write_fd;     /* end that we write; -1 */
@@ -45,6 +47,10 @@ struct streams {
     struct container *container;
     size_t count;
     struct stream *streams;
+    bool makes; /* collector files are made for the run, not before it */
+    const char *made_names[CONTAINER_MADE_MAX];
+    size_t made_count;
+    struct container_made made[CONTAINER_MADE_MAX]; /* behind the run; zeroed when there was none */
     int terminal_master, terminal_slave; /* -1: no terminal */
     bool terminal_typed, terminal_shown; /* some stream types into it, gets what it shows */
     char chunk[CHUNK];
@@ -120,6 +126,12 @@ static int open_collector_file(struct streams *streams, struct stream *stream, c
     char path[EXEC_PATH_MAX];
     const char *name = stream->file->name;
     struct cj_error why = {.domain = ERROR_REQUEST};
+    if (streams->makes) {
+        stream->made = (int)streams->made_count;
+        streams->made_names[streams->made_count++] = name;
+        *descriptor = (struct container_descriptor){CONTAINER_MADE, stream->made};
+        return 0;
+    }
     if (exec_path_resolve(work_dir, name, path) < 0) {
         why.code = errno;
         return explain_collector_file(name, &why, err);
@@ -245,6 +257,7 @@ static void describe(struct stream *stream, const struct exec_file *file)
                               .file = file,
                               .same_as = -1,
                               .collects = is_collector(file),
+                              .made = -1,
                               .pass_fd = -1,
                               .read_fd = -1,
                               .write_fd = -1,
@@ -273,6 +286,7 @@ static int open_all(struct streams *streams, const struct exec_request *request,
         return -1;
     for (size_t i = 0; i < request->file_count; i++)
         describe(&streams->streams[i], &request->files[i]);
+    streams->makes = container_makes_files(streams->container) && made_plan(request, work_dir);
     for (size_t i = 0; i < request->file_count; i++)
         if (open_one(streams, i, work_dir, &outputs, descriptors, err) < 0)
             return -1;
@@ -303,6 +317,8 @@ int streams_open(struct container *container, const struct exec_request *request
         return error_set(err, ERROR_SYSTEM, ENOMEM, "open descriptors: out of memory");
     }
     streams->container = container;
+    streams->made_count = 0;
+    memset(streams->made, 0, sizeof(streams->made));
     streams->streams = list;
     streams->count = request->file_count;
     streams->terminal_master = streams->terminal_slave = -1;
@@ -319,6 +335,12 @@ int streams_open(struct container *container, const struct exec_request *request
 size_t streams_poll_max(size_t file_count)
 {
     return POLL_MAX * (file_count + 1);
+}
+
+const char *const *streams_made(const struct streams *streams, size_t *count)
+{
+    *count = streams->made_count;
+    return streams->made_names;
 }
 
 void streams_started(struct streams *streams)
@@ -559,10 +581,27 @@ void streams_finish(struct streams *streams, int cancel_fd, int64_t grace_ns)
 
 /* ---- collecting ---- */
 
+void streams_take_made(struct streams *streams, const struct container_made *made)
+{
+    memcpy(streams->made, made, sizeof(streams->made));
+}
+
+static void collect_made(struct stream *stream, const struct container_made *made)
+{
+    if (made->data != NULL)
+        keep_append(&stream->keep, made->data, (size_t)made->bytes);
+    else if (made->bytes > 0)
+        keep_file(&stream->keep, made->fd, made->bytes);
+}
+
 /* What the program wrote into the file, which may be unlinked by now. */
-static int collect_file(struct stream *stream, struct cj_error *err)
+static int collect_file(struct streams *streams, struct stream *stream, struct cj_error *err)
 {
     struct stat info;
+    if (stream->made >= 0) {
+        collect_made(stream, &streams->made[stream->made]);
+        return 0;
+    }
     char link[64];
     snprintf(link, sizeof(link), "/proc/self/fd/%d", stream->pass_fd);
     auto_fd int fd = open(link, O_RDONLY | O_CLOEXEC);
@@ -572,9 +611,10 @@ static int collect_file(struct stream *stream, struct cj_error *err)
     return 0;
 }
 
-static int collect(struct stream *stream, struct outputs *outputs, struct cj_error *err)
+static int collect(struct streams *streams, struct stream *stream, struct outputs *outputs,
+                   struct cj_error *err)
 {
-    if (stream->kind == EXEC_FILE_COLLECT_FILE && collect_file(stream, err) < 0)
+    if (stream->kind == EXEC_FILE_COLLECT_FILE && collect_file(streams, stream, err) < 0)
         return -1;
     if (stream->keep.seen > stream->file->max &&
         result_add_file_error(outputs->result, stream->file->name, EXEC_COLLECT_SIZE_EXCEEDED, err,
@@ -592,7 +632,7 @@ int streams_collect(struct streams *streams, struct outputs *outputs, bool *over
             return error_set(err, ERROR_SYSTEM, stream->failure, "pass %s on: %s",
                              stream->kind == EXEC_FILE_FEED ? "input" : "output",
                              errno_text(stream->failure));
-        if (stream->collects && collect(stream, outputs, err) < 0)
+        if (stream->collects && collect(streams, stream, outputs, err) < 0)
             return -1;
         if ((stream->collects || stream->kind == EXEC_FILE_FORWARD) &&
             stream->keep.seen > stream->file->max)

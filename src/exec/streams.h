@@ -17,13 +17,20 @@
 
 struct streams;
 
-/* Opens what files describe. Collector files are created in the container (so: before copy in).
+/* Opens what files describe. Collector files are created in the container (so: before copy in), or will be
+ * when the run starts (streams_made()), which costs less, where that makes no difference (made_plan()).
  * descriptors gets file_count entries that stay valid as long as the streams; those of EXEC_FILE_NULL are
  * closed ones, for a pipe to take. Collectors that copy_out_cached names collect into the store. On failure
  * err says which descriptor. */
 WARN_UNUSED int streams_open(struct container *container, const struct exec_request *request,
                              struct store *store, struct container_descriptor *descriptors,
                              struct streams **out, struct cj_error *err);
+
+/* Names of the files that the run is to make: for container_start(). They are the request's. */
+const char *const *streams_made(const struct streams *streams, size_t *count);
+
+/* Everything of the run is dead: what those files held, in their order. */
+void streams_take_made(struct streams *streams, const struct container_made *made);
 
 /* The most that streams_poll() adds for a run with so many files. */
 size_t streams_poll_max(size_t file_count) PURE;

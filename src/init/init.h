@@ -82,6 +82,21 @@ int kept_watch_queues(void);
 /* Makes what is kept under that number anew. Returns 0, or -1 with errno. */
 int kept_make(enum init_kept number);
 
+/* made.c: the launcher's thread only */
+
+/* A name in the work directory; size bytes can be read from it. */
+bool made_name_valid(const char *name, size_t size);
+/* Makes the file, which must not be there. Returns 0, or -1 with errno; then made_end() ends what was made
+ * before it. */
+int made_open(const char *name);
+/* All have been made. */
+void made_ready(void);
+/* In the program's process: the file of that number, for writing. */
+int made_open_again(unsigned number);
+/* The run has ended, or was none: hands what the files hold to the service, and takes them out where nothing else
+ * has changed. out: INIT_MADE_MAX of them, zeroed. */
+void made_end(uint32_t sequence, struct init_made *out);
+
 /* launch.c */
 
 __attribute__((noreturn)) void launcher_main(void);

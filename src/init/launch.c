@@ -39,6 +39,7 @@ struct run {
     char **args;
     char **environment;
     const char *path; /* value of PATH, or NULL */
+    const char *made[INIT_MADE_MAX];
     /* written by the child before its execve */
     volatile enum init_step step;
     volatile int error;
@@ -106,6 +107,16 @@ static int child_open_kept(unsigned number)
     return openat(self.kept_dir, name, number == INIT_KEPT_EMPTY ? O_RDONLY : O_WRONLY);
 }
 
+/* The descriptor of an earlier one with the same file, or a new one. */
+static int child_open_made(const int *sources, int i)
+{
+    const struct init_descriptor *from = run.request.descriptors;
+    for (int k = 0; k < i; k++)
+        if (from[k].source == INIT_SOURCE_MADE && from[k].index == from[i].index)
+            return sources[k];
+    return made_open_again(from[i].index);
+}
+
 /* Every source is first brought above all targets, so that no dup2 below hits one still needed. */
 static void child_take_descriptors(int *sources)
 {
@@ -117,6 +128,8 @@ static void child_take_descriptors(int *sources)
             sources[i] = run.passed[from.index];
         else if (from.source == INIT_SOURCE_KEPT)
             sources[i] = child_open_kept(from.index);
+        else if (from.source == INIT_SOURCE_MADE)
+            sources[i] = child_open_made(sources, i);
         else
             continue;
         if (sources[i] >= 0 && sources[i] < count)
@@ -360,22 +373,38 @@ static bool request_whole(size_t size)
            size == least + run.request.descriptor_count * sizeof(run.request.descriptors[0]);
 }
 
+static bool made_valid(uint64_t table)
+{
+    const struct init_exec *request = &run.request;
+    if (request->made_count > INIT_MADE_MAX)
+        return false;
+    for (uint32_t i = 0; i < request->made_count; i++) {
+        uint32_t offset = request->made_offsets[i];
+        if (offset < table || offset >= request->arena_used ||
+            !made_name_valid(self.arena + offset, request->arena_used - offset))
+            return false;
+        run.made[i] = self.arena + offset;
+    }
+    return true;
+}
+
 static bool request_valid(int passed_count)
 {
     struct init_exec *request = &run.request;
     uint64_t table = ((uint64_t)request->arg_count + request->env_count + 2) * sizeof(uint64_t);
     if (request->magic != INIT_MAGIC || request->arg_count == 0 ||
-        request->arena_used > INIT_LIVE_OFFSET || table >= request->arena_used ||
+        request->arena_used > INIT_MADE_OFFSET || table >= request->arena_used ||
         self.arena[request->arena_used - 1] != '\0' ||
         request->descriptor_count > INIT_DESCRIPTORS_MAX ||
         request->passed_count != (uint32_t)passed_count ||
         (request->path_offset != 0 && request->path_offset < table) ||
         request->path_offset >= request->arena_used || request->flags >= RUN_FLAGS_END ||
-        request->rlimit_mask >= 1U << INIT_RLIMIT_COUNT)
+        request->rlimit_mask >= 1U << INIT_RLIMIT_COUNT || !made_valid(table))
         return false;
     for (uint32_t i = 0; i < request->descriptor_count; i++) {
         struct init_descriptor from = request->descriptors[i];
-        if (from.source > INIT_SOURCE_KEPT ||
+        if (from.source > INIT_SOURCE_MADE ||
+            (from.source == INIT_SOURCE_MADE && from.index >= request->made_count) ||
             (from.source == INIT_SOURCE_PASSED && from.index >= request->passed_count) ||
             (from.source == INIT_SOURCE_KEPT &&
              (from.index >= INIT_KEPT_COUNT || self.kept[from.index] < 0)))
@@ -497,6 +526,44 @@ static void send_end(const struct init_end *end)
         _exit(0);
 }
 
+static bool make_files(struct init_end *end)
+{
+    for (uint32_t i = 0; i < run.request.made_count; i++) {
+        if (made_open(run.made[i]) == 0)
+            continue;
+        end->step = STEP_MAKE;
+        end->error = errno;
+        end->detail = i;
+        return false;
+    }
+    made_ready();
+    return true;
+}
+
+/* From the clone to the end of everything that it led to. */
+static void run_program(int *passed_count, struct init_end *end)
+{
+    if ((run.request.flags & RUN_MOVED) != 0 && unshare(CLONE_NEWCGROUP) < 0)
+        give_up("unshare the cgroup namespace");
+    end->start_ns = now_ns(CLOCK_MONOTONIC);
+    struct init_live *live = (struct init_live *)(void *)(self.arena + INIT_LIVE_OFFSET);
+    __atomic_store_n(&live->start_ns, end->start_ns, __ATOMIC_RELEASE);
+    pid_t pid = start_child();
+    int clone_error = errno;
+    for (int i = 0; i < *passed_count; i++)
+        close(run.passed[i]);
+    *passed_count = 0;
+    if (pid < 0) {
+        end->step = STEP_CLONE;
+        end->error = clone_error;
+        return;
+    }
+    await_end(pid, end);
+    end->step = run.step;
+    end->error = run.error;
+    end->detail = run.detail;
+}
+
 static void serve_one(void)
 {
     int passed_count = receive_request();
@@ -509,27 +576,11 @@ static void serve_one(void)
         run.step = STEP_NONE;
         if (without_cgroup)
             look_begin();
-        if ((run.request.flags & RUN_MOVED) != 0 && unshare(CLONE_NEWCGROUP) < 0)
-            give_up("unshare the cgroup namespace");
-        end.start_ns = now_ns(CLOCK_MONOTONIC);
-        struct init_live *live = (struct init_live *)(void *)(self.arena + INIT_LIVE_OFFSET);
-        __atomic_store_n(&live->start_ns, end.start_ns, __ATOMIC_RELEASE);
-        pid_t pid = start_child();
-        int clone_error = errno;
-        for (int i = 0; i < passed_count; i++)
-            close(run.passed[i]);
-        passed_count = 0;
-        if (pid < 0) {
-            end.step = STEP_CLONE;
-            end.error = clone_error;
-        } else {
-            await_end(pid, &end);
-            end.step = run.step;
-            end.error = run.error;
-            end.detail = run.detail;
-        }
+        if (make_files(&end))
+            run_program(&passed_count, &end);
         if (without_cgroup)
             end.file_bytes = look_files();
+        made_end(run.request.sequence, end.made);
         end.dirt = files_dirt();
         end.init_cpu_ns = own_cpu_since_last();
     }

@@ -119,6 +119,7 @@ static int make_arena(struct container *container, int *fd, struct cj_error *err
     if (arena == MAP_FAILED)
         return error_errno(err, "map the message arena");
     container->arena = arena;
+    memset(container->arena + INIT_MADE_OFFSET, 0, INIT_MADE_SIZE); /* charged to us: protocol.h */
     *fd = fd_take(&arena_fd);
     return 0;
 }
@@ -287,6 +288,7 @@ static void unmake(struct container *container)
     end_init(container);
     for (int i = 0; i < INIT_OUTPUTS; i++)
         fd_close(&container->outputs[i]);
+    container_forget_made(container);
     if (container->cgroup != NULL) {
         struct cj_error ignored; /* what stays is removed with the instance, or at the next start */
         if (cgroup_kill_all(container->cgroup, NS_PER_S, &ignored) < 0)
@@ -316,6 +318,7 @@ static void clear(struct container *container)
     container->pid_fd = container->run_fd = container->files_fd = -1;
     container->exec_fd = container->end_fd = -1;
     container->outputs[0] = container->outputs[1] = -1;
+    memset(container->made_fds, -1, sizeof(container->made_fds));
     container->running = container->broken = container->copied_in = container->lost = false;
     container->dirt = 0;
     container->arena_used = 0;
@@ -404,7 +407,7 @@ static int refresh(struct container *container, struct cj_error *err)
         }
     }
     if (container->arena_used > ARENA_KEEP)
-        (void)madvise(container->arena, INIT_LIVE_OFFSET, MADV_REMOVE);
+        (void)madvise(container->arena, INIT_MADE_OFFSET, MADV_REMOVE);
     container->arena_used = 0;
     container->dirt = 0;
     if (container->cgroup != NULL && (cgroup_recycle(container->cgroup, container->pid, err) < 0 ||
@@ -415,6 +418,7 @@ static int refresh(struct container *container, struct cj_error *err)
 
 int container_reset(struct container *container, struct cj_error *err)
 {
+    container_forget_made(container);
     bool renew = container->broken || container->running ||
                  (container->dirt & (DIRT_IPC | DIRT_INIT)) != 0 ||
                  (container->dirt & (uint32_t)DIRT_KEPT << INIT_KEPT_EMPTY) != 0;

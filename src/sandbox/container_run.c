@@ -7,12 +7,16 @@
 
 #include "base/attr.h"
 #include "base/clock.h"
+#include "base/fd.h"
 #include "container_channel.h"
 #include "container_state.h"
 #include "sandbox_private.h"
 
+#define MADE_TIMEOUT (10 * NS_PER_S) /* for what has been sent already */
+
 /* ---- its start ---- */
 
+_Static_assert((int)CONTAINER_MADE_MAX == (int)INIT_MADE_MAX, "as many files as init can make");
 _Static_assert((int)CONTAINER_RLIMIT_COUNT == (int)INIT_RLIMIT_COUNT &&
                    (int)CONTAINER_RLIMIT_NPROC == (int)INIT_RLIMIT_NPROC &&
                    (int)CONTAINER_RLIMIT_STACK == (int)INIT_RLIMIT_STACK,
@@ -24,6 +28,18 @@ static void put_string(struct container *container, uint64_t **slot, uint32_t *a
     memcpy(container->arena + *at, text, size);
     *(*slot)++ = *at;
     *at += (uint32_t)size;
+}
+
+static void put_made(struct container *container, const struct container_run *run,
+                     struct init_exec *request, uint32_t *at)
+{
+    for (size_t i = 0; i < run->made_count; i++) {
+        size_t size = strlen(run->made[i]) + 1;
+        memcpy(container->arena + *at, run->made[i], size);
+        request->made_offsets[i] = *at;
+        *at += (uint32_t)size;
+    }
+    request->made_count = container->made_count = (uint32_t)run->made_count;
 }
 
 /* Lays out argv and env in the arena. The last PATH counts for look-ups, as it does for a shell that
@@ -40,7 +56,9 @@ static int put_strings(struct container *container, const struct container_run *
         total += strlen(run->env[i]) + 1;
     for (size_t i = 0; i < container->env_count; i++)
         total += strlen(container->env[i]) + 1;
-    if (total > INIT_LIVE_OFFSET)
+    for (size_t i = 0; i < run->made_count; i++)
+        total += strlen(run->made[i]) + 1;
+    if (total > INIT_MADE_OFFSET)
         return error_set(err, ERROR_REQUEST, E2BIG, "%s", strerror(E2BIG));
     uint64_t *slot = (uint64_t *)(void *)container->arena;
     uint32_t at = (uint32_t)table;
@@ -56,6 +74,7 @@ static int put_strings(struct container *container, const struct container_run *
         put_string(container, &slot, &at, entry);
     }
     *slot = 0;
+    put_made(container, run, request, &at);
     container->arena[at++] = '\0';
     request->arg_count = (uint32_t)run->arg_count;
     request->env_count = (uint32_t)env_count;
@@ -84,6 +103,9 @@ static int put_descriptors(const struct container_run *run, struct init_exec *re
         case CONTAINER_OUTPUT:
             *to =
                 (struct init_descriptor){INIT_SOURCE_KEPT, (uint16_t)(INIT_KEPT_OUTPUT + from->fd)};
+            break;
+        case CONTAINER_MADE:
+            *to = (struct init_descriptor){INIT_SOURCE_MADE, (uint16_t)from->fd};
             break;
         case CONTAINER_PASSED:
             *to = (struct init_descriptor){INIT_SOURCE_PASSED, (uint16_t)request->passed_count};
@@ -202,6 +224,7 @@ static const char *step_text(enum init_step step)
 {
     static const char *const texts[] = {
         [STEP_PROTOCOL] = "protocol",
+        [STEP_MAKE] = "make output",
         [STEP_CLONE] = "clone",
         [STEP_SESSION] = "set process group",
         [STEP_OOM_SCORE] = "oom score",
@@ -235,6 +258,12 @@ static enum container_failure failure_of(enum init_step step)
     }
 }
 
+static void no_made(struct container_end *end)
+{
+    for (unsigned i = 0; i < CONTAINER_MADE_MAX; i++)
+        end->made[i] = (struct container_made){.fd = -1};
+}
+
 static void fill_end(const struct init_end *from, struct container_end *end)
 {
     *end = (struct container_end){
@@ -246,6 +275,7 @@ static void fill_end(const struct init_end *from, struct container_end *end)
         .cpu_ns = from->all_cpu_ns,
         .memory_bytes = from->max_rss_bytes,
     };
+    no_made(end);
 }
 
 /* The group knows better than rusage, which leaves out who was never waited for; on v1 init is inside
@@ -294,6 +324,7 @@ static bool ended_by_memory(struct container *container, struct container_end *e
         return false;
     *end = (struct container_end){
         .failure = CONTAINER_STARTED, .step = "", .wait_status = SIGKILL, .wall_ns = wall_ns};
+    no_made(end);
     use_group_figures(container, &nothing, &usage, end);
     container->running = false;
     container->broken = container->lost = true;
@@ -311,6 +342,42 @@ static void start_failed_for_memory(const struct init_end *from, const struct cg
     end->step = "";
     end->wait_status = SIGKILL;
     end->oom_kills = 1;
+}
+
+bool container_makes_files(const struct container *container)
+{
+    return container->sandbox->own_work_dir;
+}
+
+void container_forget_made(struct container *container)
+{
+    for (unsigned i = 0; i < INIT_MADE_MAX; i++)
+        fd_close(&container->made_fds[i]);
+}
+
+/* Init is ours, but what it says of places and sizes is checked like anybody's. */
+static int take_made(struct container *container, const struct init_made *from,
+                     struct container_end *end, struct cj_error *err)
+{
+    for (uint32_t i = 0; i < container->made_count; i++) {
+        struct container_made *made = &end->made[i];
+        struct init_passed header;
+        made->bytes = from[i].bytes;
+        if (from[i].passed == 0) {
+            if (from[i].offset < INIT_MADE_OFFSET || from[i].offset > INIT_LIVE_OFFSET ||
+                from[i].bytes > INIT_LIVE_OFFSET - from[i].offset)
+                return error_set(err, ERROR_INTERNAL, EPROTO, "an output beyond its place");
+            made->data = container->arena + from[i].offset;
+            continue;
+        }
+        if (channel_receive(container->run_fd, &header, sizeof(header), &container->made_fds[i],
+                            MADE_TIMEOUT, err) < 0)
+            return -1;
+        if (header.magic != INIT_MAGIC || container->made_fds[i] < 0)
+            return error_set(err, ERROR_INTERNAL, EPROTO, "an output without its descriptor");
+        made->fd = container->made_fds[i];
+    }
+    return 0;
 }
 
 int container_finish(struct container *container, int64_t timeout_ns, struct container_end *end,
@@ -332,6 +399,8 @@ int container_finish(struct container *container, int64_t timeout_ns, struct con
     }
     container->dirt |= from.dirt;
     fill_end(&from, end);
+    if (from.step != STEP_PROTOCOL && take_made(container, from.made, end, err) < 0)
+        return container_break(container, err, "take the outputs of a run");
     if (container->cgroup != NULL) {
         struct cgroup_usage usage;
         if (cgroup_finish(container->cgroup, &usage, err) < 0)

@@ -38,6 +38,8 @@ struct container {
     uint64_t seen_bytes;  /* without cgroup: the most memory that was seen of the run */
     uint64_t limit_bytes; /* of the run */
     uint32_t dirt;        /* enum init_dirt, of the last run */
+    uint32_t made_count;
+    int made_fds[INIT_MADE_MAX]; /* what made files of the last run came as descriptors; -1 */
     char *env_text;
     const char **env;
     size_t env_count;
@@ -59,6 +61,9 @@ int container_answer_error(const struct init_answer *answer, struct cj_error *er
 
 /* Whether init, and with it every process of the container, is dead; waits for that. */
 bool container_await_death(const struct container *container, int64_t timeout_ns);
+
+/* Closes what made files of the last run came as descriptors. */
+void container_forget_made(struct container *container);
 
 /* What init shows while a run goes on. */
 static inline struct init_live *container_live_page(const struct container *container)

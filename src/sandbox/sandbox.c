@@ -99,6 +99,17 @@ static int describe(struct sandbox *sandbox, const struct sandbox_options *optio
     return result;
 }
 
+static bool has_own_work_dir(const struct mount_config *mounts)
+{
+    for (size_t i = 0; i < mounts->mount_count; i++) {
+        const struct mount_item *item = &mounts->mounts[i];
+        const char *target = item->target + strspn(item->target, "/");
+        if (item->kind == MOUNT_TMPFS && strcmp(target, mounts->work_dir + 1) == 0)
+            return true;
+    }
+    return false;
+}
+
 static int open_parts(struct sandbox *sandbox, const struct sandbox_options *options,
                       struct cj_error *err)
 {
@@ -108,6 +119,7 @@ static int open_parts(struct sandbox *sandbox, const struct sandbox_options *opt
     sandbox->facts.gid = sandbox->single_id ? 0 : options->mounts->gid;
     snprintf(sandbox->work_dir, sizeof(sandbox->work_dir), "%s", options->mounts->work_dir);
     sandbox->facts.work_dir = sandbox->work_dir;
+    sandbox->own_work_dir = has_own_work_dir(options->mounts);
     if (find_cgroups(sandbox, options, err) < 0)
         return -1;
     if (!protection_meets(sandbox->facts.level, options->required))

@@ -30,11 +30,12 @@ enum {
 };
 
 enum {
-    INIT_MAGIC = 0x636a3034,    /* "cj04"; changes with every change below */
+    INIT_MAGIC = 0x636a3035,    /* "cj05"; changes with every change below */
     INIT_TASKS = 2,             /* threads of init: launcher and janitor */
     INIT_DESCRIPTORS_MAX = 250, /* of a program; SCM_MAX_FD is 253, unix(7) */
     INIT_TREES_MAX = 64,        /* mounts in one message */
     INIT_OUTPUTS = 2,           /* pipes that init keeps between runs */
+    INIT_MADE_MAX = 4,          /* files that it makes for the outputs of a run */
     INIT_TMPFS_MAX = 16,        /* writable tmpfs mounts of a container */
     INIT_ARENA_SIZE =
         8 * 1024 * 1024,    /* > the kernel's own limit on args + env, 6 MiB, execve(2) */
@@ -48,7 +49,13 @@ struct init_live {
     int64_t start_ns; /* CLOCK_MONOTONIC right before the clone; 0 until then */
 };
 
-enum { INIT_LIVE_OFFSET = INIT_ARENA_SIZE - 4096 }; /* strings end below it */
+enum {
+    INIT_LIVE_OFFSET = INIT_ARENA_SIZE - 4096,
+    /* Below it, what made files held at the end of a run. The service has touched these pages before init
+     * does, so that they are charged to it. Strings end below them. */
+    INIT_MADE_SIZE = 32 * 1024,
+    INIT_MADE_OFFSET = INIT_LIVE_OFFSET - INIT_MADE_SIZE,
+};
 
 /* ---- setup ---- */
 
@@ -131,6 +138,8 @@ enum init_source {
     INIT_SOURCE_CLOSED, /* the descriptor is closed in the program */
     INIT_SOURCE_PASSED, /* index: position in the SCM_RIGHTS array of struct init_passed */
     INIT_SOURCE_KEPT,   /* enum init_kept, opened anew so that no flag of an earlier run stays */
+    INIT_SOURCE_MADE,   /* index: position in made_offsets; for writing. Descriptors with one index are
+                         * one open file */
 };
 
 enum init_kept {
@@ -189,6 +198,8 @@ struct init_exec {
     uint32_t path_offset;
     uint32_t descriptor_count;
     uint32_t passed_count;
+    uint32_t made_count;
+    uint32_t made_offsets[INIT_MADE_MAX]; /* in the arena, behind the tables: names in the work directory */
     uint32_t rlimit_mask; /* bit per enum init_rlimit: others stay as init has them */
     struct init_rlimit_value rlimits[INIT_RLIMIT_COUNT];
     uint64_t cpu_mask[INIT_CPU_MASK_WORDS];
@@ -199,6 +210,7 @@ struct init_exec {
 enum init_step {
     STEP_NONE,
     STEP_PROTOCOL,
+    STEP_MAKE, /* detail: which file */
     STEP_CLONE,
     STEP_SESSION,
     STEP_CGROUP_NS,
@@ -225,6 +237,14 @@ enum init_dirt {
     DIRT_INIT = 1 << 26,    /* init's own limits: as DIRT_IPC */
 };
 
+/* A made file at the end of its run: the whole of it is in the arena, or its descriptor has been sent on
+ * INIT_FD_RUN with a struct init_passed, in the order of the files. */
+struct init_made {
+    uint64_t bytes;
+    uint32_t offset; /* in the arena */
+    uint32_t passed; /* 1: as a descriptor */
+};
+
 struct init_end {
     uint32_t magic;
     uint32_t sequence;
@@ -242,6 +262,7 @@ struct init_end {
         file_bytes;  /* without cgroup: left in tmpfs and segments, not counting copied-in files */
     uint32_t dirt;   /* enum init_dirt */
     uint32_t reaped; /* processes besides the main one */
+    struct init_made made[INIT_MADE_MAX];
 };
 
 /* ---- everything else: INIT_FD_FILES ---- */

@@ -52,6 +52,8 @@ enum container_source {
     CONTAINER_PASSED, /* fd: any descriptor of ours; stays ours */
     CONTAINER_EMPTY,  /* an empty file that nobody can write to */
     CONTAINER_OUTPUT, /* fd: 0 or 1, which of the container's own output pipes */
+    CONTAINER_MADE,   /* fd: which of the run's made files, for writing. Descriptors with one number are
+                       * one open file */
 };
 
 struct container_descriptor {
@@ -70,6 +72,8 @@ enum container_rlimit {
     CONTAINER_RLIMIT_COUNT,
 };
 
+enum { CONTAINER_MADE_MAX = 4 };
+
 struct container_run {
     const char *const
         *args; /* at least one; args[0] without '/' is looked up in the work directory,
@@ -84,6 +88,11 @@ struct container_run {
     struct cgroup_limits limits;
     const cpu_set_t *cpus; /* NULL: as the container */
     bool tty;              /* descriptor 0 becomes the controlling terminal */
+
+    /* Files in the work directory, owned by the run's uid, that are made for it and taken out again at its
+     * end: names without '/', none of which is there. Only where container_makes_files(). */
+    const char *made[CONTAINER_MADE_MAX];
+    size_t made_count;
 };
 
 /* Where a start failed. */
@@ -93,6 +102,13 @@ enum container_failure {
     CONTAINER_NOT_FOUND, /* a bare name that is nowhere */
     CONTAINER_EXEC,      /* execve(2) said error */
     CONTAINER_PREPARE,   /* a step before it; step says which */
+};
+
+/* What a made file held at the end, whatever became of its name. */
+struct container_made {
+    uint64_t bytes;
+    const char *data; /* all of it; valid until anything else is done with the container. NULL: fd has it */
+    int fd;           /* the container's, until its reset; -1 */
 };
 
 struct container_end {
@@ -106,7 +122,12 @@ struct container_end {
     uint64_t process_peak; /* 0: not known */
     uint64_t oom_kills;    /* processes the kernel killed for memory */
     bool memory_is_group;  /* memory_bytes is the whole group's */
+    struct container_made made[CONTAINER_MADE_MAX]; /* as the run's */
 };
+
+/* Whether runs may name made files: the work directory is a file system of the container's own, and it is
+ * fresh. */
+bool container_makes_files(const struct container *container);
 
 /* Starts a program. Its end makes container_run_fd() readable. An error here is ours (broken container)
  * or the request's (ERROR_REQUEST: too large, unusable cpu_set); nothing runs then. */

@@ -1,0 +1,151 @@
+/* Files that a run's outputs go to: made in the work directory before it starts, read and taken out again
+ * when it has ended, by the launcher itself. So what a program writes to its standard output costs no
+ * question to the janitor, and mostly leaves nothing behind that would have to be cleaned.
+ *
+ * Names are single parts, so nothing but the work directory itself is looked up; that it is a tmpfs of the
+ * container's own, and fresh, the service has seen to. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#include "init.h"
+
+static struct {
+    unsigned count;
+    int fds[INIT_MADE_MAX];
+    char names[INIT_MADE_MAX][NAME_MAX + 1];
+    struct tmpfs *place;   /* that the work directory is; NULL */
+    struct timespec since; /* change time of its root when our files were there and nothing else */
+} made;
+
+/* ---- before the run ---- */
+
+static struct tmpfs *place_of_work(void)
+{
+    for (unsigned i = 0; i < self.tmpfs_count; i++)
+        if (strcmp(self.tmpfs[i].target, self.work_dir) == 0)
+            return &self.tmpfs[i];
+    return NULL;
+}
+
+/* For writing, too: the program opens its own by name, and what we read from later is this one, wherever
+ * the name leads then. */
+static int make(const char *name)
+{
+    const bool single = (self.setup->flags & SETUP_SINGLE_ID) != 0;
+    int fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0777);
+    if (fd >= 0 && !single && fchown(fd, self.setup->uid, self.setup->gid) < 0) {
+        int saved_errno = errno;
+        close(fd);
+        errno = saved_errno;
+        return -1;
+    }
+    return fd;
+}
+
+bool made_name_valid(const char *name, size_t size)
+{
+    size_t length = strnlen(name, size);
+    return length > 0 && length < size && length <= NAME_MAX && strchr(name, '/') == NULL &&
+           strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
+int made_open(const char *name)
+{
+    if (made.count == INIT_MADE_MAX) {
+        errno = EMFILE;
+        return -1;
+    }
+    int fd = make(name);
+    if (fd < 0)
+        return -1;
+    strcpy(made.names[made.count], name);
+    made.fds[made.count++] = fd;
+    return 0;
+}
+
+void made_ready(void)
+{
+    struct stat now;
+    struct tmpfs *place = made.count > 0 ? place_of_work() : NULL;
+    if (place == NULL || fstat(place->dir_fd, &now) < 0)
+        return;
+    made.place = place;
+    made.since = now.st_ctim;
+}
+
+int made_open_again(unsigned number)
+{
+    return open(made.names[number], O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY);
+}
+
+/* ---- behind it ---- */
+
+static bool same_time(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+static bool read_whole(int fd, char *room, size_t size)
+{
+    for (size_t done = 0; done < size;) {
+        ssize_t got = pread(fd, room + done, size - done, (off_t)done);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return false;
+        done += (size_t)got;
+    }
+    return true;
+}
+
+/* What is short goes into the arena, what is long as a descriptor. *used: of the room there. */
+static void hand_over(unsigned number, uint32_t sequence, uint32_t *used, struct init_made *out)
+{
+    const struct init_passed header = {.magic = INIT_MAGIC, .sequence = sequence};
+    struct stat info;
+    if (fstat(made.fds[number], &info) < 0)
+        give_up("look at an output");
+    out->bytes = (uint64_t)info.st_size;
+    out->offset = INIT_MADE_OFFSET + *used;
+    if (out->bytes <= INIT_MADE_SIZE - *used &&
+        read_whole(made.fds[number], self.arena + out->offset, (size_t)out->bytes)) {
+        *used += (uint32_t)out->bytes;
+    } else {
+        out->passed = 1;
+        message_send(INIT_FD_RUN, &header, sizeof(header), made.fds[number]);
+    }
+    close(made.fds[number]);
+}
+
+/* Equal counts mean that nothing is there besides what was there when it was fresh, and equal times before
+ * that nothing else about the directory has changed. Anything else is dirt, and the janitor's. */
+static void take_out(void)
+{
+    struct tmpfs *place = made.place;
+    struct stat now;
+    struct statfs space;
+    if (place == NULL || fstat(place->dir_fd, &now) < 0 || !same_time(now.st_ctim, made.since))
+        return;
+    for (unsigned i = 0; i < made.count; i++)
+        (void)unlinkat(place->dir_fd, made.names[i], 0); /* a failure is seen in the counts */
+    if (fstatfs(place->dir_fd, &space) == 0 && (uint64_t)space.f_bfree == place->fresh_blocks &&
+        (uint64_t)space.f_ffree == place->fresh_files && fstat(place->dir_fd, &now) == 0)
+        place->fresh.st_ctim = now.st_ctim;
+}
+
+void made_end(uint32_t sequence, struct init_made *out)
+{
+    uint32_t used = 0;
+    if (made.count == 0)
+        return;
+    for (unsigned i = 0; i < made.count; i++)
+        hand_over(i, sequence, &used, &out[i]);
+    take_out();
+    made.count = 0;
+    made.place = NULL;
+}
