@@ -9,7 +9,6 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "init.h"
@@ -122,19 +121,17 @@ static void hand_over(unsigned number, uint32_t sequence, uint32_t *used, struct
     close(made.fds[number]);
 }
 
-/* Equal counts mean that nothing is there besides what was there when it was fresh, and equal times before
- * that nothing else about the directory has changed. Anything else is dirt, and the janitor's. */
+/* What changed the directory's time besides us is dirt, and the janitor's to clean. So is what is left or could
+ * not be removed: files_dirt(), which comes next, counts. */
 static void take_out(void)
 {
     struct tmpfs *place = made.place;
     struct stat now;
-    struct statfs space;
     if (place == NULL || fstat(place->dir_fd, &now) < 0 || !same_time(now.st_ctim, made.since))
         return;
     for (unsigned i = 0; i < made.count; i++)
-        (void)unlinkat(place->dir_fd, made.names[i], 0); /* a failure is seen in the counts */
-    if (fstatfs(place->dir_fd, &space) == 0 && (uint64_t)space.f_bfree == place->fresh_blocks &&
-        (uint64_t)space.f_ffree == place->fresh_files && fstat(place->dir_fd, &now) == 0)
+        (void)unlinkat(place->dir_fd, made.names[i], 0);
+    if (fstat(place->dir_fd, &now) == 0)
         place->fresh.st_ctim = now.st_ctim;
 }
 

@@ -202,6 +202,53 @@ def test_one_collector_for_two_descriptors(service):
         assert result["files"] == {"o": "a\nb\nc\n"}
 
 
+AFTERWARDS = "ls -lA /w; stat -c '%a %U %h %F' /w; ls -A /tmp"
+
+
+@kept
+@pytest.mark.parametrize("script", [
+    ":", "rm stdout", "mv stdout x", "rm stdout; mkdir stdout", "rm stdout; echo other > stdout", "ln stdout y; ln y z", "echo > z",
+    "chmod 0 stdout", "mv stdout t; mv stderr stdout; mv t stderr", "rm stdout stderr; ln -s /etc/passwd stdout", "mkdir -p d/e; mv stdout d/e",
+    "exec 1>&- 2>&-; rm stdout stderr", "kill -9 $$", "sleep 9"])
+def test_what_a_program_does_with_its_collector_file(serve, script):
+    service = serve("-parallelism", 1)
+    pipes = [{"content": ""}, collector("stdout", pipe=True), collector("stderr", pipe=True)]
+    fresh = service.run(shell(AFTERWARDS, files=pipes))
+    for _ in range(2):
+        result = service.run(shell(f"echo out; echo err >&2; {script}", clockLimit=300 * 10**6))
+        assert result["files"] == {"stdout": "out\n", "stderr": "err\n"}
+        assert service.run(shell(AFTERWARDS, files=pipes))["files"] == fresh["files"]
+
+
+@kept
+def test_a_collector_file_is_there_for_its_program(service):
+    result = service.run(shell("echo out; read x < stdout; echo $x >&2; stat -c '%a %F' stdout >&2; ls -A >&2"))
+    assert result["files"] == {"stdout": "out\n", "stderr": "out\n777 regular file\nstderr\nstdout\n"}
+
+
+@kept
+@pytest.mark.parametrize("sizes", [(20000, 20000), (32768, 1), (1, 32768), (32769, 0), (100000, 50000), (0, 3 * MIB)])
+def test_collector_files_of_any_size(service, sizes):
+    files = [{"content": ""}, collector("a", 8 * MIB), collector("b", 8 * MIB)]
+    result = service.run(shell(f"yes | head -c {sizes[0]}; yes n | head -c {sizes[1]} >&2", files=files))
+    assert result["files"] == {"a": ("y\n" * sizes[0])[:sizes[0]], "b": ("n\n" * sizes[1])[:sizes[1]]}
+
+
+@kept
+def test_many_collector_files(service):
+    names = [f"o{i}" for i in range(1, 9)]
+    result = service.run(shell("; ".join(f"echo {i} >&{i}" for i in range(1, 9)),
+                               files=[{"content": ""}, *map(collector, names)]))
+    assert result["files"] == {name: f"{name[1:]}\n" for name in names}
+
+
+@kept
+def test_a_collector_file_that_others_name_too(service):
+    assert accepted(service.run(command("/bin/true", copyIn={"stdout": {"content": "abc"}}))) == "abc"
+    result = service.run(shell("echo out", copyOut=["./stdout", "/w/stderr", "stdout"]))
+    assert result["files"] == {"stdout": "out\n", "./stdout": "out\n", "stderr": "", "/w/stderr": ""}
+
+
 @kept
 def test_a_collector_where_no_file_can_be(service):
     files = [{"content": ""}, collector("no/such/dir"), collector("stderr")]

@@ -28,7 +28,7 @@ static void check(void)
     const struct init_exec *request = &run.request;
     uint64_t table = ((uint64_t)request->arg_count + request->env_count + 2) * sizeof(uint64_t);
     arena_end = self.arena + request->arena_used;
-    require(request->arena_used <= INIT_LIVE_OFFSET && table < request->arena_used);
+    require(request->arena_used <= INIT_MADE_OFFSET && table < request->arena_used);
     require(request->arg_count > 0);
     check_strings(run.args, request->arg_count, table);
     check_strings(run.environment, request->env_count, table);

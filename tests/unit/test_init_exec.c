@@ -2,6 +2,7 @@
  * are reached by including its source. */
 #include "launch.c"
 
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -137,9 +138,9 @@ static void the_last_byte_has_to_be_a_nul_behind_the_tables(void **state)
     arena[USED - 1] = 'x';
     assert_false(request_valid(0));
     fill();
-    run.request.arena_used = INIT_LIVE_OFFSET;
+    run.request.arena_used = INIT_MADE_OFFSET;
     assert_true(request_valid(0));
-    static const uint32_t beyond[] = {INIT_LIVE_OFFSET + 1, INIT_ARENA_SIZE, INIT_ARENA_SIZE + 1,
+    static const uint32_t beyond[] = {INIT_MADE_OFFSET + 1, INIT_ARENA_SIZE, INIT_ARENA_SIZE + 1,
                                       UINT32_MAX};
     for (size_t i = 0; i < COUNT_OF(beyond); i++) {
         fill();
@@ -247,6 +248,72 @@ static void descriptors_come_from_somewhere(void **state)
     }
 }
 
+/* Behind what fill() has laid out. */
+static void add_made(const char *name)
+{
+    struct init_exec *request = &run.request;
+    request->made_offsets[request->made_count++] = request->arena_used;
+    strcpy(arena + request->arena_used, name);
+    request->arena_used += (uint32_t)strlen(name) + 1;
+}
+
+static void made_files_have_names_in_the_work_directory(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"", ".", "..", "/", "/w/a", "a/b", "a/", "../a"};
+    char name[NAME_MAX + 2] = "";
+    memset(name, 'a', NAME_MAX);
+    fill();
+    add_made("stdout");
+    add_made(name);
+    assert_true(request_valid(0));
+    assert_string_equal(run.made[0], "stdout");
+    assert_string_equal(run.made[1], name);
+    name[NAME_MAX] = 'a';
+    fill();
+    add_made(name);
+    assert_false(request_valid(0));
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        fill();
+        add_made(bad[i]);
+        assert_false(request_valid(0));
+    }
+}
+
+static void made_files_lie_behind_the_tables_and_below_the_end(void **state)
+{
+    (void)state;
+    static const uint32_t bad[] = {0, SLOTS * 8 - 1, USED, USED + 1, INIT_ARENA_SIZE, UINT32_MAX};
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        fill();
+        run.request.made_count = 1;
+        run.request.made_offsets[0] = bad[i];
+        assert_false(request_valid(0));
+    }
+    static const uint32_t bad_counts[] = {INIT_MADE_MAX + 1, UINT32_MAX};
+    for (size_t i = 0; i < COUNT_OF(bad_counts); i++) {
+        fill();
+        for (size_t k = 0; k < INIT_MADE_MAX; k++)
+            add_made("a");
+        assert_true(request_valid(0));
+        run.request.made_count = bad_counts[i];
+        assert_false(request_valid(0));
+    }
+}
+
+static void a_descriptor_is_of_a_file_that_is_made(void **state)
+{
+    (void)state;
+    for (uint16_t index = 0; index < 4; index++) {
+        fill();
+        add_made("a");
+        add_made("b");
+        run.request.descriptor_count = 1;
+        run.request.descriptors[0] = (struct init_descriptor){INIT_SOURCE_MADE, index};
+        assert_int_equal(request_valid(0), index < 2);
+    }
+}
+
 static void there_are_no_more_descriptors_than_places_for_them(void **state)
 {
     (void)state;
@@ -311,6 +378,9 @@ int main(void)
         cmocka_unit_test(no_string_lies_in_the_tables),
         cmocka_unit_test(the_search_path_lies_below_the_end),
         cmocka_unit_test(descriptors_come_from_somewhere),
+        cmocka_unit_test(made_files_have_names_in_the_work_directory),
+        cmocka_unit_test(made_files_lie_behind_the_tables_and_below_the_end),
+        cmocka_unit_test(a_descriptor_is_of_a_file_that_is_made),
         cmocka_unit_test(there_are_no_more_descriptors_than_places_for_them),
         cmocka_unit_test(a_message_ends_with_its_last_descriptor),
         cmocka_unit_test(flags_and_limits_that_do_not_exist_are_refused),
