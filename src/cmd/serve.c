@@ -15,6 +15,7 @@
 #include "api/rest.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/priority.h"
 #include "command.h"
 #include "net/http.h"
 #include "net/loop.h"
@@ -344,6 +345,7 @@ int cmd_serve(int argc, char **argv)
     set_up_log(&service.settings);
     settings_warn(&service.settings);
     int result = begin(&service, &err);
+    priority_raise(0, -10); /* the loop works for microseconds at a time, and everybody waits for it */
     if (result == 0)
         result = net_loop_run(service.loop, &err);
     if (result == 0)
