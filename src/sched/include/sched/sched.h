@@ -1,0 +1,141 @@
+/* Slots, and the bounded, fair queue of jobs in front of them.
+ *
+ *     any thread ── sched_submit ─► queue ─► a slot's thread: job->run(slot, arg) ─► reset, next job
+ *                                     └────► job->dropped(arg, reason)
+ *
+ * A slot is a thread with containers, pinned together to one CPU. A job is opaque: it is run by one slot,
+ * or dropped, exactly one of the two, once. Nothing here waits for jobs on behalf of a job: one that
+ * needs others submits them and returns, so that it never holds a slot while it waits.
+ *
+ * Jobs of one source run in their order; sources with waiting jobs take turns, so that one which floods
+ * delays the others by at most one job a turn.
+ *
+ * No lock is held while anything of the caller's is called; run() and dropped() may call everything here
+ * but sched_drain() and sched_free(). */
+#ifndef CJ_SCHED_SCHED_H
+#define CJ_SCHED_SCHED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/error.h"
+#include "sandbox/container.h"
+#include "sandbox/sandbox.h"
+
+struct sched;
+struct slot;
+
+/* ---- jobs ---- */
+
+enum sched_drop {
+    SCHED_CANCELLED, /* by sched_cancel(), before it ran */
+    SCHED_TOO_LATE,  /* its deadline passed while it waited */
+    SCHED_CLOSED,    /* the scheduler ended */
+};
+
+/* The caller's, zeroed but for the upper part. It must stay where it is from sched_submit() until run() or
+ * dropped() is called; the scheduler does not touch it after that call, so it may be freed or submitted
+ * again within it (then nobody may still pass it to sched_cancel()). */
+struct sched_job {
+    void (*run)(struct slot *slot, void *arg); /* on a slot's thread */
+
+    /* CANCELLED: on the thread that called sched_cancel(), before that returns. TOO_LATE: on a
+     * thread of the scheduler, which it must not block. CLOSED: on the one that called sched_drain()
+     * or sched_free(). */
+    void (*dropped)(void *arg, enum sched_drop reason);
+    void *arg;
+    uint64_t source;     /* who is to be treated fairly: a connection, a tenant */
+    int64_t deadline_ns; /* monotonic_ns() by which it must have begun; 0: none */
+
+    struct { /* the scheduler's */
+        struct sched_job *next, *previous;
+        void *place; /* its source in the queue, or its slot */
+        size_t heap_index;
+        int state;
+    } own;
+};
+
+/* ---- the scheduler ---- */
+
+enum {
+    SCHED_QUEUE_MAX_DEFAULT = 512,
+    SCHED_SPARE_DEFAULT = 2,
+    SCHED_GROUP_MAX = 128 /* containers of one slot */
+};
+
+struct sched_settings {
+    unsigned slots;    /* 0: one for each allowed CPU; of cpu_sets when those are given */
+    size_t queue_max;  /* jobs that wait beside those that slots are free for; at least 1.
+                                * 0: the default */
+    size_t source_max; /* of them from one source; 0: queue_max */
+    bool no_pinning;   /* do not bind slots and containers to CPUs */
+    const char *const
+        *cpu_sets; /* cpuset lists ("2", "0-3"), one for each slot; slots beyond them begin
+                                  * anew. A slot and its containers are bound to its set */
+    size_t cpu_set_count;
+    unsigned spare_containers; /* kept by a slot beside its first; 0: the default */
+    int64_t spare_idle_ns; /* more than those go this long after they were last needed; 0: 10 s */
+};
+
+/* Makes the slots and the first container of each; -1 when one cannot be made. sandbox is borrowed until
+ * sched_free(); NULL: slots without containers. */
+WARN_UNUSED int sched_new(const struct sched_settings *settings, struct sandbox *sandbox,
+                          struct sched **out, struct cj_error *err);
+
+/* Takes the job, or fails at once without calling anything: err->code is EAGAIN when the queue is full (for
+ * this source), ESHUTDOWN after sched_close(). A deadline that has passed already is no failure: the job
+ * will be dropped. */
+WARN_UNUSED int sched_submit(struct sched *sched, struct sched_job *job, struct cj_error *err);
+
+/* Waiting: taken out, dropped() is called now. Running: its slot's cancel descriptor becomes readable.
+ * Finished (run() has returned), or dropped: nothing. Never reaches another job than this. */
+void sched_cancel(struct sched *sched, struct sched_job *job);
+
+struct sched_stats {
+    unsigned slots;
+    unsigned running; /* jobs within run() */
+    size_t waiting;
+    uint64_t done; /* run() has returned */
+    uint64_t dropped;
+    uint64_t refused;      /* by sched_submit() */
+    unsigned containers;   /* living */
+    unsigned broken_slots; /* without a working container at the moment */
+};
+void sched_stats(struct sched *sched, struct sched_stats *out);
+
+/* No more jobs are taken; those that were go on. Does not wait. */
+void sched_close(struct sched *sched);
+
+/* sched_close(), and waits until every job has ended. At deadline_ns (monotonic_ns()) those that still wait
+ * are dropped, those that run are cancelled, and it goes on waiting for their run() to return; then it
+ * is -1 with ETIMEDOUT. */
+WARN_UNUSED int sched_drain(struct sched *sched, int64_t deadline_ns, struct cj_error *err);
+
+/* Closes, drops what waits, cancels what runs, waits for it and frees the containers. NULL is fine. */
+void sched_free(struct sched *sched);
+
+/* ---- within run(): the slot ---- */
+
+/* Gives count (1 ... SCHED_GROUP_MAX) fresh containers of this slot, on its CPU. The first is always there,
+ * others are made when they are first needed. *list and what is in it stay the slot's, valid until run()
+ * returns. Those that were given are made fresh after run() has returned. An error is one of this run (a
+ * container cannot be made now; the slot tries again, with growing pauses). */
+WARN_UNUSED int slot_containers(struct slot *slot, size_t count, struct container ***list,
+                                struct cj_error *err);
+
+/* Makes those given so far fresh now, for a job that runs one program after another. */
+WARN_UNUSED int slot_reset(struct slot *slot, struct cj_error *err);
+
+/* Readable when the job has been cancelled (poll(2) it, do not read it). The slot's; the same in each job.
+ * For exec_run(). */
+int slot_cancel_fd(const struct slot *slot);
+bool slot_cancelled(const struct slot *slot);
+
+unsigned slot_index(const struct slot *slot);
+
+/* The slot's entry of cpu_sets, which is the default of requests that name none; NULL. */
+const char *slot_cpu_set(const struct slot *slot);
+
+#endif
