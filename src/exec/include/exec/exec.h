@@ -1,9 +1,10 @@
-/* Runs one command: descriptors, copy in, limits, collectors, copy out, status.
+/* Runs commands, one or a group joined by pipes: descriptors, copy in, limits, collectors, copy out,
+ * status.
  *
- * The caller has a container (sandbox/container.h), fills a request, and gets a result that answers
- * every outcome: what goes wrong inside is a status of the result, never a lost call. When the answer
- * has been given, the caller makes the container fresh with container_reset(). Nothing here knows
- * which door a request came through.
+ * The caller has containers (sandbox/container.h), fills a request for each, and gets results that answer
+ * every outcome: what goes wrong inside is a status of a result, never a lost call. When the answer
+ * has been given, the caller makes the containers fresh with container_reset(). Nothing here knows
+ * which door a request came through. SIGPIPE has to be ignored in the calling process.
  *
  * The words and numbers are go-judge's (its REST results and gRPC enum), which the doors pass on. */
 #ifndef CJ_EXEC_EXEC_H
@@ -19,6 +20,8 @@
 
 /* ---- what is wanted ---- */
 
+struct store; /* store/store.h */
+
 enum exec_file_kind {
     EXEC_FILE_CLOSED,  /* the descriptor is closed */
     EXEC_FILE_CONTENT, /* data, size: read-only input; size 0 is cheapest */
@@ -28,11 +31,16 @@ enum exec_file_kind {
     EXEC_FILE_COLLECT, /* name, max: output collected through a pipe */
     EXEC_FILE_COLLECT_FILE, /* name, max: output written to the file `name` in the container */
     EXEC_FILE_FORWARD,      /* fd, max: output passed on to fd while it comes */
+    EXEC_FILE_NULL,         /* left open for a pipe of the group: exec_group_check() */
 };
 
+/* With tty, descriptors of these kinds are the run's terminal instead (go-judge's rules): CONTENT and
+ * FEED, of which there may be one, are typed into it, without an end-of-file character at the end; the
+ * first COLLECT, COLLECT_FILE or FORWARD gets all that it shows; later ones are it, but collect nothing. */
 struct exec_file {
     enum exec_file_kind kind;
-    int fd; /* stays the caller's */
+    int fd; /* stays the caller's. Programs that are to have an offset of their own get a descriptor
+             * that was opened for each: exec_reopen_input() */
     const char *data;
     size_t size;
     const char
@@ -77,6 +85,9 @@ struct exec_settings {
     uint64_t copy_out_max_bytes; /* when a request says none */
     int64_t cpu_period_ns;       /* of cpu_rate */
     unsigned cpus;               /* CPUs that one run can keep busy; 0: found */
+    int64_t forward_grace_ns;    /* after the end: how long a FORWARD may stand still before what is
+                                  * left is dropped (Internal Error); 0: for ever */
+    struct store *store;         /* takes copy_out_cached; NULL: there is none */
 };
 
 /* Defaults that work: decisions.md 2. */
@@ -97,11 +108,50 @@ struct exec_request {
     size_t copy_in_count;
     const struct exec_copy_out *copy_out;
     size_t copy_out_count;
+    /* The same, into the store. What is named here and is a collector's or a captured pipe's goes there
+     * instead of into the result; a name in both lists, too. */
+    const struct exec_copy_out *copy_out_cached;
+    size_t copy_out_cached_count;
     uint64_t copy_out_max_bytes; /* per file; 0: the settings' */
     bool copy_out_truncate;
     struct exec_limits limits;
-    bool tty;
+    bool tty; /* a terminal of its own, controlling through descriptor 0 */
 };
+
+/* ---- groups ---- */
+
+/* As the request says it, so that what is out of range can be named. */
+struct exec_pipe_end {
+    int64_t index; /* of the command */
+    int64_t fd;
+};
+
+/* Output of one command as input of another. */
+struct exec_pipe {
+    struct exec_pipe_end writer; /* go-judge's "in" */
+    struct exec_pipe_end reader; /* "out" */
+    bool proxy;       /* relayed: when the reader leaves, the writer goes on and is drained */
+    const char *name; /* proxy: what passed comes back under this name, in the writer's result; NULL
+                       * or "": it does not */
+    uint64_t max;     /* bytes of it that come back; what is more is cut without an error */
+    bool copy;        /* proxy: relay by read and write, never by splice ("disableZeroCopy") */
+};
+
+/* Commands that run at the same time, each in a container of its own. Nothing joins them but the pipes:
+ * when one ends, the others go on until they end themselves. */
+struct exec_group {
+    const struct exec_request *commands;
+    size_t count;
+    const struct exec_pipe *pipes; /* ignored when there is one command */
+    size_t pipe_count;
+};
+
+/* What can be said of a group without running it (decision 9): no arguments, a NULL or missing descriptor that
+ * no pipe covers, a pipe's index or descriptor out of range or taken, too many descriptors, two inputs
+ * of a terminal. err is ERROR_REQUEST and names the field in go-judge's words: "pipeMapping[0].in.index:
+ * 9 is out of range: there are 2 commands". Pure. (What C strings cannot hold, such as a NUL in a name, is
+ * for the door to refuse.) */
+WARN_UNUSED int exec_group_check(const struct exec_group *group, struct cj_error *err);
 
 /* ---- what came of it ---- */
 
@@ -149,8 +199,17 @@ struct exec_file_error {
 
 struct exec_output {
     char *name;
-    char *data; /* exact bytes; NULL when size is 0 */
+    char
+        *data; /* exact bytes; NULL when size is 0. Read only: large ones are mapped, and holes of a
+                 * sparse file cost nothing until they are written to */
     size_t size;
+    size_t mapped; /* for exec_output_free() */
+};
+
+/* An output that is in the store now. */
+struct exec_stored {
+    char *name;
+    char *id;
 };
 
 struct exec_result {
@@ -163,21 +222,38 @@ struct exec_result {
     uint64_t process_peak; /* 0: not known */
     struct exec_output *files;
     size_t file_count;
+    struct exec_stored *file_ids;
+    size_t file_id_count;
     struct exec_file_error *file_errors;
     size_t file_error_count;
-    bool cancelled;
+    bool cancelled; /* nothing of it was stored */
+    /* The request could not be prepared (exec_group_check() refuses it, a collector's file cannot be
+     * made, no descriptors are left): nothing was run, and every result of the group has this error.
+     * go-judge fails such requests as a whole. */
+    bool refused;
 };
 
-/* Runs it, from copy in to status. cancel_fd: readable = stop at once (-1: never). result is filled in
- * completely, free it with exec_result_free(). Call from the thread that owns the container. */
+/* Runs a group, from copy in to status, all in the calling thread, which owns the containers: one for each
+ * command. cancel_fd: readable = stop at once (-1: never). results: one for each command, filled in
+ * completely; free each with exec_result_free(). */
+void exec_run_group(struct container *const *containers, const struct exec_settings *settings,
+                    const struct exec_group *group, int cancel_fd, struct exec_result *results);
+
+/* A group of one. */
 void exec_run(struct container *container, const struct exec_settings *settings,
               const struct exec_request *request, int cancel_fd, struct exec_result *result);
 
+/* The parts of a result may be taken out one by one; a zeroed one is fine. */
+void exec_output_free(struct exec_output *output);
 void exec_result_free(struct exec_result *result);
 
 /* Opens a host file as input of programs: regular files and harmless devices (null, zero, full, random,
  * urandom) only, never waiting for one. What the program gets can be neither written, truncated nor
  * opened anew for writing through /proc/self/fd. *fd is the caller's. */
 WARN_UNUSED int exec_open_input(const char *path, int *fd, struct cj_error *err);
+
+/* Opens anew what exec_open_input() gave: an open file of its own, at that offset, no less safe. *out is
+ * the caller's. */
+WARN_UNUSED int exec_reopen_input(int fd, int64_t offset, int *out, struct cj_error *err);
 
 #endif
