@@ -36,7 +36,7 @@ struct language {
     const char *check;  /* command that finds syntax errors of an interpreted program; NULL: none */
     const char *run;    /* command */
     const char *version;            /* command whose output's first line names the version */
-    struct language_texts keep;     /* files of a build that a run needs; "*.class" is a pattern */
+    struct language_texts keep;     /* files of a build that a run needs besides exe */
     struct language_texts env;      /* "K=V", for build, check and run */
     struct language_texts mounts;   /* host paths to be seen besides the default ones */
     struct language_texts packages; /* Debian packages that bring it */
