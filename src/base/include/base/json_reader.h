@@ -11,6 +11,7 @@
  *     json_reader_free(&json);
  *
  * A value that nobody reads is skipped (and checked) by the next call, so unknown keys need nothing.
+ * Reading a value where none is next, or a key outside an object, is a bug and ends the program.
  *
  * Failure sticks: the first one is kept, every later call does nothing and returns false, and
  * json_reader_check() tells at the end. Nothing that was read counts before that: as in Go's
@@ -19,7 +20,8 @@
  *
  * Strings are unescaped in place: the buffer is the caller's, is changed, and has to stay as long as
  * the texts are used. So a document costs its own size in memory; only strings with invalid UTF-8,
- * which grow when it is replaced, are copied (json_reader_free() frees them).
+ * of which each byte becomes three, are copied (json_reader_free() frees them). json_read_bytes()
+ * spares even that, where much text may come.
  *
  * One reader belongs to one thread; readers share nothing. */
 #ifndef CJ_BASE_JSON_READER_H
@@ -42,8 +44,8 @@ enum json_reader_flags {
     JSON_REJECT_INVALID_UTF8 = 1 << 0,
     /* So is a \uD800 to \uDFFF that is not half of a pair; otherwise each becomes U+FFFD. */
     JSON_REJECT_LONE_SURROGATES = 1 << 1,
-    /* null is accepted wherever a value is read, and leaves the result as it was (Go's rule);
-     * json_read_object() and json_read_array() return false. Otherwise it is an error of type. */
+    /* null is accepted wherever a value is read, and leaves the result as it was (Go's rule); as an
+     * object or array it is an empty one. Otherwise it is an error of type. */
     JSON_NULL_KEEPS = 1 << 2,
 };
 
@@ -52,6 +54,7 @@ struct json_text {
     char *data;
     size_t size;
     bool replaced; /* there is a U+FFFD that stands for invalid UTF-8 or a lone surrogate */
+    bool invalid;  /* of json_read_bytes(): there is invalid UTF-8 */
 };
 
 enum json_kind {
@@ -81,6 +84,7 @@ struct json_reader {
     char *data;
     size_t size;
     size_t offset;   /* bytes read so far; after a failure those before what is wrong */
+    size_t value_at; /* where the value begins that was read last, or is next */
     unsigned depth;  /* arrays and objects that are open */
     unsigned flags;  /* enum json_reader_flags */
     uint8_t expect;  /* what has to come next */
@@ -131,6 +135,11 @@ bool json_read_double(struct json_reader *json, double *value);
 
 bool json_read_string(struct json_reader *json, struct json_text *text);
 
+/* As json_read_string(), but invalid UTF-8, unless it is rejected, stays as it is, so that a string
+ * never costs memory of its own. Whoever passes it on writes U+FFFD for each such byte then: they are
+ * where utf8_span() stops. */
+bool json_read_bytes(struct json_reader *json, struct json_text *text);
+
 /* Any value, as it is written; no NUL is put behind it. Another reader may read it later. */
 bool json_read_raw(struct json_reader *json, struct json_text *text);
 
@@ -138,7 +147,7 @@ bool json_read_raw(struct json_reader *json, struct json_text *text);
 bool json_skip(struct json_reader *json);
 
 /* Enters an object or an array. Go on with json_next_...() until that returns false; there is no
- * way out before. false also for a null that is allowed. */
+ * way out before. */
 bool json_read_object(struct json_reader *json);
 bool json_read_array(struct json_reader *json);
 
