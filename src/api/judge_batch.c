@@ -11,7 +11,7 @@
 #include "base/json_writer.h"
 
 enum {
-    WORKS_MAX = 1024,              /* submissions of one batch with the scheduler */
+    WORKS_MAX = 1024,                 /* submissions of one batch with the scheduler */
     HELD_BYTES_MAX = 4 * 1024 * 1024, /* results that wait for an earlier one */
 };
 #define RETRY_NS (5 * NS_PER_MS) /* the scheduler's queue was full of others */
@@ -76,7 +76,8 @@ static void write_float(struct json_writer *json, struct buf *out, double value)
     buf_append_text(out, ".0");
 }
 
-static void write_text(struct json_writer *json, const char *key, const struct submission_text *text)
+static void write_text(struct json_writer *json, const char *key,
+                       const struct submission_text *text)
 {
     json_key(json, key);
     if (text->data != NULL)

@@ -26,7 +26,7 @@ struct judge_batch_settings {
     const struct submission_settings *submission;
     const struct submission_observer *observer; /* or NULL */
     unsigned slots;
-    bool with_texts;      /* stdout and stderr are told: /run */
+    bool with_texts;       /* stdout and stderr are told: /run */
     int64_t queue_life_ns; /* what has not begun so long after the start is a queue_timeout */
 };
 

@@ -354,7 +354,8 @@ static const struct route *find_route(const char *path, size_t length)
     return NULL;
 }
 
-static void write_list(struct json_writer *json, const char *key, const struct language_texts *texts)
+static void write_list(struct json_writer *json, const char *key,
+                       const struct language_texts *texts)
 {
     json_key(json, key);
     json_array_begin(json);
@@ -393,9 +394,9 @@ static bool redirect(struct http_request *request, const char *path)
         return false;
     const char *host = http_header(request, "host");
     const char *query = http_query(request);
-    int written = snprintf(location, sizeof(location), "http://%s%.*s%s%s",
-                           host != NULL ? host : "localhost", (int)(length - 1), path,
-                           query != NULL ? "?" : "", query != NULL ? query : "");
+    int written =
+        snprintf(location, sizeof(location), "http://%s%.*s%s%s", host != NULL ? host : "localhost",
+                 (int)(length - 1), path, query != NULL ? "?" : "", query != NULL ? query : "");
     if (written < 0 || (size_t)written >= sizeof(location))
         return false;
     http_reply_header(request, "location", location);

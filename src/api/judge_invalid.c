@@ -179,8 +179,8 @@ static void check_string(struct report *report, const struct place *outer, const
         error_at(report, "string_type", &place, "Input should be a valid string", value);
 }
 
-static void check_optional_string(struct report *report, const struct place *outer,
-                                  const char *key, struct raw value)
+static void check_optional_string(struct report *report, const struct place *outer, const char *key,
+                                  struct raw value)
 {
     if (!is_null(value))
         check_string(report, outer, key, value);
@@ -355,7 +355,8 @@ static const char *python_words(const char *message)
         const char *ours, *python;
     } words[] = {
         {"after top-level value", "Extra data"},
-        {"looking for beginning of object key", "Expecting property name enclosed in double quotes"},
+        {"looking for beginning of object key",
+         "Expecting property name enclosed in double quotes"},
         {"after object key:value pair", "Expecting ',' delimiter"},
         {"after array element", "Expecting ',' delimiter"},
         {"after object key", "Expecting ':' delimiter"},

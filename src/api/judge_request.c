@@ -143,8 +143,8 @@ static bool read_body(const struct languages *languages, enum judge_body_kind ki
         return false;
     out->copies = json;
     json_reader_init(json, body, size, 0);
-    bool good = kind == JUDGE_BODY_ONE ? read_one(languages, json, out)
-                                       : read_batch(languages, json, out);
+    bool good =
+        kind == JUDGE_BODY_ONE ? read_one(languages, json, out) : read_batch(languages, json, out);
     return good && json_read_end(json) && json_reader_check(json, &ignored) == 0;
 }
 

@@ -32,7 +32,7 @@ struct judge_request {
     struct judge_text sub_id; /* of the batch */
     struct judge_submission *submissions;
     size_t count;
-    char *body; /* what the texts point into */
+    char *body;   /* what the texts point into */
     void *copies; /* texts that grew when they were read; both freed by judge_request_free() */
 };
 

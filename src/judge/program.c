@@ -74,8 +74,7 @@ void judge_artefact_release(struct judge_artefact *artefact)
     free(artefact);
 }
 
-const struct exec_output *judge_artefact_files(const struct judge_artefact *artefact,
-                                               size_t *count)
+const struct exec_output *judge_artefact_files(const struct judge_artefact *artefact, size_t *count)
 {
     *count = artefact->count;
     return artefact->files;
@@ -250,18 +249,22 @@ static enum judge_build_outcome broken(struct exec_result *result, const char *w
     return JUDGE_BUILD_BROKEN;
 }
 
-static enum judge_build_outcome run_compiler(struct slot *slot,
-                                             const struct judge_settings *settings,
-                                             const struct judge_program *program,
-                                             const struct exec_copy_in *sources,
-                                             const struct exec_copy_out *kept, size_t kept_count,
-                                             struct exec_result *result)
+static enum judge_build_outcome
+run_compiler(struct slot *slot, const struct judge_settings *settings,
+             const struct judge_program *program, const struct exec_copy_in *sources,
+             const struct exec_copy_out *kept, size_t kept_count, struct exec_result *result)
 {
     const struct language *language = program->language;
     const struct exec_file files[] = {
         {.kind = EXEC_FILE_CONTENT, .fd = -1},
-        {.kind = EXEC_FILE_COLLECT, .fd = -1, .name = "stdout", .max = settings->build_output_bytes},
-        {.kind = EXEC_FILE_COLLECT, .fd = -1, .name = "stderr", .max = settings->build_output_bytes},
+        {.kind = EXEC_FILE_COLLECT,
+         .fd = -1,
+         .name = "stdout",
+         .max = settings->build_output_bytes},
+        {.kind = EXEC_FILE_COLLECT,
+         .fd = -1,
+         .name = "stderr",
+         .max = settings->build_output_bytes},
     };
     struct exec_request request = {
         .files = files,
@@ -298,12 +301,12 @@ enum judge_build_outcome judge_build(struct slot *slot, const struct judge_setti
             return broken(result, "build: out of memory");
         }
         for (size_t i = 0; i < program->file_count; i++)
-            sources[i] = (struct exec_copy_in){
-                .name = i == 0 ? language->source : program->files[i].name,
-                .kind = EXEC_COPY_CONTENT,
-                .data = program->files[i].data,
-                .size = program->files[i].size,
-                .fd = -1};
+            sources[i] =
+                (struct exec_copy_in){.name = i == 0 ? language->source : program->files[i].name,
+                                      .kind = EXEC_COPY_CONTENT,
+                                      .data = program->files[i].data,
+                                      .size = program->files[i].size,
+                                      .fd = -1};
         size_t k = 0;
         if (language->build != NULL && language->exe != NULL)
             kept[k++].name = language->exe;

@@ -27,9 +27,9 @@ struct judge_door_settings {
     const struct submission_observer *observer; /* NULL: nobody keeps error cases */
     const struct http_settings *http;           /* NULL: defaults */
     unsigned slots;
-    uint64_t body_bytes;         /* largest body: 413 */
-    int64_t queue_life_ns;       /* a submission or one of a batch begins within it */
-    int64_t long_queue_life_ns;  /* one of a long batch */
+    uint64_t body_bytes;        /* largest body: 413 */
+    int64_t queue_life_ns;      /* a submission or one of a batch begins within it */
+    int64_t long_queue_life_ns; /* one of a long batch */
 };
 
 WARN_UNUSED int judge_door_new(const struct judge_door_settings *settings, struct judge_door **out,

@@ -23,9 +23,9 @@ struct judge_settings {
     const struct exec_settings *exec;
     const char *const *env; /* "K=V" of every program; those of its language come after */
     size_t env_count;
-    struct exec_limits build;        /* of a compiler */
-    uint64_t build_output_bytes;     /* of what a compiler says, each of stdout and stderr */
-    uint64_t artefact_bytes;         /* largest file of a build */
+    struct exec_limits build;    /* of a compiler */
+    uint64_t build_output_bytes; /* of what a compiler says, each of stdout and stderr */
+    uint64_t artefact_bytes;     /* largest file of a build */
 };
 
 /* Defaults that work; exec and env are the caller's to fill in. */
@@ -54,9 +54,8 @@ void judge_artefact_release(struct judge_artefact *artefact); /* NULL is fine */
 const struct exec_output *judge_artefact_files(const struct judge_artefact *artefact,
                                                size_t *count);
 /* Made of files that were kept somewhere (names and data are copied). */
-WARN_UNUSED int judge_artefact_new(const struct language *language,
-                                   const struct exec_output *files, size_t count,
-                                   struct judge_artefact **out, struct cj_error *err);
+WARN_UNUSED int judge_artefact_new(const struct language *language, const struct exec_output *files,
+                                   size_t count, struct judge_artefact **out, struct cj_error *err);
 const struct language *judge_artefact_language(const struct judge_artefact *artefact);
 
 enum judge_build_outcome {
@@ -73,8 +72,8 @@ enum judge_build_outcome judge_build(struct slot *slot, const struct judge_setti
                                      struct judge_artefact **artefact, struct exec_result *result);
 
 struct judge_run {
-    const struct exec_file *input; /* descriptor 0; NULL: empty */
-    struct exec_limits limits;     /* as asked for: the language's own needs are added here */
+    const struct exec_file *input;       /* descriptor 0; NULL: empty */
+    struct exec_limits limits;           /* as asked for: the language's own needs are added here */
     uint64_t stdout_bytes, stderr_bytes; /* that come back at most; more is Output Limit Exceeded */
 };
 

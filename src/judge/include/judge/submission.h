@@ -18,8 +18,8 @@ struct submission_settings {
     int64_t execution_ns;         /* MAX_EXECUTION_TIME, of wall time and of CPU time */
     uint64_t memory_bytes;        /* MAX_MEMORY */
     uint64_t python_memory_bytes; /* added to it for the interpreter */
-    uint64_t output_bytes;        /* of stdout and of stderr that are looked at; more is a failure */
-    size_t text_characters;       /* MAX_STDOUT_ERROR_LENGTH: code points of each that are told */
+    uint64_t output_bytes;  /* of stdout and of stderr that are looked at; more is a failure */
+    size_t text_characters; /* MAX_STDOUT_ERROR_LENGTH: code points of each that are told */
 };
 
 struct submission {
@@ -57,7 +57,8 @@ struct submission_result {
 /* What is seen of every output, before it is cut: for error cases. May be NULL. */
 struct submission_observer {
     void (*ended)(void *arg, const struct submission *submission,
-                  const struct submission_result *result, const struct submission_text *whole_stdout,
+                  const struct submission_result *result,
+                  const struct submission_text *whole_stdout,
                   const struct submission_text *whole_stderr);
     void *arg;
 };
@@ -66,8 +67,7 @@ struct submission_observer {
  * submission_result_free(). */
 void submission_judge(struct slot *slot, const struct submission_settings *settings,
                       const struct submission *submission,
-                      const struct submission_observer *observer,
-                      struct submission_result *result);
+                      const struct submission_observer *observer, struct submission_result *result);
 
 void submission_result_free(struct submission_result *result);
 
