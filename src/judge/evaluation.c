@@ -15,7 +15,9 @@ struct step {
     struct sched_job job;
     struct evaluation *evaluation;
     size_t index;
-    bool busy;
+    /* Under the lock: the scheduler has it. A job is made anew only while this is false and the
+     * evaluation not cancelled, so that evaluation_cancel() never sees one half made. */
+    bool submitted;
 };
 
 struct evaluation {
@@ -183,38 +185,26 @@ static void release(struct evaluation *evaluation)
         evaluation->calls.ended(evaluation->arg);
 }
 
-/* Takes the next case that is to run into step; skipped ones are told on the way. */
-static bool next_case(struct evaluation *evaluation, struct step *step)
-{
-    for (;;) {
-        pthread_mutex_lock(&evaluation->lock);
-        size_t index = evaluation->next;
-        bool any = index < evaluation->task.case_count;
-        bool cancelled = evaluation->cancelled;
-        bool skipped = evaluation->task.stop_at_first_failure && index > evaluation->failed;
-        if (any)
-            evaluation->next++;
-        step->busy = any && !cancelled && !skipped;
-        if (step->busy)
-            evaluation->owners++;
-        pthread_mutex_unlock(&evaluation->lock);
-        if (!any)
-            return false;
-        if (!cancelled && !skipped) {
-            step->index = index;
-            return true;
-        }
-        tell_not_run(evaluation, index, cancelled ? VERDICT_CANCELLED : VERDICT_SKIPPED);
-    }
-}
+enum fed { FED_NOTHING_LEFT, FED_SUBMITTED, FED_NOT_RUN };
 
-/* A case that the scheduler does not take (its queue is full of others) ends in the same way as one
- * that could not begin in time. */
-static void feed(struct step *step)
+/* Gives the next case to the scheduler, or says why it will not run. The lock is held over the submission
+ * (which calls nobody), so that evaluation_cancel() sees a job whole or not at all: it is made anew only
+ * while nothing is cancelled. */
+static enum fed feed_one(struct step *step, enum evaluation_verdict *verdict)
 {
     struct evaluation *evaluation = step->evaluation;
-    while (next_case(evaluation, step)) {
-        struct cj_error err;
+    struct cj_error err;
+    enum fed fed = FED_NOT_RUN;
+    pthread_mutex_lock(&evaluation->lock);
+    step->submitted = false;
+    step->index = evaluation->next;
+    if (step->index >= evaluation->task.case_count) {
+        fed = FED_NOTHING_LEFT;
+    } else if (evaluation->next++, evaluation->cancelled) {
+        *verdict = VERDICT_CANCELLED;
+    } else if (evaluation->task.stop_at_first_failure && step->index > evaluation->failed) {
+        *verdict = VERDICT_SKIPPED;
+    } else {
         step->job = (struct sched_job){
             .run = case_run,
             .dropped = case_dropped,
@@ -222,11 +212,23 @@ static void feed(struct step *step)
             .source = evaluation->task.source,
             .deadline_ns = evaluation->task.deadline_ns,
         };
-        if (sched_submit(evaluation->sched, &step->job, &err) == 0)
-            return;
-        tell_not_run(evaluation, step->index, VERDICT_QUEUE_TIMEOUT);
-        release(evaluation); /* never the last: whoever feeds has a share, too */
+        *verdict = VERDICT_QUEUE_TIMEOUT; /* the queue is full of others */
+        if (sched_submit(evaluation->sched, &step->job, &err) == 0) {
+            step->submitted = true;
+            evaluation->owners++;
+            fed = FED_SUBMITTED;
+        }
     }
+    pthread_mutex_unlock(&evaluation->lock);
+    return fed;
+}
+
+static void feed(struct step *step)
+{
+    enum evaluation_verdict verdict;
+    enum fed fed;
+    while ((fed = feed_one(step, &verdict)) == FED_NOT_RUN)
+        tell_not_run(step->evaluation, step->index, verdict);
 }
 
 static void case_failed(struct evaluation *evaluation, size_t index)
@@ -331,7 +333,6 @@ static bool needs_build(const struct evaluation_task *task)
 
 static int start_build(struct evaluation *evaluation, struct cj_error *err)
 {
-    evaluation->build.busy = true;
     evaluation->build.job = (struct sched_job){
         .run = build_run,
         .dropped = build_dropped,
@@ -342,18 +343,12 @@ static int start_build(struct evaluation *evaluation, struct cj_error *err)
     return sched_submit(evaluation->sched, &evaluation->build.job, err);
 }
 
-/* The first case decides whether there is room at all. */
-static int start_cases(struct evaluation *evaluation, struct cj_error *err)
+static void start_cases(struct evaluation *evaluation)
 {
     const struct evaluation_result result = {VERDICT_ACCEPTED, NULL, ""};
-    struct sched_stats stats;
-    sched_stats(evaluation->sched, &stats);
-    (void)stats;
-    (void)err;
     evaluation->calls.built(evaluation->arg, &result, evaluation->artefact);
     begin_cases(evaluation);
     release(evaluation);
-    return 0;
 }
 
 int evaluation_start(struct sched *sched, const struct judge_settings *settings,
@@ -388,12 +383,15 @@ int evaluation_start(struct sched *sched, const struct judge_settings *settings,
     for (size_t i = 0; i < step_count; i++)
         steps[i].evaluation = evaluation;
     *out = evaluation; /* before the calls begin, which may come from other threads at once */
-    int started = needs_build(task) ? start_build(evaluation, err) : start_cases(evaluation, err);
-    if (started < 0) {
-        *out = NULL;
-        evaluation_free(evaluation);
+    if (!needs_build(task)) {
+        start_cases(evaluation);
+        return 0;
     }
-    return started;
+    if (start_build(evaluation, err) == 0)
+        return 0;
+    *out = NULL;
+    evaluation_free(evaluation);
+    return -1;
 }
 
 void evaluation_cancel(struct evaluation *evaluation)
@@ -402,10 +400,12 @@ void evaluation_cancel(struct evaluation *evaluation)
     evaluation->cancelled = true;
     evaluation->owners++; /* so that it does not end within this */
     pthread_mutex_unlock(&evaluation->lock);
-    if (evaluation->build.busy)
+    /* No job is made anew from here on; one that has ended meanwhile does not mind. */
+    if (needs_build(&evaluation->task))
         sched_cancel(evaluation->sched, &evaluation->build.job);
     for (size_t i = 0; i < evaluation->step_count; i++)
-        sched_cancel(evaluation->sched, &evaluation->steps[i].job);
+        if (evaluation->steps[i].submitted)
+            sched_cancel(evaluation->sched, &evaluation->steps[i].job);
     release(evaluation);
 }
 
