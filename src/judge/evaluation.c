@@ -403,9 +403,13 @@ void evaluation_cancel(struct evaluation *evaluation)
     /* No job is made anew from here on; one that has ended meanwhile does not mind. */
     if (needs_build(&evaluation->task))
         sched_cancel(evaluation->sched, &evaluation->build.job);
-    for (size_t i = 0; i < evaluation->step_count; i++)
-        if (evaluation->steps[i].submitted)
+    for (size_t i = 0; i < evaluation->step_count; i++) {
+        pthread_mutex_lock(&evaluation->lock);
+        bool submitted = evaluation->steps[i].submitted;
+        pthread_mutex_unlock(&evaluation->lock);
+        if (submitted)
             sched_cancel(evaluation->sched, &evaluation->steps[i].job);
+    }
     release(evaluation);
 }
 
