@@ -308,7 +308,7 @@ static void body_ended(struct http_request *request, void *arg)
     }
     exchange->is_aside = true;
     exchange->task = (struct aside_task){.work = parse, .done = parsed, .arg = exchange};
-    aside_do(exchange->door->aside, &exchange->task);
+    aside_submit(exchange->door->aside, &exchange->task);
 }
 
 static void request_over(struct http_request *request, enum http_over how, void *arg)

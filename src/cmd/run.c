@@ -199,9 +199,7 @@ static int deliver(const struct session *session, const struct exec_copy_out *wa
             continue;
         }
         int written = write_out(file, destination, err);
-        free(file->name);
-        free(file->data);
-        *file = (struct exec_output){0};
+        exec_output_free(file);
         if (written < 0) {
             while (++i < result->file_count)
                 result->files[kept++] = result->files[i];

@@ -23,7 +23,7 @@ static const struct option_spec specs[] = {
 /* clang-format off */
 #define GROUP .group = "Doors"
     {"http-addr", OPTION_STRING, AT(http_addr), "localhost:5050", .metavar = "HOST:PORT", GROUP,
-     .help = "where the REST and WebSocket API listens; as process 1: :5050"},
+     .help = "where the REST API listens, also unix:/PATH; as process 1: :5050"},
     {"judge-addr", OPTION_STRING, AT(judge_addr), "localhost:8000", .metavar = "HOST:PORT", GROUP,
      .help = "where the batch judging API listens; as process 1: :8000", .status = OPTION_PLANNED},
     {"enable-grpc", OPTION_BOOL, AT(enable_grpc), GROUP,
@@ -41,6 +41,14 @@ static const struct option_spec specs[] = {
      .help = "ask for this bearer token; better set as a variable, which other users cannot see"},
     {"max-body", OPTION_SIZE, AT(max_body_bytes), "1g", GROUP,
      .help = "largest request body; more is answered with 413"},
+    {"max-connections", OPTION_COUNT, AT(max_connections), "4096", GROUP,
+     .help = "clients that are connected at once; more wait"},
+    {"header-timeout", OPTION_DURATION, AT(header_timeout_ns), "30s", GROUP,
+     .help = "how long the head of a request may take"},
+    {"idle-timeout", OPTION_DURATION, AT(idle_timeout_ns), "2m", GROUP,
+     .help = "close a connection that sends no request for so long"},
+    {"drain-timeout", OPTION_DURATION, AT(drain_timeout_ns), "8s", GROUP,
+     .help = "at the end, how long requests that were taken may go on; docker stop waits 10s"},
 #undef GROUP
 #define GROUP .group = "Runs"
     {"parallelism", OPTION_COUNT, AT(parallelism), .default_note = "one for each CPU", GROUP,
@@ -71,12 +79,19 @@ static const struct option_spec specs[] = {
     {"pass-env", OPTION_LIST, AT(pass_env), .metavar = "NAME,NAME,...", GROUP,
      .help = "variables of the service that programs of the batch judging API see",
      .status = OPTION_PLANNED},
+    {"queue-length", OPTION_COUNT, AT(queue_length), "512", GROUP,
+     .help = "requests that wait for a slot; more are answered with 503"},
+    {"no-pinning", OPTION_BOOL, AT(no_pinning), GROUP,
+     .help = "leave slots and their programs to the scheduler instead of binding each to a CPU"},
 #undef GROUP
 #define GROUP .group = "Files"
     {"dir", OPTION_STRING, AT(dir), .metavar = "DIRECTORY", GROUP,
      .default_note = "our own in /dev/shm, removed at exit", .help = "where stored files live"},
     {"file-timeout", OPTION_DURATION, AT(file_timeout_ns), "0", .default_note = "never", GROUP,
      .help = "remove stored files after this time"},
+    {"file-store-limit", OPTION_SIZE, AT(file_store_bytes), "0", GROUP,
+     .default_note = "a quarter of the memory",
+     .help = "stored files in memory take no more than this; without -dir only"},
     {"src-prefix", OPTION_LIST, AT(src_prefixes), .metavar = "PATH,PATH,...", GROUP,
      .default_note = "every path", .help = "host paths below which requests may name files as src"},
 #undef GROUP
@@ -230,6 +245,12 @@ static int check_ranges(const struct settings *s, struct cj_error *err)
          "at least 3 (standard input, output, error) and at most 1048576"},
         {"extra-memory-limit", s->extra_memory_bytes, 0, INT64_MAX, "too large"},
         {"max-body", s->max_body_bytes, 1, INT64_MAX, "at least 1b is needed"},
+        {"max-connections", s->max_connections, 1, 1 << 20, "1 to 1048576 can be connected"},
+        {"header-timeout", (uint64_t)s->header_timeout_ns, (uint64_t)NS_PER_MS, INT64_MAX,
+         "at least 1ms is needed"},
+        {"idle-timeout", (uint64_t)s->idle_timeout_ns, (uint64_t)NS_PER_MS, INT64_MAX,
+         "at least 1ms is needed"},
+        {"queue-length", s->queue_length, 1, 1 << 24, "1 to 16777216 can wait"},
     };
     for (size_t i = 0; i < COUNT_OF(checks); i++)
         if (check_range(checks[i].name, checks[i].value, checks[i].least, checks[i].most,

@@ -30,6 +30,10 @@ struct settings {
     char *monitor_addr;
     char *auth_token; /* "": everybody may */
     uint64_t max_body_bytes;
+    uint64_t max_connections;
+    int64_t header_timeout_ns;
+    int64_t idle_timeout_ns;
+    int64_t drain_timeout_ns;
     uint64_t grpc_message_bytes;
     bool enable_grpc;
     bool enable_metrics;
@@ -38,6 +42,8 @@ struct settings {
     /* runs */
     uint64_t parallelism; /* slots; at least 1, and one for each entry of cpuset if there is any */
     struct option_list cpuset; /* entry i: CPUs of slot i, "2" or "0-3" */
+    bool no_pinning;
+    uint64_t queue_length; /* requests that wait */
     bool enable_cpu_rate;
     int64_t cpu_period_ns;
     int64_t default_cpu_ns;
@@ -53,6 +59,7 @@ struct settings {
     /* files */
     char *dir;                       /* "": a directory of our own in memory, removed at exit */
     int64_t file_timeout_ns;         /* 0: never */
+    uint64_t file_store_bytes;       /* in memory; 0: a quarter of the machine's */
     struct option_list src_prefixes; /* empty: every path */
 
     /* containers */

@@ -13,10 +13,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "base/fd.h"
 #include "base/io.h"
 #include "errno_text.h"
+#include "keep.h"
 #include "path.h"
 #include "result.h"
 
@@ -121,10 +121,11 @@ static int make_link(struct container *container, const struct exec_copy_in *ite
                                  item->data, item->data, item->name, errno_text(why.code));
 }
 
-int copy_in_all(struct container *container, const struct exec_request *request,
-                const char *work_dir, struct exec_result *result, bool *failed,
-                struct cj_error *err)
+int copy_in_all(struct command *command, bool *failed, struct cj_error *err)
 {
+    struct container *container = command->container;
+    const struct exec_request *request = command->request;
+    struct exec_result *result = command->result;
     char path[EXEC_PATH_MAX];
     unsigned link_failures = 0;
     for (int links = 0; links < 2; links++) { /* files first: links may point at them */
@@ -132,7 +133,7 @@ int copy_in_all(struct container *container, const struct exec_request *request,
             const struct exec_copy_in *item = &request->copy_in[i];
             if ((item->kind == EXEC_COPY_SYMLINK) != (links == 1))
                 continue;
-            int resolved = resolve(item, work_dir, path, result, failed, err);
+            int resolved = resolve(item, command_work_dir(command), path, result, failed, err);
             if (resolved < 0)
                 return -1;
             if (resolved > 0)
@@ -151,21 +152,6 @@ int copy_in_all(struct container *container, const struct exec_request *request,
 }
 
 /* ---- out ---- */
-
-/* At most max bytes of what fstat(2) said is there; a sparse file is read as far as that. */
-static int read_out(int fd, uint64_t size, struct buf *data)
-{
-    char *room = buf_extend(data, (size_t)size);
-    if (room == NULL && size > 0) {
-        errno = ENOMEM;
-        return -1;
-    }
-    ssize_t got = read_full(fd, room, (size_t)size);
-    if (got < 0)
-        return -1;
-    buf_cut(data, (size_t)got);
-    return 0;
-}
 
 static int fail_out(struct exec_result *result, const struct exec_copy_out *item,
                     enum exec_file_error_kind kind, bool *failed, struct cj_error *err,
@@ -197,13 +183,40 @@ static int open_out(struct container *container, const struct exec_copy_out *ite
     return 1;
 }
 
-static int copy_out_one(struct container *container, const struct exec_copy_out *item, uint64_t max,
-                        bool truncate, const char *work_dir, struct exec_result *result,
-                        bool *failed, struct cj_error *err)
+/* size is what fstat(2) said; a sparse file is read as far as that. */
+static int keep_out(struct command *command, const struct exec_copy_out *item, int fd,
+                    uint64_t size, bool *failed, struct cj_error *err)
 {
+    struct keep keep = {.max = UINT64_MAX};
+    char message[EXEC_PATH_MAX + 128];
+    keep_file(&keep, fd, size);
+    int result;
+    if (keep.failure != 0) {
+        snprintf(message, sizeof(message), "read %s: %s", item->name, errno_text(keep.failure));
+        result = fail_out(command->result, item, EXEC_COPY_OUT_COPY_CONTENT, failed, err, message);
+    } else {
+        result = result_add_file(command->result, item->name, &keep, err);
+    }
+    keep_free(&keep);
+    return result;
+}
+
+static uint64_t copy_out_max(const struct command *command)
+{
+    uint64_t asked = command->request->copy_out_max_bytes;
+    return asked != 0 ? asked : command->settings->copy_out_max_bytes;
+}
+
+static int copy_out_one(struct command *command, const struct exec_copy_out *item, bool *failed,
+                        struct cj_error *err)
+{
+    struct exec_result *result = command->result;
+    bool truncate = command->request->copy_out_truncate;
+    uint64_t max = copy_out_max(command);
     auto_fd int fd = -1;
     char message[EXEC_PATH_MAX + 128];
-    int opened = open_out(container, item, work_dir, &fd, message, sizeof(message), err);
+    int opened = open_out(command->container, item, command_work_dir(command), &fd, message,
+                          sizeof(message), err);
     if (opened < 0)
         return -1;
     if (opened > 0)
@@ -226,27 +239,19 @@ static int copy_out_one(struct container *container, const struct exec_copy_out 
             return 0;
         size = max;
     }
-    auto_buf struct buf data = {0};
-    if (read_out(fd, size, &data) < 0) {
-        snprintf(message, sizeof(message), "read %s: %s", item->name, errno_text(errno));
-        return fail_out(result, item, EXEC_COPY_OUT_COPY_CONTENT, failed, err, message);
-    }
-    return result_add_file(result, item->name, &data, err);
+    return keep_out(command, item, fd, size, failed, err);
 }
 
-int copy_out_all(struct container *container, const struct exec_request *request,
-                 const struct exec_settings *settings, const char *work_dir,
-                 const struct streams *streams, struct exec_result *result, bool *failed,
+int copy_out_all(struct command *command, const struct pipes *pipes, bool *failed,
                  struct cj_error *err)
 {
-    uint64_t max = request->copy_out_max_bytes != 0 ? request->copy_out_max_bytes
-                                                    : settings->copy_out_max_bytes;
+    const struct exec_request *request = command->request;
     for (size_t i = 0; i < request->copy_out_count; i++) {
         const struct exec_copy_out *item = &request->copy_out[i];
-        if (streams_collects(streams, item->name))
-            continue; /* its collector has it already */
-        if (copy_out_one(container, item, max, request->copy_out_truncate, work_dir, result, failed,
-                         err) < 0)
+        if (streams_collects(command->streams, item->name) ||
+            pipes_collects(pipes, command->index, item->name))
+            continue; /* it is there already */
+        if (copy_out_one(command, item, failed, err) < 0)
             return -1;
     }
     return 0;

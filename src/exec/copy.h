@@ -2,19 +2,14 @@
 #ifndef CJ_EXEC_COPY_H
 #define CJ_EXEC_COPY_H
 
-#include "exec/exec.h"
-#include "streams.h"
+#include "command.h"
 
-/* Copies in, then makes the links. What goes wrong is recorded in result (file errors, error text) and
- * *failed. Returns -1 with err for failures of ours only. */
-WARN_UNUSED int copy_in_all(struct container *container, const struct exec_request *request,
-                            const char *work_dir, struct exec_result *result, bool *failed,
-                            struct cj_error *err);
+/* Copies in, then makes the links. What goes wrong is recorded in the result (file errors, error text)
+ * and *failed. Returns -1 with err for failures of ours only. */
+WARN_UNUSED int copy_in_all(struct command *command, bool *failed, struct cj_error *err);
 
 /* Copies out, once everything of the run is dead. As above. */
-WARN_UNUSED int copy_out_all(struct container *container, const struct exec_request *request,
-                             const struct exec_settings *settings, const char *work_dir,
-                             const struct streams *streams, struct exec_result *result,
-                             bool *failed, struct cj_error *err);
+WARN_UNUSED int copy_out_all(struct command *command, const struct pipes *pipes, bool *failed,
+                             struct cj_error *err);
 
 #endif

@@ -120,6 +120,15 @@ int exec_open_input(const char *path, int *out, struct cj_error *err)
     return 0;
 }
 
+int exec_reopen_input(int fd, int64_t offset, int *out, struct cj_error *err)
+{
+    auto_fd int again = ready(reopen(fd, O_RDONLY));
+    if (again < 0 || (offset != 0 && lseek(again, offset, SEEK_SET) < 0))
+        return error_errno(err, "open an input again");
+    *out = fd_take(&again);
+    return 0;
+}
+
 int exec_input_from_bytes(const char *data, size_t size, int *out, struct cj_error *err)
 {
     auto_fd int memfd = memfd_create("input", MFD_CLOEXEC | MFD_ALLOW_SEALING);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* One more item; grows by doubling at powers of two. */
 static void *grow(void *items, size_t count, size_t item_size)
@@ -20,7 +21,7 @@ static int no_memory(struct cj_error *err)
     return error_set(err, ERROR_SYSTEM, ENOMEM, "keep a result: out of memory");
 }
 
-int result_add_file(struct exec_result *result, const char *name, struct buf *data,
+int result_add_file(struct exec_result *result, const char *name, struct keep *keep,
                     struct cj_error *err)
 {
     struct exec_output *files = grow(result->files, result->file_count, sizeof(*files));
@@ -32,7 +33,25 @@ int result_add_file(struct exec_result *result, const char *name, struct buf *da
     if (file->name == NULL)
         return no_memory(err);
     result->file_count++;
-    return buf_take(data, &file->data, &file->size, err);
+    return keep_take(keep, file, err);
+}
+
+int result_replace_file(struct exec_result *result, const char *name, struct keep *keep,
+                        struct cj_error *err)
+{
+    for (size_t i = 0; i < result->file_count; i++) {
+        struct exec_output *file = &result->files[i];
+        if (strcmp(file->name, name) != 0)
+            continue;
+        struct exec_output other = {.name = file->name};
+        if (keep_take(keep, &other, err) < 0)
+            return -1;
+        file->name = NULL;
+        exec_output_free(file);
+        *file = other;
+        return 0;
+    }
+    return result_add_file(result, name, keep, err);
 }
 
 int result_add_file_error(struct exec_result *result, const char *name,
@@ -69,17 +88,30 @@ void result_set_error(struct exec_result *result, const char *format, ...)
     va_end(args);
 }
 
+void exec_output_free(struct exec_output *output)
+{
+    free(output->name);
+    if (output->mapped > 0)
+        munmap(output->data, output->mapped);
+    else
+        free(output->data);
+    *output = (struct exec_output){0};
+}
+
 void exec_result_free(struct exec_result *result)
 {
-    for (size_t i = 0; i < result->file_count; i++) {
-        free(result->files[i].name);
-        free(result->files[i].data);
+    for (size_t i = 0; i < result->file_count; i++)
+        exec_output_free(&result->files[i]);
+    for (size_t i = 0; i < result->file_id_count; i++) {
+        free(result->file_ids[i].name);
+        free(result->file_ids[i].id);
     }
     for (size_t i = 0; i < result->file_error_count; i++) {
         free(result->file_errors[i].name);
         free(result->file_errors[i].message);
     }
     free(result->files);
+    free(result->file_ids);
     free(result->file_errors);
     free(result->error);
     *result = (struct exec_result){0};

@@ -2,12 +2,16 @@
 #ifndef CJ_EXEC_RESULT_H
 #define CJ_EXEC_RESULT_H
 
-#include "base/buf.h"
 #include "exec/exec.h"
+#include "keep.h"
 
-/* Moves the bytes into the result; data is left empty. */
-WARN_UNUSED int result_add_file(struct exec_result *result, const char *name, struct buf *data,
+/* Moves the bytes into the result; keep is left empty. */
+WARN_UNUSED int result_add_file(struct exec_result *result, const char *name, struct keep *keep,
                                 struct cj_error *err);
+
+/* As result_add_file(), in the place of a file of that name if there is one. */
+WARN_UNUSED int result_replace_file(struct exec_result *result, const char *name, struct keep *keep,
+                                    struct cj_error *err);
 
 WARN_UNUSED int result_add_file_error(struct exec_result *result, const char *name,
                                       enum exec_file_error_kind kind, struct cj_error *err,

@@ -1,289 +1,213 @@
-/* One run, told in order.
+/* A group's run, told in order; one command is a group of one.
  *
- *     open descriptors ─► copy in ─► start ─► watch ─► finish ─► collect, copy out ─► decide
+ *     open descriptors, pipes ─► copy in ─► start all ─► watch ─► collect, copy out ─► decide
  *
- * The watch is one poll(2): the end of the run, output and input that can be moved, the caller's
- * cancellation, and a timer set to the first instant at which a limit could be passed. */
+ * The watch is one poll(2) for the whole group: the ends of the commands, output and input that can be
+ * moved, the pipes that are relayed, the caller's cancellation, and a timer set to the first instant at
+ * which a limit could be passed. */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/clock.h"
-#include "copy.h"
-#include "errno_text.h"
+#include "base/fd.h"
+#include "command.h"
 #include "exec/exec.h"
-#include "limits.h"
+#include "group_check.h"
 #include "result.h"
-#include "status.h"
-#include "streams.h"
-#include "watch.h"
 
-#define CPU_STEP       (NS_PER_MS)      /* how often a group's CPU time is worth a look */
-#define SCAN_STEP      (5 * NS_PER_MS)  /* ... where /proc has to be read for it */
-#define FINISH_TIMEOUT (20 * NS_PER_S)  /* killed processes may have much memory to give back */
-#define KILL_AGAIN     (10 * NS_PER_MS) /* a kill that came before the start has reached nobody */
-
-struct run {
-    struct container *container;
-    const struct exec_settings *settings;
-    const struct exec_request *request;
-    struct exec_limits limits;
-    struct streams *streams;
-    struct container_descriptor *descriptors;
+struct group {
+    size_t count;
+    struct command *commands;
+    struct pipes *pipes;
     struct pollfd *fds;
-    bool without_cgroup;
-    bool allocation_limited;
-    unsigned cpus;
-    int64_t started_ns;
-    int64_t cpu_check_ns;
-    int64_t settle_ns; /* INT64_MAX once done */
-    enum exec_kill_cause killed;
-    int64_t killed_ns, kill_again_ns;
+    size_t pipes_at; /* where the pipes are in the poll set */
+    int cancel_fd;
+    bool cancelled;
 };
 
 /* ---- the watch ---- */
 
-static int kill_run(struct run *run, enum exec_kill_cause cause, struct cj_error *err)
+static bool is_running(const struct group *group)
 {
-    run->killed = cause;
-    run->killed_ns = monotonic_ns();
-    run->kill_again_ns = run->killed_ns + KILL_AGAIN;
-    return container_kill(run->container, err);
+    for (size_t i = 0; i < group->count; i++)
+        if (group->commands[i].state == COMMAND_RUNNING)
+            return true;
+    return false;
 }
 
-/* Until the end is there: 1. we send EXEC, 2. the janitor kills whatever lives, 3. the launcher takes
- * EXEC and starts the program, which has to be killed, too. */
-static int kill_again(struct run *run, int64_t now_ns, struct cj_error *err)
+/* Streams of a command that has ended are still moved: its forwards may wait for their reader. */
+static bool has_streams(const struct command *command)
 {
-    if (now_ns - run->killed_ns > FINISH_TIMEOUT)
-        return error_set(err, ERROR_INTERNAL, ETIMEDOUT, "killed processes do not end");
-    if (now_ns < run->kill_again_ns)
-        return 0;
-    run->kill_again_ns = now_ns + KILL_AGAIN;
-    return container_kill(run->container, err);
+    return command->state == COMMAND_RUNNING || command->state == COMMAND_ENDED;
 }
 
-/* Looks at the clocks; kills when a limit has been passed. */
-static int check_limits(struct run *run, int64_t now_ns, struct cj_error *err)
+/* Lays out the poll set: cancellation, each command's end and streams, pipes. Returns its size. */
+static size_t fill_poll(struct group *group)
 {
-    if (run->killed != KILL_NONE)
-        return kill_again(run, now_ns, err);
-    if (container_wall_ns(run->container, now_ns) > run->limits.wall_ns)
-        return kill_run(run, KILL_WALL, err);
-    if (now_ns - run->started_ns > FINISH_TIMEOUT && container_wall_ns(run->container, now_ns) == 0)
-        return error_set(err, ERROR_INTERNAL, ETIMEDOUT, "the container's init does not start it");
-    if (now_ns >= run->settle_ns) {
-        run->settle_ns = INT64_MAX;
-        if (container_settle(run->container, err) < 0)
-            return -1;
+    struct pollfd *fds = group->fds;
+    size_t used = 0;
+    fds[used++] = (struct pollfd){.fd = group->cancelled ? -1 : group->cancel_fd, .events = POLLIN};
+    for (size_t i = 0; i < group->count; i++) {
+        struct command *command = &group->commands[i];
+        if (!has_streams(command))
+            continue;
+        int end = command->state == COMMAND_RUNNING ? container_run_fd(command->container) : -1;
+        command->poll_end = used;
+        fds[used++] = (struct pollfd){.fd = end, .events = POLLIN};
+        command->poll_streams = streams_poll(command->streams, fds + used);
+        used += command->poll_streams;
     }
-    if (now_ns < run->cpu_check_ns)
-        return 0;
-    struct container_live seen;
-    if (container_look(run->container, &seen, err) < 0)
-        return -1;
-    if (seen.anon_bytes > run->limits.memory_bytes)
-        return kill_run(run, KILL_MEMORY, err);
-    int64_t limit_ns = run->limits.cpu_ns + (run->without_cgroup ? 0 : CONTAINER_OWN_CPU_NS);
-    if (seen.cpu_ns > limit_ns)
-        return kill_run(run, KILL_CPU, err);
-    /* Without a group nobody else watches memory: look in short steps. */
-    run->cpu_check_ns = run->without_cgroup
-                            ? now_ns + SCAN_STEP
-                            : watch_cpu_at(now_ns, seen.cpu_ns, limit_ns, run->cpus, CPU_STEP);
-    return 0;
+    group->pipes_at = used;
+    return used + pipes_poll(group->pipes, fds + used);
 }
 
-static int64_t next_look(const struct run *run, int64_t now_ns)
+static void serve_poll(struct group *group, size_t used)
 {
-    if (run->killed != KILL_NONE)
-        return run->kill_again_ns;
-    int64_t wall_at = now_ns + run->limits.wall_ns - container_wall_ns(run->container, now_ns) + 1;
-    int64_t look_at = wall_at < run->cpu_check_ns ? wall_at : run->cpu_check_ns;
-    return look_at < run->settle_ns ? look_at : run->settle_ns;
+    const struct pollfd *fds = group->fds;
+    pipes_move(group->pipes, fds + group->pipes_at, used - group->pipes_at);
+    for (size_t i = 0; i < group->count; i++) {
+        struct command *command = &group->commands[i];
+        if (!has_streams(command))
+            continue;
+        streams_move(command->streams, fds + command->poll_end + 1, command->poll_streams);
+        if (fds[command->poll_end].revents != 0)
+            command_end(command);
+        else if (streams_flooded(command->streams))
+            command_kill(command, KILL_OUTPUT);
+    }
+    if (fds[0].revents == 0)
+        return;
+    group->cancelled = true;
+    for (size_t i = 0; i < group->count; i++)
+        command_kill(&group->commands[i], KILL_CANCEL);
 }
 
-static int watch(struct run *run, int cancel_fd, struct cj_error *err)
+/* Looks at all clocks; returns when the next look is due. */
+static int64_t check_clocks(struct group *group, int64_t now_ns)
 {
-    enum { END, CANCEL, STREAMS };
-    for (;;) {
+    int64_t next_ns = INT64_MAX;
+    for (size_t i = 0; i < group->count; i++) {
+        struct command *command = &group->commands[i];
+        command_check(command, now_ns);
+        if (command->state != COMMAND_RUNNING)
+            continue;
+        int64_t look_ns = command_next_look(command, now_ns);
+        next_ns = look_ns < next_ns ? look_ns : next_ns;
+    }
+    return next_ns;
+}
+
+static int watch(struct group *group, struct cj_error *err)
+{
+    while (is_running(group)) {
         int64_t now_ns = monotonic_ns();
-        if (check_limits(run, now_ns, err) < 0)
-            return -1;
-        run->fds[END] = (struct pollfd){.fd = container_run_fd(run->container), .events = POLLIN};
-        run->fds[CANCEL] =
-            (struct pollfd){.fd = run->killed == KILL_NONE ? cancel_fd : -1, .events = POLLIN};
-        size_t streams = streams_poll(run->streams, run->fds + STREAMS);
-        int64_t wait_ns = next_look(run, now_ns) - now_ns;
-        struct timespec timeout = timespec_from_ns(wait_ns > 0 ? wait_ns : 0);
-        int ready = ppoll(run->fds, STREAMS + streams, &timeout, NULL);
+        int64_t next_ns = check_clocks(group, now_ns);
+        if (next_ns == INT64_MAX) /* the last one has failed */
+            return 0;
+        struct timespec timeout = timespec_from_ns(next_ns > now_ns ? next_ns - now_ns : 0);
+        size_t used = fill_poll(group);
+        int ready = ppoll(group->fds, used, &timeout, NULL);
         if (ready < 0 && errno != EINTR)
             return error_errno(err, "poll");
-        if (ready <= 0)
-            continue;
-        streams_move(run->streams, run->fds + STREAMS, streams);
-        if (run->fds[END].revents != 0)
-            return 0;
-        if (run->killed == KILL_NONE && streams_flooded(run->streams) &&
-            kill_run(run, KILL_OUTPUT, err) < 0)
-            return -1;
-        if (run->fds[CANCEL].revents != 0 && kill_run(run, KILL_CANCEL, err) < 0)
-            return -1;
+        if (ready > 0)
+            serve_poll(group, used);
     }
+    return 0;
 }
 
 /* ---- the steps ---- */
 
-static int prepare(struct run *run, const char *work_dir, struct cj_error *err)
+/* An error here is the whole request's: nothing of it has run. */
+static int prepare(struct group *group, const struct exec_group *request, struct cj_error *err)
 {
-    size_t count = run->request->file_count;
-    run->descriptors = calloc(count + 1, sizeof(*run->descriptors));
-    run->fds = calloc(2 + STREAMS_POLL_MAX * (count + 1), sizeof(*run->fds));
-    if (run->descriptors == NULL || run->fds == NULL)
+    size_t polled = 1;
+    for (size_t i = 0; i < group->count; i++) {
+        struct command *command = &group->commands[i];
+        if (command_prepare(command, group_descriptor_count(request, i), err) < 0)
+            return -1;
+        polled += 1 + streams_poll_max(command->request->file_count);
+    }
+    if (pipes_open(request, &group->pipes, err) < 0)
+        return -1;
+    for (size_t i = 0; i < group->count; i++)
+        pipes_place(group->pipes, i, group->commands[i].descriptors);
+    polled += pipes_poll_max(group->pipes);
+    group->fds = calloc(polled, sizeof(*group->fds));
+    if (group->fds == NULL)
         return error_set(err, ERROR_SYSTEM, ENOMEM, "prepare a run: out of memory");
-    return streams_open(run->container, run->request, work_dir, run->descriptors, &run->streams,
-                        err);
-}
-
-static int start(struct run *run, struct cj_error *err)
-{
-    struct container_run spec = {
-        .args = run->request->args,
-        .arg_count = run->request->arg_count,
-        .env = run->request->env,
-        .env_count = run->request->env_count,
-        .descriptors = run->descriptors,
-        .descriptor_count = run->request->file_count,
-        .tty = run->request->tty,
-    };
-    run->allocation_limited =
-        exec_limits_apply(&run->limits, run->settings, run->without_cgroup, &spec);
-    unsigned cpus = container_cpus(run->container);
-    run->cpus = cpus < run->settings->cpus ? cpus : run->settings->cpus;
-    if (run->limits.processes < run->cpus)
-        run->cpus = (unsigned)run->limits.processes;
-    run->started_ns = monotonic_ns();
-    run->settle_ns = run->without_cgroup ? INT64_MAX : run->started_ns + CONTAINER_SETTLE_NS;
-    run->cpu_check_ns = run->without_cgroup ? run->started_ns + SCAN_STEP
-                                            : watch_cpu_at(run->started_ns, 0, run->limits.cpu_ns,
-                                                           run->cpus, CPU_STEP);
-    if (container_start(run->container, &spec, err) < 0)
-        return -1;
-    streams_started(run->streams);
     return 0;
 }
 
-static void explain_failure(const struct run *run, const struct container_end *end,
-                            struct exec_result *result)
+/* All files first: no program waits for a pipe, with its clock running, because others' files are being
+ * copied. */
+static void start(struct group *group)
 {
-    const char *name = run->request->args[0];
-    switch (end->failure) {
-    case CONTAINER_STARTED:
-        break;
-    case CONTAINER_NO_PATH:
-        result_set_error(result, "handle: %s: no PATH environment variable provided for look up",
-                         name);
-        break;
-    case CONTAINER_NOT_FOUND:
-        result_set_error(result, "handle: %s: executable file not found in $PATH", name);
-        break;
-    case CONTAINER_EXEC:
-    case CONTAINER_PREPARE:
-        result_set_error(result, "start: %s: %s: %s", name, end->step, errno_text(end->error));
-        break;
+    for (size_t i = 0; i < group->count; i++)
+        command_copy_in(&group->commands[i]);
+    for (size_t i = 0; i < group->count; i++) {
+        if (group->commands[i].state == COMMAND_READY)
+            command_start(&group->commands[i]);
+        pipes_release(group->pipes, i);
     }
 }
 
-/* What follows the end of the program, while its files are still there. */
-static int conclude(struct run *run, const char *work_dir, int cancel_fd,
-                    struct exec_result *result, struct cj_error *err)
+static void refuse(struct group *group, const struct cj_error *err)
 {
-    struct container_end end;
-    if (container_finish(run->container, FINISH_TIMEOUT, &end, err) < 0)
-        return -1;
-    streams_finish(run->streams, cancel_fd);
-    explain_failure(run, &end, result);
-    struct exec_outcome outcome = {
-        .started = end.failure == CONTAINER_STARTED,
-        .wait_status = end.wait_status,
-        .killed = run->killed,
-        .cpu_ns = end.cpu_ns,
-        .cpu_limit_ns = run->limits.cpu_ns,
-        .wall_ns = end.wall_ns,
-        .wall_limit_ns = run->limits.wall_ns,
-        .memory_bytes = end.memory_bytes,
-        .memory_limit_bytes = run->limits.memory_bytes,
-        .oom_kills = end.oom_kills,
-        .allocation_limited = run->allocation_limited,
+    for (size_t i = 0; i < group->count; i++) {
+        command_fail(&group->commands[i], err);
+        group->commands[i].result->refused = true;
+    }
+}
+
+static void run(struct group *group, const struct exec_group *request)
+{
+    struct cj_error err;
+    if (exec_group_check(request, &err) < 0 || prepare(group, request, &err) < 0) {
+        refuse(group, &err);
+        return;
+    }
+    start(group);
+    if (watch(group, &err) < 0)
+        for (size_t i = 0; i < group->count; i++)
+            if (group->commands[i].state == COMMAND_RUNNING)
+                command_fail(&group->commands[i], &err);
+    pipes_finish(group->pipes);
+    for (size_t i = 0; i < group->count; i++)
+        command_conclude(&group->commands[i], group->pipes, group->cancel_fd);
+}
+
+void exec_run_group(struct container *const *containers, const struct exec_settings *settings,
+                    const struct exec_group *request, int cancel_fd, struct exec_result *results)
+{
+    struct command one;
+    auto_free struct command *more =
+        request->count > 1 ? calloc(request->count, sizeof(*more)) : NULL;
+    struct group group = {
+        .count = request->count,
+        .commands = request->count > 1 ? more : &one,
+        .cancel_fd = cancel_fd,
     };
-    if (streams_collect(run->streams, result, &outcome.output_over, err) < 0 ||
-        copy_out_all(run->container, run->request, run->settings, work_dir, run->streams, result,
-                     &outcome.file_problem, err) < 0)
-        return -1;
-    struct exec_verdict verdict = exec_decide(&outcome);
-    result->status = verdict.status;
-    result->exit_status = verdict.exit_status;
-    result->cpu_ns = end.cpu_ns;
-    result->wall_ns = end.wall_ns;
-    result->memory_bytes = end.memory_bytes;
-    result->process_peak = end.process_peak;
-    result->cancelled = run->killed == KILL_CANCEL;
-    if (verdict.status == EXEC_OUTPUT_LIMIT && outcome.output_over && verdict.exit_status == 0)
-        result_set_error(result, "Output Limit Exceeded");
-    /* A file that was wanted is only this run's error when nothing worse happened. */
-    if (verdict.status != EXEC_FILE_ERROR && verdict.status != EXEC_INTERNAL_ERROR &&
-        verdict.status != EXEC_OUTPUT_LIMIT) {
-        free(result->error);
-        result->error = NULL;
+    for (size_t i = 0; i < group.count; i++) {
+        results[i] = (struct exec_result){.status = EXEC_INTERNAL_ERROR, .refused = true};
+        if (group.commands == NULL)
+            result_set_error(&results[i], "out of memory");
+        else
+            command_init(&group.commands[i], containers[i], settings, &request->commands[i], i,
+                         &results[i]);
     }
-    return 0;
-}
-
-static int run_all(struct run *run, int cancel_fd, struct exec_result *result, struct cj_error *err)
-{
-    const char *work_dir = container_facts(run->container)->work_dir;
-    bool copy_failed = false;
-    if (prepare(run, work_dir, err) < 0)
-        return -1;
-    if (copy_in_all(run->container, run->request, work_dir, result, &copy_failed, err) < 0)
-        return -1;
-    if (copy_failed) {
-        result->status = EXEC_FILE_ERROR;
-        return 0;
-    }
-    if (start(run, err) < 0) {
-        if (err->domain == ERROR_REQUEST && err->code != 0)
-            error_set(err, err->domain, err->code, "start: %s: execve: %s", run->request->args[0],
-                      errno_text(err->code));
-        return -1;
-    }
-    if (watch(run, cancel_fd, err) < 0)
-        return -1;
-    return conclude(run, work_dir, cancel_fd, result, err);
+    if (group.commands == NULL)
+        return;
+    run(&group, request);
+    for (size_t i = 0; i < group.count; i++)
+        command_close(&group.commands[i]);
+    pipes_close(group.pipes);
+    free(group.fds);
 }
 
 void exec_run(struct container *container, const struct exec_settings *settings,
               const struct exec_request *request, int cancel_fd, struct exec_result *result)
 {
-    struct run run = {
-        .container = container,
-        .settings = settings,
-        .request = request,
-        .limits = exec_limits_with_defaults(request->limits, settings),
-        .without_cgroup = container_facts(container)->level != PROTECTION_FULL,
-    };
-    struct cj_error err = {0};
-    *result = (struct exec_result){.status = EXEC_INTERNAL_ERROR};
-    int done = request->arg_count == 0 ? error_set(&err, ERROR_REQUEST, 0, "args: empty")
-                                       : run_all(&run, cancel_fd, result, &err);
-    if (done < 0) {
-        result->status = EXEC_INTERNAL_ERROR;
-        free(result->error);
-        result->error = NULL;
-        result_set_error(result, "%s", err.message);
-    }
-    streams_close(run.streams);
-    free(run.descriptors);
-    free(run.fds);
+    const struct exec_group group = {.commands = request, .count = 1};
+    exec_run_group(&container, settings, &group, cancel_fd, result);
 }

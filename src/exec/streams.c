@@ -11,26 +11,32 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "errno_text.h"
 #include "input.h"
+#include "keep.h"
 #include "path.h"
+#include "pipe_pair.h"
 #include "result.h"
+#include "terminal.h"
 
-enum { FLOOD = 1024 * 1024, CHUNK = 64 * 1024, CONTAINER_OUTPUTS = 2 };
+enum { FLOOD = 1024 * 1024, CHUNK = 64 * 1024, CONTAINER_OUTPUTS = 2, POLL_MAX = 2 };
 
 struct stream {
     enum exec_file_kind kind;
     const struct exec_file *file;
-    int same_as; /* index of the stream with the same collector; -1 */
-    int pass_fd; /* what the program gets, when it is ours to close; -1 */
-    int read_fd; /* pipe end that we read; -1 */
-    bool own_read_fd;
-    int write_fd;              /* pipe end that we write (feed); -1 */
-    struct buf bytes;          /* collected, or on their way */
-    uint64_t seen;             /* bytes the program has written */
-    int forward_error;         /* errno of passing them on; 0 */
-    bool source_ended;         /* feed */
+    int same_as;      /* index of the stream with the same collector; -1 */
+    bool collects;    /* its output comes into the result */
+    int pass_fd;      /* what the program gets, when it is ours to close; -1 */
+    int read_fd;      /* end that we read; -1 */
+    int write_fd;     /* end that we write; -1 */
+    bool own_ends;    /* those two are ours to close */
+    struct keep keep; /* collected; counts what came in any case */
+    struct buf bytes; /* on their way; those before start have gone */
+    size_t start;
+    int failure;               /* errno of feeding or forwarding; 0 */
+    bool source_ended;         /* nothing more comes into bytes */
     int poll_read, poll_write; /* positions in the poll set; -1 */
 };
 
@@ -38,6 +44,8 @@ struct streams {
     struct container *container;
     size_t count;
     struct stream *streams;
+    int terminal_master, terminal_slave; /* -1: no terminal */
+    bool terminal_typed, terminal_shown; /* some stream types into it, gets what it shows */
     char chunk[CHUNK];
 };
 
@@ -45,20 +53,16 @@ struct streams {
 
 static int pipe_for(struct stream *stream, bool program_writes, struct cj_error *err)
 {
-    int pair[2];
-    if (pipe2(pair, O_CLOEXEC) < 0)
-        return error_errno(err, "pipe");
-    stream->pass_fd = program_writes ? pair[1] : pair[0];
-    int ours = program_writes ? pair[0] : pair[1];
-    stream->own_read_fd = program_writes;
+    struct pipe_pair pair;
+    if (pipe_pair_open(&pair, err) < 0)
+        return -1;
+    stream->pass_fd = program_writes ? pair.write_fd : pair.read_fd;
+    stream->own_ends = true;
     if (program_writes)
-        stream->read_fd = ours;
+        stream->read_fd = pair.read_fd;
     else
-        stream->write_fd = ours;
-    /* Anyone who holds an end may open it anew (/dev/stdout): its inode has to let the run's uid. */
-    if (fcntl(ours, F_SETFL, O_NONBLOCK) < 0 || fchmod(ours, 0666) < 0)
-        return error_errno(err, "pipe");
-    return 0;
+        stream->write_fd = pair.write_fd;
+    return pipe_pair_unblock(program_writes ? pair.read_fd : pair.write_fd, err);
 }
 
 static int open_output(struct streams *streams, struct stream *stream, unsigned *outputs,
@@ -76,16 +80,52 @@ static int open_output(struct streams *streams, struct stream *stream, unsigned 
     return 0;
 }
 
+/* The words are go-judge's. */
+static int explain_collector_file(const char *name, const struct cj_error *why,
+                                  struct cj_error *err)
+{
+    if (why->domain != ERROR_REQUEST) {
+        *err = *why;
+        return -1;
+    }
+    if (why->code == EISDIR || why->code == ELOOP || why->code == EINVAL)
+        return error_set(err, ERROR_REQUEST, why->code, "container: %s: %s is not a regular file",
+                         name, name);
+    return error_set(err, ERROR_REQUEST, why->code, "container: %s: open %s: %s", name, name,
+                     errno_text(why->code));
+}
+
+/* Copying in makes missing directories, a collector does not: go-judge's rule. Asked only where it can be
+ * missing; nothing lives that could change the answer. */
+static int check_parent(struct streams *streams, const char *path, const char *work_dir,
+                        struct cj_error *err)
+{
+    char parent[EXEC_PATH_MAX];
+    size_t length = (size_t)(strrchr(path, '/') - path);
+    auto_fd int fd = -1;
+    bool not_regular = false;
+    if (length == 0 || (strlen(work_dir) == length && strncmp(path, work_dir, length) == 0))
+        return 0;
+    memcpy(parent, path, length);
+    parent[length] = '\0';
+    if (container_open_out(streams->container, parent, &fd, &not_regular, err) < 0)
+        return not_regular ? 0 : -1;
+    return error_set(err, ERROR_REQUEST, ENOTDIR, "%s", errno_text(ENOTDIR));
+}
+
 static int open_collector_file(struct streams *streams, struct stream *stream, const char *work_dir,
                                struct container_descriptor *descriptor, struct cj_error *err)
 {
     char path[EXEC_PATH_MAX];
     const char *name = stream->file->name;
-    if (exec_path_resolve(work_dir, name, path) < 0)
-        return error_set(err, ERROR_REQUEST, errno, "container: %s: %s", name, errno_text(errno));
-    if (container_open_in(streams->container, path, &stream->pass_fd, err) < 0)
-        return error_set(err, err->domain, err->code, "container: %s: open %s: %s", name, name,
-                         errno_text(err->code));
+    struct cj_error why = {.domain = ERROR_REQUEST};
+    if (exec_path_resolve(work_dir, name, path) < 0) {
+        why.code = errno;
+        return explain_collector_file(name, &why, err);
+    }
+    if (check_parent(streams, path, work_dir, &why) < 0 ||
+        container_open_in(streams->container, path, &stream->pass_fd, &why) < 0)
+        return explain_collector_file(name, &why, err);
     *descriptor = (struct container_descriptor){CONTAINER_PASSED, stream->pass_fd};
     return 0;
 }
@@ -120,18 +160,63 @@ static int find_same(const struct streams *streams, size_t i)
     return -1;
 }
 
+/* Bytes that wait for POLLOUT from the beginning, typed as they are: a program that wants an end of
+ * file finds it among them (go-judge's rule). */
+static void type_content(struct stream *stream)
+{
+    buf_append(&stream->bytes, stream->file->data, stream->file->size);
+    stream->failure = stream->bytes.failure;
+    stream->source_ended = true;
+}
+
+/* Descriptors that are the terminal, whoever types into it and whoever gets what it shows. Returns
+ * whether this is one. */
+static bool open_terminal_end(struct streams *streams, struct stream *stream,
+                              struct container_descriptor *descriptor)
+{
+    switch (stream->kind) {
+    case EXEC_FILE_CONTENT:
+    case EXEC_FILE_FEED:
+        stream->write_fd = streams->terminal_typed ? -1 : streams->terminal_master;
+        if (stream->kind == EXEC_FILE_CONTENT)
+            type_content(stream);
+        stream->kind = EXEC_FILE_FEED;
+        streams->terminal_typed = true;
+        break;
+    case EXEC_FILE_COLLECT:
+    case EXEC_FILE_COLLECT_FILE:
+    case EXEC_FILE_FORWARD:
+        if (stream->kind == EXEC_FILE_COLLECT_FILE)
+            stream->kind = EXEC_FILE_COLLECT; /* nothing is made in the work directory */
+        stream->read_fd = streams->terminal_shown ? -1 : streams->terminal_master;
+        stream->collects = stream->collects && !streams->terminal_shown;
+        streams->terminal_shown = true;
+        break;
+    case EXEC_FILE_CLOSED:
+    case EXEC_FILE_FD:
+    case EXEC_FILE_NULL:
+        return false;
+    }
+    *descriptor = (struct container_descriptor){CONTAINER_PASSED, streams->terminal_slave};
+    return true;
+}
+
 static int open_one(struct streams *streams, size_t i, const char *work_dir, unsigned *outputs,
                     struct container_descriptor *descriptors, struct cj_error *err)
 {
     struct stream *stream = &streams->streams[i];
     struct container_descriptor *descriptor = &descriptors[i];
+    if (streams->terminal_slave >= 0 && open_terminal_end(streams, stream, descriptor))
+        return 0;
     stream->same_as = find_same(streams, i);
     if (stream->same_as >= 0) {
+        stream->collects = false;
         *descriptor = descriptors[stream->same_as];
         return 0;
     }
     switch (stream->kind) {
     case EXEC_FILE_CLOSED:
+    case EXEC_FILE_NULL:
         *descriptor = (struct container_descriptor){CONTAINER_CLOSED, -1};
         return 0;
     case EXEC_FILE_CONTENT:
@@ -153,6 +238,47 @@ static int open_one(struct streams *streams, size_t i, const char *work_dir, uns
     return error_set(err, ERROR_REQUEST, EINVAL, "a kind of file that does not exist");
 }
 
+static void describe(struct stream *stream, const struct exec_file *file)
+{
+    *stream = (struct stream){.kind = file->kind,
+                              .file = file,
+                              .same_as = -1,
+                              .collects = is_collector(file),
+                              .pass_fd = -1,
+                              .read_fd = -1,
+                              .write_fd = -1,
+                              .keep.max = file->max};
+}
+
+/* What a terminal shows is read in any case, or its program would wait for room at last. */
+static void watch_terminal(struct streams *streams)
+{
+    static const struct exec_file nobody = {.kind = EXEC_FILE_COLLECT, .max = UINT64_MAX};
+    if (streams->terminal_master < 0 || streams->terminal_shown)
+        return;
+    struct stream *stream = &streams->streams[streams->count++];
+    describe(stream, &nobody);
+    stream->keep.max = 0;
+    stream->collects = false;
+    stream->read_fd = streams->terminal_master;
+}
+
+static int open_all(struct streams *streams, const struct exec_request *request,
+                    const char *work_dir, struct container_descriptor *descriptors,
+                    struct cj_error *err)
+{
+    unsigned outputs = 0;
+    if (request->tty && terminal_open(&streams->terminal_master, &streams->terminal_slave, err) < 0)
+        return -1;
+    for (size_t i = 0; i < request->file_count; i++)
+        describe(&streams->streams[i], &request->files[i]);
+    for (size_t i = 0; i < request->file_count; i++)
+        if (open_one(streams, i, work_dir, &outputs, descriptors, err) < 0)
+            return -1;
+    watch_terminal(streams);
+    return 0;
+}
+
 int streams_open(struct container *container, const struct exec_request *request,
                  const char *work_dir, struct container_descriptor *descriptors,
                  struct streams **out, struct cj_error *err)
@@ -167,24 +293,19 @@ int streams_open(struct container *container, const struct exec_request *request
     streams->container = container;
     streams->streams = list;
     streams->count = request->file_count;
-    unsigned outputs = 0;
-    for (size_t i = 0; i < request->file_count; i++) {
-        const struct exec_file *file = &request->files[i];
-        list[i] = (struct stream){.kind = file->kind,
-                                  .file = file,
-                                  .same_as = -1,
-                                  .pass_fd = -1,
-                                  .read_fd = -1,
-                                  .write_fd = -1};
-    }
-    for (size_t i = 0; i < request->file_count; i++) {
-        if (open_one(streams, i, work_dir, &outputs, descriptors, err) < 0) {
-            streams_close(streams);
-            return -1;
-        }
+    streams->terminal_master = streams->terminal_slave = -1;
+    streams->terminal_typed = streams->terminal_shown = false;
+    if (open_all(streams, request, work_dir, descriptors, err) < 0) {
+        streams_close(streams);
+        return -1;
     }
     *out = streams;
     return 0;
+}
+
+size_t streams_poll_max(size_t file_count)
+{
+    return POLL_MAX * (file_count + 1);
 }
 
 void streams_started(struct streams *streams)
@@ -192,24 +313,61 @@ void streams_started(struct streams *streams)
     for (size_t i = 0; i < streams->count; i++)
         if (streams->streams[i].kind != EXEC_FILE_COLLECT_FILE) /* that one we read afterwards */
             fd_close(&streams->streams[i].pass_fd);
+    fd_close(&streams->terminal_slave);
 }
 
 /* ---- moving ---- */
 
-/* Takes what the program wrote: up to room bytes are kept, the rest of what was allowed is dropped. */
+static void stop(struct stream *stream, int *end)
+{
+    if (stream->own_ends)
+        fd_close(end);
+    *end = -1;
+}
+
+static size_t waiting(const struct stream *stream)
+{
+    return stream->bytes.size - stream->start;
+}
+
+static void drop_front(struct stream *stream, size_t size)
+{
+    stream->start += size;
+    if (waiting(stream) > 0)
+        return;
+    buf_cut(&stream->bytes, 0);
+    stream->start = 0;
+}
+
+static void add_waiting(struct stream *stream, const char *data, size_t size)
+{
+    if (stream->start > CHUNK) { /* what has gone makes room */
+        memmove(stream->bytes.data, stream->bytes.data + stream->start, waiting(stream));
+        buf_cut(&stream->bytes, waiting(stream));
+        stream->start = 0;
+    }
+    buf_append(&stream->bytes, data, size);
+    if (stream->bytes.failure != 0)
+        stream->failure = stream->bytes.failure;
+}
+
+/* Takes what the program wrote: up to max bytes, the rest is counted and dropped. */
 static void take(struct stream *stream, const char *data, size_t size)
 {
-    uint64_t max = stream->file->max;
-    uint64_t room = stream->seen < max ? max - stream->seen : 0;
-    buf_append(&stream->bytes, data, size < room ? size : (size_t)room);
-    stream->seen += size;
+    if (stream->kind != EXEC_FILE_FORWARD) {
+        keep_append(&stream->keep, data, size);
+        return;
+    }
+    uint64_t seen = stream->keep.seen, max = stream->keep.max;
+    uint64_t room = seen < max ? max - seen : 0;
+    stream->keep.seen += size;
+    add_waiting(stream, data, size < room ? size : (size_t)room);
 }
 
 /* A forward that is not written fast enough holds its program back, as a terminal would. */
 static bool wants_input(const struct stream *stream)
 {
-    return stream->read_fd >= 0 &&
-           (stream->kind != EXEC_FILE_FORWARD || stream->bytes.size < CHUNK);
+    return stream->read_fd >= 0 && (stream->kind != EXEC_FILE_FORWARD || waiting(stream) < CHUNK);
 }
 
 static void read_output(struct streams *streams, struct stream *stream)
@@ -224,16 +382,10 @@ static void read_output(struct streams *streams, struct stream *stream)
                 continue;
             return;
         }
-        if (got == 0 && stream->own_read_fd) /* every writer is gone */
-            fd_close(&stream->read_fd);
+        if (got == 0 ? stream->own_ends : errno == EIO) /* every writer is gone; pty(7): EIO */
+            stop(stream, &stream->read_fd);
         return;
     }
-}
-
-static void drop_front(struct buf *bytes, size_t size)
-{
-    memmove(bytes->data, bytes->data + size, bytes->size - size);
-    buf_cut(bytes, bytes->size - size);
 }
 
 /* At most PIPE_BUF bytes after POLLOUT: so many do not block on a pipe, pipe(7). Asked here once more,
@@ -241,44 +393,45 @@ static void drop_front(struct buf *bytes, size_t size)
 static void write_forward(struct stream *stream)
 {
     struct pollfd room = {.fd = stream->file->fd, .events = POLLOUT};
-    if (stream->bytes.size == 0 || poll(&room, 1, 0) <= 0)
+    if (waiting(stream) == 0 || poll(&room, 1, 0) <= 0)
         return;
-    size_t size = stream->bytes.size < PIPE_BUF ? stream->bytes.size : PIPE_BUF;
-    ssize_t written = write(stream->file->fd, stream->bytes.data, size);
+    size_t size = waiting(stream) < PIPE_BUF ? waiting(stream) : PIPE_BUF;
+    ssize_t written = write(stream->file->fd, stream->bytes.data + stream->start, size);
     if (written > 0)
-        drop_front(&stream->bytes, (size_t)written);
+        drop_front(stream, (size_t)written);
     if (written >= 0 || errno == EINTR || errno == EAGAIN)
         return;
     if (errno != EPIPE) /* nobody reads any more: as good as written */
-        stream->forward_error = errno;
-    buf_cut(&stream->bytes, 0);
+        stream->failure = errno;
+    drop_front(stream, waiting(stream));
 }
 
 static void read_source(struct streams *streams, struct stream *stream)
 {
     ssize_t got = read(stream->file->fd, streams->chunk, sizeof(streams->chunk));
     if (got > 0)
-        buf_append(&stream->bytes, streams->chunk, (size_t)got);
+        add_waiting(stream, streams->chunk, (size_t)got);
     else if (got == 0 || (errno != EINTR && errno != EAGAIN))
         stream->source_ended = true;
 }
 
 static void write_feed(struct stream *stream)
 {
-    while (stream->bytes.size > 0) {
-        ssize_t written = write(stream->write_fd, stream->bytes.data, stream->bytes.size);
+    while (waiting(stream) > 0) {
+        ssize_t written =
+            write(stream->write_fd, stream->bytes.data + stream->start, waiting(stream));
         if (written < 0 && errno == EINTR)
             continue;
         if (written < 0 && errno == EAGAIN)
             return;
-        if (written < 0) { /* EPIPE: the program reads no more */
-            fd_close(&stream->write_fd);
+        if (written < 0) { /* EPIPE, EIO: the program reads no more */
+            stop(stream, &stream->write_fd);
             return;
         }
-        drop_front(&stream->bytes, (size_t)written);
+        drop_front(stream, (size_t)written);
     }
     if (stream->source_ended)
-        fd_close(&stream->write_fd);
+        stop(stream, &stream->write_fd);
 }
 
 static void want(struct pollfd *fds, size_t *used, int *position, int fd, short events)
@@ -295,14 +448,14 @@ size_t streams_poll(struct streams *streams, struct pollfd *fds)
         stream->poll_read = stream->poll_write = -1;
         if (wants_input(stream))
             want(fds, &used, &stream->poll_read, stream->read_fd, POLLIN);
-        if (stream->kind == EXEC_FILE_FORWARD && stream->bytes.size > 0)
+        if (stream->kind == EXEC_FILE_FORWARD && waiting(stream) > 0)
             want(fds, &used, &stream->poll_write, stream->file->fd, POLLOUT);
         if (stream->kind == EXEC_FILE_FEED && stream->write_fd >= 0) {
-            if (stream->bytes.size == 0 && !stream->source_ended)
+            if (waiting(stream) == 0 && !stream->source_ended)
                 want(fds, &used, &stream->poll_read, stream->file->fd, POLLIN);
             /* without events: POLLERR still tells that the program has closed its end */
             want(fds, &used, &stream->poll_write, stream->write_fd,
-                 stream->bytes.size > 0 || stream->source_ended ? POLLOUT : 0);
+                 waiting(stream) > 0 || stream->source_ended ? POLLOUT : 0);
         }
     }
     return used;
@@ -313,6 +466,17 @@ static bool is_ready(const struct pollfd *fds, size_t count, int position)
     return position >= 0 && (size_t)position < count && fds[position].revents != 0;
 }
 
+/* POLLHUP: of a terminal, that nobody has it any more. */
+static void move_feed(struct streams *streams, struct stream *stream, bool readable, short writable)
+{
+    if (readable)
+        read_source(streams, stream);
+    if ((writable & (POLLERR | POLLHUP | POLLNVAL)) != 0)
+        stop(stream, &stream->write_fd);
+    else if (stream->write_fd >= 0 && (readable || writable != 0))
+        write_feed(stream);
+}
+
 void streams_move(struct streams *streams, const struct pollfd *fds, size_t count)
 {
     for (size_t i = 0; i < streams->count; i++) {
@@ -320,12 +484,7 @@ void streams_move(struct streams *streams, const struct pollfd *fds, size_t coun
         bool readable = is_ready(fds, count, stream->poll_read);
         bool writable = is_ready(fds, count, stream->poll_write);
         if (stream->kind == EXEC_FILE_FEED) {
-            if (readable)
-                read_source(streams, stream);
-            if (writable && (fds[stream->poll_write].revents & (POLLERR | POLLNVAL)) != 0)
-                fd_close(&stream->write_fd);
-            else if (stream->write_fd >= 0 && (readable || writable))
-                write_feed(stream);
+            move_feed(streams, stream, readable, writable ? fds[stream->poll_write].revents : 0);
             continue;
         }
         if (writable)
@@ -339,25 +498,36 @@ bool streams_flooded(const struct streams *streams)
 {
     for (size_t i = 0; i < streams->count; i++) {
         const struct stream *stream = &streams->streams[i];
-        if (stream->seen > FLOOD && stream->seen - FLOOD > stream->file->max)
+        if (stream->keep.seen > FLOOD && stream->keep.seen - FLOOD > stream->file->max)
             return true;
     }
     return false;
 }
 
-static void finish_forward(struct stream *stream, int cancel_fd)
+static void finish_forward(struct stream *stream, int cancel_fd, int64_t grace_ns)
 {
-    while (stream->bytes.size > 0) {
+    int64_t moved_ns = monotonic_ns();
+    while (waiting(stream) > 0) {
         struct pollfd fds[] = {{.fd = stream->file->fd, .events = POLLOUT},
                                {.fd = cancel_fd, .events = POLLIN}};
-        (void)poll(fds, COUNT_OF(fds), -1);
-        if (fds[1].revents != 0)
-            buf_cut(&stream->bytes, 0);
-        write_forward(stream);
+        int64_t now_ns = monotonic_ns(), left_ns = moved_ns + grace_ns - now_ns;
+        struct timespec timeout = timespec_from_ns(left_ns > 0 ? left_ns : 0);
+        int ready = ppoll(fds, COUNT_OF(fds), grace_ns > 0 ? &timeout : NULL, NULL);
+        if (ready == 0 && stream->failure == 0)
+            stream->failure = ETIMEDOUT;
+        if (ready == 0 || fds[1].revents != 0) {
+            drop_front(stream, waiting(stream));
+            stop(stream, &stream->read_fd); /* the rest of it would only wait as well */
+        } else if (fds[0].revents != 0) {
+            size_t before = waiting(stream);
+            write_forward(stream);
+            if (waiting(stream) < before)
+                moved_ns = now_ns;
+        }
     }
 }
 
-void streams_finish(struct streams *streams, int cancel_fd)
+void streams_finish(struct streams *streams, int cancel_fd, int64_t grace_ns)
 {
     for (size_t i = 0; i < streams->count; i++) {
         struct stream *stream = &streams->streams[i];
@@ -365,10 +535,10 @@ void streams_finish(struct streams *streams, int cancel_fd)
             continue;
         for (;;) {
             if (stream->kind == EXEC_FILE_FORWARD) /* first: a full buffer takes nothing more */
-                finish_forward(stream, cancel_fd);
-            uint64_t before = stream->seen;
+                finish_forward(stream, cancel_fd, grace_ns);
+            uint64_t before = stream->keep.seen;
             read_output(streams, stream);
-            if (stream->seen == before)
+            if (stream->keep.seen == before)
                 break;
         }
     }
@@ -376,28 +546,28 @@ void streams_finish(struct streams *streams, int cancel_fd)
 
 /* ---- collecting ---- */
 
+/* What the program wrote into the file, which may be unlinked by now. */
 static int collect_file(struct stream *stream, struct cj_error *err)
 {
     struct stat info;
-    if (fstat(stream->pass_fd, &info) < 0)
-        return error_errno(err, "collect %s", stream->file->name);
-    stream->seen = (uint64_t)info.st_size;
-    uint64_t wanted = stream->seen < stream->file->max ? stream->seen : stream->file->max;
     char link[64];
     snprintf(link, sizeof(link), "/proc/self/fd/%d", stream->pass_fd);
     auto_fd int fd = open(link, O_RDONLY | O_CLOEXEC);
-    char *room = buf_extend(&stream->bytes, (size_t)wanted);
-    if (fd < 0 || (room == NULL && wanted > 0))
+    if (fd < 0 || fstat(fd, &info) < 0)
         return error_errno(err, "collect %s", stream->file->name);
-    for (uint64_t done = 0; done < wanted;) {
-        ssize_t got = pread(fd, room + done, (size_t)(wanted - done), (off_t)done);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return error_errno(err, "collect %s", stream->file->name);
-        done += (uint64_t)got;
-    }
+    keep_file(&stream->keep, fd, (uint64_t)info.st_size);
     return 0;
+}
+
+static int collect(struct stream *stream, struct exec_result *result, struct cj_error *err)
+{
+    if (stream->kind == EXEC_FILE_COLLECT_FILE && collect_file(stream, err) < 0)
+        return -1;
+    if (stream->keep.seen > stream->file->max &&
+        result_add_file_error(result, stream->file->name, EXEC_COLLECT_SIZE_EXCEEDED, err,
+                              "Output Limit Exceeded") < 0)
+        return -1;
+    return result_add_file(result, stream->file->name, &stream->keep, err);
 }
 
 int streams_collect(struct streams *streams, struct exec_result *result, bool *over,
@@ -405,25 +575,15 @@ int streams_collect(struct streams *streams, struct exec_result *result, bool *o
 {
     for (size_t i = 0; i < streams->count; i++) {
         struct stream *stream = &streams->streams[i];
-        if (stream->same_as >= 0)
-            continue;
-        if (stream->kind == EXEC_FILE_FORWARD && stream->seen > stream->file->max)
-            *over = true;
-        if (stream->forward_error != 0)
-            return error_set(err, ERROR_SYSTEM, stream->forward_error, "pass output on: %s",
-                             errno_text(stream->forward_error));
-        if (!is_collector(stream->file))
-            continue;
-        if (stream->kind == EXEC_FILE_COLLECT_FILE && collect_file(stream, err) < 0)
+        if (stream->failure != 0)
+            return error_set(err, ERROR_SYSTEM, stream->failure, "pass %s on: %s",
+                             stream->kind == EXEC_FILE_FEED ? "input" : "output",
+                             errno_text(stream->failure));
+        if (stream->collects && collect(stream, result, err) < 0)
             return -1;
-        if (stream->seen > stream->file->max) {
+        if ((stream->collects || stream->kind == EXEC_FILE_FORWARD) &&
+            stream->keep.seen > stream->file->max)
             *over = true;
-            if (result_add_file_error(result, stream->file->name, EXEC_COLLECT_SIZE_EXCEEDED, err,
-                                      "Output Limit Exceeded") < 0)
-                return -1;
-        }
-        if (result_add_file(result, stream->file->name, &stream->bytes, err) < 0)
-            return -1;
     }
     return 0;
 }
@@ -431,8 +591,7 @@ int streams_collect(struct streams *streams, struct exec_result *result, bool *o
 bool streams_collects(const struct streams *streams, const char *name)
 {
     for (size_t i = 0; i < streams->count; i++)
-        if (is_collector(streams->streams[i].file) &&
-            strcmp(streams->streams[i].file->name, name) == 0)
+        if (streams->streams[i].collects && strcmp(streams->streams[i].file->name, name) == 0)
             return true;
     return false;
 }
@@ -444,11 +603,13 @@ void streams_close(struct streams *streams)
     for (size_t i = 0; i < streams->count; i++) {
         struct stream *stream = &streams->streams[i];
         fd_close(&stream->pass_fd);
-        if (stream->own_read_fd)
-            fd_close(&stream->read_fd);
-        fd_close(&stream->write_fd);
+        stop(stream, &stream->read_fd);
+        stop(stream, &stream->write_fd);
+        keep_free(&stream->keep);
         buf_free(&stream->bytes);
     }
+    fd_close(&streams->terminal_master);
+    fd_close(&streams->terminal_slave);
     free(streams->streams);
     free(streams);
 }

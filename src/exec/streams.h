@@ -1,8 +1,9 @@
 /* The descriptors of a run: what the program gets, and what we do with the other ends meanwhile.
  *
- *     collector   program ──pipe──► memory, at most max bytes; the rest is read and dropped
+ *     collector   program ──pipe──► kept, at most max bytes; the rest is read and dropped
  *     forward     program ──pipe──► memory ──► a descriptor of the caller's, at its pace
  *     feed        a descriptor of the caller's ──► memory ──pipe──► program
+ *     terminal    content or feed ──► master; master ──► collector or forward; the program has the slave
  *
  * Pipes are always read to their end, so no program waits for us but behind a slow forward. */
 #ifndef CJ_EXEC_STREAMS_H
@@ -13,21 +14,22 @@
 #include "base/attr.h"
 #include "exec/exec.h"
 
-enum { STREAMS_POLL_MAX = 2 };
-
 struct streams;
 
 /* Opens what files describe. Collector files are created in the container (so: before copy in).
- * descriptors gets file_count entries that stay valid as long as the streams. On failure err says
- * which descriptor. */
+ * descriptors gets file_count entries that stay valid as long as the streams; those of EXEC_FILE_NULL are
+ * closed ones, for a pipe to take. On failure err says which descriptor. */
 WARN_UNUSED int streams_open(struct container *container, const struct exec_request *request,
                              const char *work_dir, struct container_descriptor *descriptors,
                              struct streams **out, struct cj_error *err);
 
+/* The most that streams_poll() adds for a run with so many files. */
+size_t streams_poll_max(size_t file_count) PURE;
+
 /* The program has its descriptors: ours of its ends are closed, so that its end is seen. */
 void streams_started(struct streams *streams);
 
-/* Adds what to wait for; at most STREAMS_POLL_MAX for each file. Returns the number added. */
+/* Adds what to wait for. Returns the number added. */
 size_t streams_poll(struct streams *streams, struct pollfd *fds);
 
 /* Moves what can be moved without waiting. fds: as filled in by streams_poll() and poll(2). */
@@ -37,9 +39,10 @@ void streams_move(struct streams *streams, const struct pollfd *fds, size_t coun
  * and need not be waited for. */
 bool streams_flooded(const struct streams *streams);
 
-/* Everything of the run is dead: takes the rest, and passes it on at the reader's pace; cancel_fd
- * readable (-1: never): what is left is dropped. */
-void streams_finish(struct streams *streams, int cancel_fd);
+/* Everything of the run is dead: takes the rest, and passes it on at the reader's pace. cancel_fd
+ * readable (-1: never): what is left is dropped. A reader that takes nothing for grace_ns (0: for ever): the
+ * same, and streams_collect() fails. */
+void streams_finish(struct streams *streams, int cancel_fd, int64_t grace_ns);
 
 /* Puts collected files and their errors into result; true when some collector got too much. */
 WARN_UNUSED int streams_collect(struct streams *streams, struct exec_result *result, bool *over,

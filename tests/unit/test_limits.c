@@ -9,7 +9,7 @@
 
 #include "base/attr.h"
 #include "base/clock.h"
-#include "limits.h"
+#include "limit_plan.h"
 
 #define MIB      (UINT64_C(1024) * 1024)
 #define TIME_MAX (INT64_MAX / 4)

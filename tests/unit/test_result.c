@@ -20,13 +20,12 @@ static void files_keep_their_bytes_and_order(void **state)
     struct cj_error err = {0};
     char name[32], data[FILES + 1];
     for (int i = 0; i < FILES; i++) {
-        auto_buf struct buf buf = {0};
+        struct keep keep = {.max = UINT64_MAX};
         memset(data, i, sizeof(data));
-        buf_append(&buf, data, (size_t)i); /* the first one is empty; the bytes hold NUL */
+        keep_append(&keep, data, (size_t)i); /* the first one is empty; the bytes hold NUL */
         snprintf(name, sizeof(name), "file %d", i);
-        assert_int_equal(result_add_file(&result, name, &buf, &err), 0);
-        assert_null(buf.data);
-        assert_int_equal(buf.size, 0);
+        assert_int_equal(result_add_file(&result, name, &keep, &err), 0);
+        keep_free(&keep);
         assert_int_equal(result.file_count, i + 1);
     }
     for (int i = 0; i < FILES; i++) {
@@ -47,23 +46,43 @@ static void an_empty_file_has_no_data(void **state)
     (void)state;
     struct exec_result result = {0};
     struct cj_error err = {0};
-    struct buf buf = {0};
-    assert_int_equal(result_add_file(&result, "empty", &buf, &err), 0);
+    struct keep keep = {.max = 1};
+    assert_int_equal(result_add_file(&result, "empty", &keep, &err), 0);
     assert_int_equal(result.files[0].size, 0);
     assert_true(result.files[0].data == NULL || result.files[0].data[0] == '\0');
     exec_result_free(&result);
 }
 
-static void a_buffer_that_failed_is_an_error(void **state)
+static void what_could_not_be_kept_is_an_error(void **state)
 {
     (void)state;
     struct exec_result result = {0};
     struct cj_error err = {0};
-    struct buf buf = {.limit = 4};
-    buf_append(&buf, "too long", 8);
-    assert_int_equal(result_add_file(&result, "cut", &buf, &err), -1);
+    struct keep keep = {.max = 100, .small.limit = 4};
+    keep_append(&keep, "too long", 8);
+    assert_int_equal(result_add_file(&result, "cut", &keep, &err), -1);
     assert_int_equal(err.code, EFBIG);
-    buf_free(&buf);
+    keep_free(&keep);
+    exec_result_free(&result);
+}
+
+static void a_later_file_takes_the_place_of_one_with_its_name(void **state)
+{
+    (void)state;
+    struct exec_result result = {0};
+    struct cj_error err = {0};
+    const struct {
+        const char *name, *data;
+    } files[] = {{"a", "first"}, {"b", "other"}, {"a", "again"}};
+    for (size_t i = 0; i < COUNT_OF(files); i++) {
+        struct keep keep = {.max = 100};
+        keep_append(&keep, files[i].data, 5);
+        assert_int_equal(result_replace_file(&result, files[i].name, &keep, &err), 0);
+    }
+    assert_int_equal(result.file_count, 2);
+    assert_string_equal(result.files[0].name, "a");
+    assert_memory_equal(result.files[0].data, "again", 5);
+    assert_memory_equal(result.files[1].data, "other", 5);
     exec_result_free(&result);
 }
 
@@ -104,7 +123,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files_keep_their_bytes_and_order),
         cmocka_unit_test(an_empty_file_has_no_data),
-        cmocka_unit_test(a_buffer_that_failed_is_an_error),
+        cmocka_unit_test(what_could_not_be_kept_is_an_error),
+        cmocka_unit_test(a_later_file_takes_the_place_of_one_with_its_name),
         cmocka_unit_test(file_errors_keep_kind_and_words),
         cmocka_unit_test(the_first_error_stays),
     };

@@ -120,6 +120,11 @@ struct exec_request {
 
 /* ---- groups ---- */
 
+enum {
+    EXEC_GROUP_MAX = 128,       /* commands */
+    EXEC_DESCRIPTORS_MAX = 250, /* of one command, those of pipes included */
+};
+
 /* As the request says it, so that what is out of range can be named. */
 struct exec_pipe_end {
     int64_t index; /* of the command */

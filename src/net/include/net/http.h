@@ -18,7 +18,7 @@
  * side, has gone (HTTP_OVER_GONE), as in Go's net/http; what it had sent behind does not hide
  * that.
  *
- * What this layer refuses by itself (400, 408, 413, 414, 417, 431, 501, 503, 505) it answers in
+ * What this layer refuses by itself (400, 408, 413, 414, 417, 431, 501, 505) it answers in
  * the form that the door's refuse() gives it, and closes the connection. */
 #ifndef CJ_NET_HTTP_H
 #define CJ_NET_HTTP_H

@@ -41,13 +41,17 @@ enum sched_drop {
 struct sched_job {
     void (*run)(struct slot *slot, void *arg); /* on a slot's thread */
 
-    /* CANCELLED: on the thread that called sched_cancel(), before that returns. TOO_LATE: on a
-     * thread of the scheduler, which it must not block. CLOSED: on the one that called sched_drain()
-     * or sched_free(). */
+    /* CANCELLED: on the thread that called sched_cancel(), before that returns. TOO_LATE: on a thread of
+     * the scheduler, which it must not block. CLOSED: on the one that called sched_drain() or
+     * sched_free(). */
     void (*dropped)(void *arg, enum sched_drop reason);
     void *arg;
     uint64_t source;     /* who is to be treated fairly: a connection, a tenant */
     int64_t deadline_ns; /* monotonic_ns() by which it must have begun; 0: none */
+
+    /* A later part of work that was admitted: it is taken also when the queue is full or closed. To be
+     * submitted within run() or dropped() of the part before, so that sched_drain() waits for it. */
+    bool follows;
 
     struct { /* the scheduler's */
         struct sched_job *next, *previous;
@@ -66,17 +70,19 @@ enum {
 };
 
 struct sched_settings {
-    unsigned slots;    /* 0: one for each allowed CPU; of cpu_sets when those are given */
-    size_t queue_max;  /* jobs that wait beside those that slots are free for; at least 1.
-                                * 0: the default */
+    unsigned slots;    /* 0: one for each of cpu_sets or, without those, for each allowed CPU */
+    size_t queue_max;  /* jobs that wait, beside those that slots are free for; 0: the default */
     size_t source_max; /* of them from one source; 0: queue_max */
-    bool no_pinning;   /* do not bind slots and containers to CPUs */
-    const char *const
-        *cpu_sets; /* cpuset lists ("2", "0-3"), one for each slot; slots beyond them begin
-                                  * anew. A slot and its containers are bound to its set */
+    bool no_pinning;   /* do not bind slots and containers to one CPU each */
+
+    /* Cpuset lists ("2", "0-3"), one for each slot; slots beyond them begin anew. They are copied. A slot
+     * is bound to its set; so are its containers when that is one CPU. Of a larger one requests get
+     * slot_cpu_set(). */
+    const char *const *cpu_sets;
     size_t cpu_set_count;
+
     unsigned spare_containers; /* kept by a slot beside its first; 0: the default */
-    int64_t spare_idle_ns; /* more than those go this long after they were last needed; 0: 10 s */
+    int64_t spare_idle_ns;     /* others go this long after they were last needed; 0: 10 s */
 };
 
 /* Makes the slots and the first container of each; -1 when one cannot be made. sandbox is borrowed until
@@ -85,8 +91,8 @@ WARN_UNUSED int sched_new(const struct sched_settings *settings, struct sandbox 
                           struct sched **out, struct cj_error *err);
 
 /* Takes the job, or fails at once without calling anything: err->code is EAGAIN when the queue is full (for
- * this source), ESHUTDOWN after sched_close(). A deadline that has passed already is no failure: the job
- * will be dropped. */
+ * this source), ESHUTDOWN after sched_close(); of a job that follows ENOMEM, or ESHUTDOWN when sched_drain()
+ * has passed its deadline. A deadline of the job that has passed already is no failure: it will be dropped. */
 WARN_UNUSED int sched_submit(struct sched *sched, struct sched_job *job, struct cj_error *err);
 
 /* Waiting: taken out, dropped() is called now. Running: its slot's cancel descriptor becomes readable.
@@ -101,7 +107,7 @@ struct sched_stats {
     uint64_t dropped;
     uint64_t refused;      /* by sched_submit() */
     unsigned containers;   /* living */
-    unsigned broken_slots; /* without a working container at the moment */
+    unsigned broken_slots; /* that failed to make a container, and have not yet made one since */
 };
 void sched_stats(struct sched *sched, struct sched_stats *out);
 

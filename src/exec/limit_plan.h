@@ -1,6 +1,6 @@
 /* From what a request asks to what the container enforces. */
-#ifndef CJ_EXEC_LIMITS_H
-#define CJ_EXEC_LIMITS_H
+#ifndef CJ_EXEC_LIMIT_PLAN_H
+#define CJ_EXEC_LIMIT_PLAN_H
 
 #include "exec/exec.h"
 

@@ -1,0 +1,50 @@
+/* The pipes of a group.
+ *
+ *     direct   writer ──pipe──► reader
+ *     proxied  writer ──pipe──► relay (us) ──pipe──► reader
+ *                                └─► kept, at most max bytes, when it has a name
+ *
+ * The relay is part of the group's one poll loop. It never holds the writer back for longer than the reader
+ * does; when the reader has left, it takes what comes, so that the writer neither waits nor gets SIGPIPE.
+ * Our copies of the programs' ends are closed once a program has its own, so that each end of file and
+ * each broken pipe is seen when it happens. */
+#ifndef CJ_EXEC_PIPES_H
+#define CJ_EXEC_PIPES_H
+
+#include <poll.h>
+
+#include "base/attr.h"
+#include "exec/exec.h"
+
+struct pipes;
+
+/* The group has been checked. */
+WARN_UNUSED int pipes_open(const struct exec_group *group, struct pipes **out,
+                           struct cj_error *err);
+
+/* Puts the ends of command index into its descriptors, of which there are enough. */
+void pipes_place(const struct pipes *pipes, size_t index, struct container_descriptor *descriptors);
+
+/* The command has its ends, or will never get them: ours of them are closed. */
+void pipes_release(struct pipes *pipes, size_t index);
+
+/* Adds what to wait for, at most pipes_poll_max(). Returns the number added. */
+size_t pipes_poll_max(const struct pipes *pipes);
+size_t pipes_poll(struct pipes *pipes, struct pollfd *fds);
+
+/* Moves what can be moved without waiting. fds: as filled in by pipes_poll() and poll(2). */
+void pipes_move(struct pipes *pipes, const struct pollfd *fds, size_t count);
+
+/* Every command has ended: takes what writers left in their pipes. */
+void pipes_finish(struct pipes *pipes);
+
+/* Puts what passed from command index, where it was wanted, into its result. */
+WARN_UNUSED int pipes_collect(struct pipes *pipes, size_t index, struct exec_result *result,
+                              struct cj_error *err);
+
+/* True when name is what is kept of a pipe of command index. */
+bool pipes_collects(const struct pipes *pipes, size_t index, const char *name);
+
+void pipes_close(struct pipes *pipes);
+
+#endif
