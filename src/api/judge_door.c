@@ -2,7 +2,7 @@
  *
  *     head ─► body ─► end ─► (aside, when large) parse ─► batch ─► answer ─► over
  *
- * An exchange lives until its request is over and its batch has ended, whichever comes last. */
+ * A judging lives until its request is over and its batch has ended, whichever comes last. */
 #include "api/judge_door.h"
 
 #include <errno.h>
@@ -21,9 +21,8 @@ enum { ASIDE_BYTES = 64 * 1024 }; /* bodies from here on are read beside the loo
 
 struct judge_door {
     struct judge_door_settings settings;
-    struct http_server *server;
     struct aside *aside;
-    struct exchange *exchanges; /* all of them */
+    struct judging *judgings; /* all of them */
 };
 
 struct route {
@@ -35,9 +34,9 @@ struct route {
     void (*answer)(struct judge_door *door, struct http_request *request); /* of a GET */
 };
 
-struct exchange {
+struct judging {
     struct judge_door *door;
-    struct exchange *next, *previous;
+    struct judging *next, *previous;
     const struct route *route;
     struct http_request *request; /* NULL once it is over */
     bool is_json;
@@ -114,10 +113,10 @@ static void answer_status(struct judge_door *door, struct http_request *request)
     struct json_writer json = json_writer_to(&body, JSON_COMPACT_PLAIN);
     sched_stats(door->settings.sched, &stats);
     uint64_t waiting = stats.waiting;
-    for (const struct exchange *exchange = door->exchanges; exchange != NULL;
-         exchange = exchange->next)
-        if (exchange->batch != NULL)
-            waiting += judge_batch_waiting(exchange->batch);
+    for (const struct judging *judging = door->judgings; judging != NULL;
+         judging = judging->next)
+        if (judging->batch != NULL)
+            waiting += judge_batch_waiting(judging->batch);
     json_object_begin(&json);
     json_key(&json, "queue");
     json_uint(&json, waiting);
@@ -127,38 +126,38 @@ static void answer_status(struct judge_door *door, struct http_request *request)
     reply_json(request, 200, &body);
 }
 
-/* ---- exchanges ---- */
+/* ---- judgings ---- */
 
-static void exchange_free(struct exchange *exchange)
+static void judging_free(struct judging *judging)
 {
-    struct exchange **head = &exchange->door->exchanges;
-    if (exchange->previous != NULL)
-        exchange->previous->next = exchange->next;
+    struct judging **head = &judging->door->judgings;
+    if (judging->previous != NULL)
+        judging->previous->next = judging->next;
     else
-        *head = exchange->next;
-    if (exchange->next != NULL)
-        exchange->next->previous = exchange->previous;
-    buf_free(&exchange->body);
-    buf_free(&exchange->errors);
-    buf_free(&exchange->answer);
-    judge_request_free(&exchange->parsed);
-    judge_batch_free(exchange->batch);
-    free(exchange);
+        *head = judging->next;
+    if (judging->next != NULL)
+        judging->next->previous = judging->previous;
+    buf_free(&judging->body);
+    buf_free(&judging->errors);
+    buf_free(&judging->answer);
+    judge_request_free(&judging->parsed);
+    judge_batch_free(judging->batch);
+    free(judging);
 }
 
-static void exchange_free_when_done(struct exchange *exchange)
+static void judging_free_when_done(struct judging *judging)
 {
-    if (exchange->request == NULL && exchange->batch == NULL && !exchange->is_aside)
-        exchange_free(exchange);
+    if (judging->request == NULL && judging->batch == NULL && !judging->is_aside)
+        judging_free(judging);
 }
 
-static bool is_batch(const struct exchange *exchange)
+static bool is_batch(const struct judging *judging)
 {
-    return exchange->route->kind == JUDGE_BODY_BATCH;
+    return judging->route->kind == JUDGE_BODY_BATCH;
 }
 
 /* What stands before the results of a batch. */
-static void begin_batch_answer(struct exchange *exchange, struct judge_text sub_id)
+static void begin_batch_answer(struct judging *judging, struct judge_text sub_id)
 {
     struct buf start = {0};
     struct json_writer json = json_writer_to(&start, JSON_COMPACT_PLAIN);
@@ -171,159 +170,159 @@ static void begin_batch_answer(struct exchange *exchange, struct judge_text sub_
         json_string(&json, uuid);
     }
     buf_append_text(&start, ",\"results\":[");
-    http_reply_header(exchange->request, "content-type", "application/json");
-    http_reply_start(exchange->request, 200, -1);
-    http_reply_piece(exchange->request, start.data, start.size);
+    http_reply_header(judging->request, "content-type", "application/json");
+    http_reply_start(judging->request, 200, -1);
+    http_reply_piece(judging->request, start.data, start.size);
     buf_free(&start);
 }
 
 static void take_result(void *arg, const char *json, size_t size)
 {
-    struct exchange *exchange = arg;
-    if (exchange->request == NULL)
+    struct judging *judging = arg;
+    if (judging->request == NULL)
         return;
-    if (!is_batch(exchange)) {
-        buf_append(&exchange->answer, json, size);
+    if (!is_batch(judging)) {
+        buf_append(&judging->answer, json, size);
         return;
     }
-    if (exchange->told++ > 0)
-        http_reply_piece(exchange->request, ",", 1);
-    http_reply_piece(exchange->request, json, size);
+    if (judging->told++ > 0)
+        http_reply_piece(judging->request, ",", 1);
+    http_reply_piece(judging->request, json, size);
 }
 
 static void batch_ended(void *arg, bool cancelled)
 {
-    struct exchange *exchange = arg;
-    judge_batch_free(exchange->batch);
-    exchange->batch = NULL;
-    if (exchange->request == NULL) {
-        exchange_free_when_done(exchange);
-    } else if (cancelled && is_batch(exchange)) {
-        http_abort(exchange->request); /* so that nobody takes a part for the whole */
+    struct judging *judging = arg;
+    judge_batch_free(judging->batch);
+    judging->batch = NULL;
+    if (judging->request == NULL) {
+        judging_free_when_done(judging);
+    } else if (cancelled && is_batch(judging)) {
+        http_abort(judging->request); /* so that nobody takes a part for the whole */
     } else if (cancelled) {
-        reply_detail(exchange->request, 503, "The service is shutting down");
-    } else if (is_batch(exchange)) {
-        http_reply_piece(exchange->request, "]}", 2);
-        http_reply_end(exchange->request);
+        reply_detail(judging->request, 503, "The service is shutting down");
+    } else if (is_batch(judging)) {
+        http_reply_piece(judging->request, "]}", 2);
+        http_reply_end(judging->request);
     } else {
-        reply_json(exchange->request, 200, &exchange->answer);
+        reply_json(judging->request, 200, &judging->answer);
     }
 }
 
 static const struct judge_batch_calls batch_calls = {take_result, batch_ended};
 
-static void reply_busy(struct exchange *exchange, const struct cj_error *why)
+static void reply_busy(struct judging *judging, const struct cj_error *why)
 {
-    http_reply_header(exchange->request, "retry-after", "1");
-    reply_detail(exchange->request, 503,
+    http_reply_header(judging->request, "retry-after", "1");
+    reply_detail(judging->request, 503,
                  why->code == EAGAIN ? "The queue is full" : "The service is shutting down");
 }
 
-static void start_batch(struct exchange *exchange)
+static void start_batch(struct judging *judging)
 {
-    const struct judge_door_settings *settings = &exchange->door->settings;
+    const struct judge_door_settings *settings = &judging->door->settings;
     const struct judge_batch_settings batch = {
         .loop = settings->loop,
         .sched = settings->sched,
         .submission = settings->submission,
         .observer = settings->observer,
         .slots = settings->slots,
-        .with_texts = exchange->route->with_texts,
+        .with_texts = judging->route->with_texts,
         .queue_life_ns =
-            exchange->route->is_long ? settings->long_queue_life_ns : settings->queue_life_ns,
+            judging->route->is_long ? settings->long_queue_life_ns : settings->queue_life_ns,
     };
     struct cj_error err = {0};
-    struct judge_text sub_id = exchange->parsed.sub_id;
-    if (judge_batch_new(&batch, &exchange->parsed, &batch_calls, exchange, &exchange->batch, &err) <
+    struct judge_text sub_id = judging->parsed.sub_id;
+    if (judge_batch_new(&batch, &judging->parsed, &batch_calls, judging, &judging->batch, &err) <
         0) {
-        reply_detail(exchange->request, 500, err.message);
+        reply_detail(judging->request, 500, err.message);
         return;
     }
-    if (judge_batch_start(exchange->batch, &err) < 0) {
-        judge_batch_free(exchange->batch);
-        exchange->batch = NULL;
-        reply_busy(exchange, &err);
+    if (judge_batch_start(judging->batch, &err) < 0) {
+        judge_batch_free(judging->batch);
+        judging->batch = NULL;
+        reply_busy(judging, &err);
         return;
     }
-    if (is_batch(exchange))
-        begin_batch_answer(exchange, sub_id);
+    if (is_batch(judging))
+        begin_batch_answer(judging, sub_id);
 }
 
 /* ---- reading ---- */
 
 static void parse(void *arg)
 {
-    struct exchange *exchange = arg;
+    struct judging *judging = arg;
     struct cj_error err;
     char *body;
     size_t size;
-    if (buf_take(&exchange->body, &body, &size, &err) < 0) {
-        exchange->outcome = JUDGE_REQUEST_NO_MEMORY;
+    if (buf_take(&judging->body, &body, &size, &err) < 0) {
+        judging->outcome = JUDGE_REQUEST_NO_MEMORY;
         return;
     }
-    exchange->outcome =
-        judge_request_parse(exchange->door->settings.languages, exchange->route->kind,
-                            exchange->is_json, body, size, &exchange->parsed, &exchange->errors);
+    judging->outcome =
+        judge_request_parse(judging->door->settings.languages, judging->route->kind,
+                            judging->is_json, body, size, &judging->parsed, &judging->errors);
 }
 
 static void parsed(void *arg)
 {
-    struct exchange *exchange = arg;
-    exchange->is_aside = false;
-    if (exchange->request == NULL) {
-        exchange_free_when_done(exchange);
+    struct judging *judging = arg;
+    judging->is_aside = false;
+    if (judging->request == NULL) {
+        judging_free_when_done(judging);
         return;
     }
-    switch (exchange->outcome) {
+    switch (judging->outcome) {
     case JUDGE_REQUEST_GOOD:
-        start_batch(exchange);
+        start_batch(judging);
         break;
     case JUDGE_REQUEST_UNREADABLE:
-        reply_detail(exchange->request, 400, "There was an error parsing the body");
+        reply_detail(judging->request, 400, "There was an error parsing the body");
         break;
     case JUDGE_REQUEST_INVALID:
-        reply_json(exchange->request, 422, &exchange->errors);
+        reply_json(judging->request, 422, &judging->errors);
         break;
     case JUDGE_REQUEST_NO_MEMORY:
-        reply_detail(exchange->request, 500, "Out of memory");
+        reply_detail(judging->request, 500, "Out of memory");
         break;
     }
 }
 
 static void take_body(struct http_request *request, const char *data, size_t size, void *arg)
 {
-    struct exchange *exchange = arg;
+    struct judging *judging = arg;
     (void)request;
-    buf_append(&exchange->body, data, size);
+    buf_append(&judging->body, data, size);
 }
 
 static void body_ended(struct http_request *request, void *arg)
 {
-    struct exchange *exchange = arg;
+    struct judging *judging = arg;
     (void)request;
-    if (exchange->body.size < ASIDE_BYTES) {
-        parse(exchange);
-        parsed(exchange);
+    if (judging->body.size < ASIDE_BYTES) {
+        parse(judging);
+        parsed(judging);
         return;
     }
-    exchange->is_aside = true;
-    exchange->task = (struct aside_task){.work = parse, .done = parsed, .arg = exchange};
-    aside_submit(exchange->door->aside, &exchange->task);
+    judging->is_aside = true;
+    judging->task = (struct aside_task){.work = parse, .done = parsed, .arg = judging};
+    aside_submit(judging->door->aside, &judging->task);
 }
 
 static void request_over(struct http_request *request, enum http_over how, void *arg)
 {
-    struct exchange *exchange = arg;
+    struct judging *judging = arg;
     (void)request;
     (void)how;
-    exchange->request = NULL;
-    if (exchange->batch != NULL)
-        judge_batch_cancel(exchange->batch); /* it frees the exchange when it has ended */
+    judging->request = NULL;
+    if (judging->batch != NULL)
+        judge_batch_cancel(judging->batch); /* it frees the judging when it has ended */
     else
-        exchange_free_when_done(exchange);
+        judging_free_when_done(judging);
 }
 
-static const struct http_calls exchange_calls = {
+static const struct http_calls judging_calls = {
     .body = take_body, .end = body_ended, .over = request_over};
 
 /* ---- routes ---- */
@@ -404,26 +403,26 @@ static bool redirect(struct http_request *request, const char *path)
     return true;
 }
 
-static void begin_exchange(struct judge_door *door, struct http_request *request,
+static void begin_judging(struct judge_door *door, struct http_request *request,
                            const struct route *route)
 {
-    struct exchange *exchange = calloc(1, sizeof(*exchange));
-    if (exchange == NULL) {
+    struct judging *judging = calloc(1, sizeof(*judging));
+    if (judging == NULL) {
         reply_detail(request, 500, "Out of memory");
         return;
     }
-    exchange->door = door;
-    exchange->route = route;
-    exchange->request = request;
-    exchange->is_json = judge_request_is_json(http_header(request, "content-type"));
-    exchange->next = door->exchanges;
-    if (door->exchanges != NULL)
-        door->exchanges->previous = exchange;
-    door->exchanges = exchange;
+    judging->door = door;
+    judging->route = route;
+    judging->request = request;
+    judging->is_json = judge_request_is_json(http_header(request, "content-type"));
+    judging->next = door->judgings;
+    if (door->judgings != NULL)
+        door->judgings->previous = judging;
+    door->judgings = judging;
     int64_t length = http_content_length(request);
     if (length > 0 && (uint64_t)length <= door->settings.body_bytes)
-        buf_reserve(&exchange->body, (size_t)length + 1);
-    http_set_calls(request, &exchange_calls, exchange);
+        buf_reserve(&judging->body, (size_t)length + 1);
+    http_set_calls(request, &judging_calls, judging);
     http_accept_body(request, door->settings.body_bytes);
 }
 
@@ -445,7 +444,7 @@ static void head(struct http_request *request, void *arg)
     if (route->answer != NULL)
         route->answer(door, request);
     else
-        begin_exchange(door, request, route);
+        begin_judging(door, request, route);
 }
 
 /* ---- public ---- */
@@ -453,43 +452,48 @@ static void head(struct http_request *request, void *arg)
 int judge_door_new(const struct judge_door_settings *settings, struct judge_door **out,
                    struct cj_error *err)
 {
-    const struct http_door calls = {.head = head, .refuse = refuse};
     struct judge_door *door = calloc(1, sizeof(*door));
     if (door == NULL)
         return error_set(err, ERROR_SYSTEM, ENOMEM, "open the judging API: out of memory");
     door->settings = *settings;
-    if (aside_new(settings->loop, &door->aside, err) < 0 ||
-        http_server_new(&door->server, settings->loop, &calls, door, settings->http, err) < 0) {
-        judge_door_free(door);
+    if (aside_new(settings->loop, &door->aside, err) < 0) {
+        free(door);
         return -1;
     }
     *out = door;
     return 0;
 }
 
-int judge_door_listen(struct judge_door *door, const char *address, struct cj_error *err)
+const struct http_door *judge_door_http(void)
 {
-    return http_server_listen(door->server, address, err);
+    static const struct http_door calls = {.head = head, .refuse = refuse};
+    return &calls;
 }
 
-const char *judge_door_address(const struct judge_door *door, size_t index)
+void judge_door_cancel(struct judge_door *door)
 {
-    return http_server_address(door->server, index);
+    struct judging *next;
+    for (struct judging *judging = door->judgings; judging != NULL; judging = next) {
+        next = judging->next; /* a batch that has nothing with the scheduler ends at once */
+        if (judging->batch != NULL)
+            judge_batch_cancel(judging->batch);
+    }
 }
 
-void judge_door_stop(struct judge_door *door, int64_t timeout_ns, void (*done)(void *arg),
-                     void *arg)
+uint64_t judge_door_at_work(const struct judge_door *door)
 {
-    http_server_stop(door->server, timeout_ns, done, arg);
+    uint64_t count = 0;
+    for (const struct judging *judging = door->judgings; judging != NULL; judging = judging->next)
+        count += judging->batch != NULL || judging->is_aside;
+    return count;
 }
 
 void judge_door_free(struct judge_door *door)
 {
     if (door == NULL)
         return;
-    http_server_free(door->server);
     aside_free(door->aside);
-    while (door->exchanges != NULL)
-        exchange_free(door->exchanges);
+    while (door->judgings != NULL)
+        judging_free(door->judgings);
     free(door);
 }

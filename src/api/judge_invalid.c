@@ -31,11 +31,21 @@ struct report {
 
 static const struct place body_place = {NULL, "body", 4, 0};
 
+static bool read_raw(struct json_reader *json, struct raw *out)
+{
+    char *data;
+    if (!json_read_raw(json, &data, &out->size))
+        return false;
+    out->data = data;
+    return true;
+}
+
 /* ---- values, written again ---- */
 
 static void echo_value(struct json_reader *from, struct json_writer *to)
 {
     struct json_text text;
+    struct raw number;
     bool flag;
     switch (json_peek(from)) {
     case JSON_OBJECT:
@@ -57,8 +67,8 @@ static void echo_value(struct json_reader *from, struct json_writer *to)
         json_string_bytes(to, text.data, text.size);
         break;
     case JSON_NUMBER:
-        json_read_raw(from, &text);
-        json_raw(to, text.data, text.size);
+        if (read_raw(from, &number))
+            json_raw(to, number.data, number.size);
         break;
     case JSON_BOOL:
         json_read_bool(from, &flag);
@@ -196,15 +206,16 @@ static bool read_members(struct raw object, const char *const *names, struct raw
         return false;
     memcpy(*copy, object.data, object.size);
     struct json_reader json;
-    struct json_text key, value;
+    struct json_text key;
+    struct raw value;
     json_reader_init(&json, *copy, object.size, 0);
     json_read_object(&json);
     while (json_next_key(&json, &key)) {
         size_t which = 0;
         while (which < count && !json_text_equal(key, names[which]))
             which++;
-        if (json_read_raw(&json, &value) && which < count)
-            values[which] = (struct raw){value.data, value.size};
+        if (read_raw(&json, &value) && which < count)
+            values[which] = value;
     }
     json_reader_free(&json);
     return true;
@@ -239,15 +250,15 @@ static void check_options(struct report *report, const struct place *outer, stru
         return;
     memcpy(copy, value.data, value.size);
     struct json_reader json;
-    struct json_text key, raw;
+    struct json_text key;
+    struct raw raw;
     json_reader_init(&json, copy, value.size, 0);
     json_read_object(&json);
     while (json_next_key(&json, &key)) {
         bool is_string = json_peek(&json) == JSON_STRING;
         struct place option = {&place, key.data, key.size, 0};
-        if (json_read_raw(&json, &raw) && !is_string)
-            error_at(report, "string_type", &option, "Input should be a valid string",
-                     (struct raw){raw.data, raw.size});
+        if (read_raw(&json, &raw) && !is_string)
+            error_at(report, "string_type", &option, "Input should be a valid string", raw);
     }
     json_reader_free(&json);
     free(copy);
@@ -307,14 +318,14 @@ static void check_list(struct report *report, struct raw value)
         return;
     }
     struct json_reader json;
-    struct json_text item;
+    struct raw item;
     size_t index = 0;
     json_reader_init(&json, (char *)value.data, value.size, 0);
     json_read_array(&json);
     for (; json_next_item(&json); index++) {
         struct place at = {&place, NULL, 0, index};
-        if (json_read_raw(&json, &item))
-            check_submission(report, &at, (struct raw){item.data, item.size});
+        if (read_raw(&json, &item))
+            check_submission(report, &at, item);
     }
     json_reader_free(&json);
     if (index == 0)

@@ -1,7 +1,11 @@
 /* The batch judging API (code-judge's): /run, /judge, /run/batch, /judge/batch, /run/long-batch,
  * /judge/long-batch, /ping, /status; and /languages. docs/judge-api.md tells it to its users.
  *
- * One HTTP server on a loop, which is touched on the loop's thread only. */
+ *     judge_door_new ─► http_server_new(&server, loop, judge_door_http(), door, ...) ─► loop runs
+ *               ─► http_server_stop(), and judge_door_cancel() when that takes too long
+ *               ─► http_server_free ─► sched_free ─► the loop once more ─► judge_door_free
+ *
+ * Touched on the loop's thread only. */
 #ifndef CJ_API_JUDGE_DOOR_H
 #define CJ_API_JUDGE_DOOR_H
 
@@ -25,7 +29,6 @@ struct judge_door_settings {
     const struct languages *languages;
     const struct submission_settings *submission;
     const struct submission_observer *observer; /* NULL: nobody keeps error cases */
-    const struct http_settings *http;           /* NULL: defaults */
     unsigned slots;
     uint64_t body_bytes;        /* largest body: 413 */
     int64_t queue_life_ns;      /* a submission or one of a batch begins within it */
@@ -34,14 +37,16 @@ struct judge_door_settings {
 
 WARN_UNUSED int judge_door_new(const struct judge_door_settings *settings, struct judge_door **out,
                                struct cj_error *err);
-/* As http_server_listen(). */
-WARN_UNUSED int judge_door_listen(struct judge_door *door, const char *address,
-                                  struct cj_error *err);
-const char *judge_door_address(const struct judge_door *door, size_t index);
-/* As http_server_stop(). */
-void judge_door_stop(struct judge_door *door, int64_t timeout_ns, void (*done)(void *arg),
-                     void *arg);
-/* After done(), or when the loop does not run any more. NULL is fine. */
+/* For http_server_new(), whose arg is the struct judge_door. */
+const struct http_door *judge_door_http(void);
+
+/* Cancels what waits and what runs. */
+void judge_door_cancel(struct judge_door *door);
+
+/* Requests whose work has not ended, answered or not. */
+uint64_t judge_door_at_work(const struct judge_door *door);
+
+/* When nothing is at work any more. NULL is fine. */
 void judge_door_free(struct judge_door *door);
 
 #endif
