@@ -90,15 +90,9 @@ void judge_result_write(struct buf *out, struct judge_text sub_id,
                         const struct submission_result *result, bool with_texts)
 {
     struct json_writer json = json_writer_to(out, JSON_COMPACT_PLAIN);
-    char uuid[UUID_SIZE];
     json_object_begin(&json);
     json_key(&json, "sub_id");
-    if (sub_id.size > 0) {
-        json_string_bytes(&json, sub_id.data, sub_id.size);
-    } else {
-        judge_uuid(uuid);
-        json_string(&json, uuid);
-    }
+    json_string_bytes(&json, sub_id.data, sub_id.size);
     json_key(&json, "success");
     json_bool(&json, result->success);
     json_key(&json, "run_success");
@@ -114,6 +108,15 @@ void judge_result_write(struct buf *out, struct judge_text sub_id,
     json_object_end(&json);
 }
 
+/* The client's own, or one of ours in uuid. */
+static struct judge_text id_of(const struct judge_submission *asked, char uuid[static UUID_SIZE])
+{
+    if (asked->sub_id.size > 0)
+        return asked->sub_id;
+    judge_uuid(uuid);
+    return (struct judge_text){uuid, UUID_SIZE - 1};
+}
+
 /* ---- judging, on a slot's thread ---- */
 
 static void work_ended(void *arg);
@@ -124,7 +127,11 @@ static void work_run(struct slot *slot, void *arg)
     struct judge_batch *batch = work->batch;
     const struct judge_submission *asked = &batch->request.submissions[work->index];
     struct submission_result result = {.reason = SUBMISSION_INTERNAL_ERROR};
+    char uuid[UUID_SIZE];
+    struct judge_text sub_id = id_of(asked, uuid);
     const struct submission submission = {
+        .sub_id = sub_id.data,
+        .sub_id_size = sub_id.size,
         .language = asked->language,
         .solution = asked->solution.data,
         .solution_size = asked->solution.size,
@@ -136,7 +143,7 @@ static void work_run(struct slot *slot, void *arg)
     if (!asked->bad_text)
         submission_judge(slot, batch->settings.submission, &submission, batch->settings.observer,
                          &result);
-    judge_result_write(&work->json, asked->sub_id, &result, batch->settings.with_texts);
+    judge_result_write(&work->json, sub_id, &result, batch->settings.with_texts);
     submission_result_free(&result);
     net_loop_post(batch->settings.loop, work_ended, work);
 }
@@ -196,7 +203,8 @@ static void hold_timeout(struct judge_batch *batch, size_t index)
         .reason = SUBMISSION_QUEUE_TIMEOUT,
         .cost_s = (double)(monotonic_ns() - batch->started_ns) / NS_PER_S,
     };
-    judge_result_write(&json, batch->request.submissions[index].sub_id, &result,
+    char uuid[UUID_SIZE];
+    judge_result_write(&json, id_of(&batch->request.submissions[index], uuid), &result,
                        batch->settings.with_texts);
     hold(batch, index, &json);
 }

@@ -56,8 +56,7 @@ size_t judge_batch_waiting(const struct judge_batch *batch);
 /* Before the start, or inside or after ended(). */
 void judge_batch_free(struct judge_batch *batch);
 
-/* One result as the API writes it, of a submission with that id. Pure but for the random id that
- * an empty one gets. */
+/* One result as the API writes it, of a submission with that id. Pure. */
 void judge_result_write(struct buf *out, struct judge_text sub_id,
                         const struct submission_result *result, bool with_texts);
 

@@ -307,6 +307,39 @@ void languages_free(struct languages *languages)
     free(languages);
 }
 
+static int check_override(const char *command, const struct language *language,
+                          struct cj_error *err)
+{
+    const struct command_value values[] = {
+        {"source", ""},    {"workdir", ""}, {"memory_mib", ""},
+        {"stack_mib", ""}, {"exe", ""},
+    };
+    char **words;
+    size_t count;
+    if (command_words(command, values, COUNT_OF(values) - (language->exe == NULL ? 1 : 0), &words,
+                      &count, err) < 0)
+        return error_wrap(err, "command of %s, '%s'", language->id, command);
+    free(words);
+    return 0;
+}
+
+int languages_override(struct languages *languages, const char *id, const char *build,
+                       const char *run, struct cj_error *err)
+{
+    for (size_t i = 0; i < languages->count; i++) {
+        struct language *language = &languages->items[i];
+        if (strcmp(language->id, id) != 0)
+            continue;
+        if ((build != NULL && check_override(build, language, err) < 0) ||
+            (run != NULL && check_override(run, language, err) < 0))
+            return -1;
+        language->build = build != NULL ? build : language->build;
+        language->run = run != NULL ? run : language->run;
+        return 0;
+    }
+    return error_set(err, ERROR_CONFIG, 0, "there is no language '%s' to set a command of", id);
+}
+
 size_t languages_count(const struct languages *languages)
 {
     return languages->count;

@@ -491,3 +491,24 @@ int mount_config_load(const char *path, const char *tmpfs_data, struct mount_con
     yml_free(document);
     return result;
 }
+
+/* Whether a bind of the config shows path in its own place. */
+static bool is_shown(const struct mount_config *config, const char *path)
+{
+    for (size_t i = 0; i < config->mount_count; i++) {
+        const struct mount_item *mount = &config->mounts[i];
+        size_t length = strlen(mount->source != NULL ? mount->source : "");
+        if (mount->kind == MOUNT_BIND && length > 0 && strcmp(mount->source + 1, mount->target) == 0 &&
+            strncmp(path, mount->source, length) == 0 &&
+            (path[length] == '\0' || path[length] == '/'))
+            return true;
+    }
+    return false;
+}
+
+int mount_config_show(struct mount_config *config, const char *path, struct cj_error *err)
+{
+    if (is_shown(config, path))
+        return 0;
+    return add_default_bind(config, true, path, err);
+}

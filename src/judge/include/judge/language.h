@@ -56,6 +56,11 @@ const struct language *languages_at(const struct languages *languages, size_t in
 /* By id or alias; NULL when there is none. */
 const struct language *languages_find(const struct languages *languages, const char *name);
 
+/* Takes other commands for a language (NULL: as it is). The texts are borrowed until
+ * languages_free(); errors name the language. */
+WARN_UNUSED int languages_override(struct languages *languages, const char *id, const char *build,
+                                   const char *run, struct cj_error *err);
+
 /* ---- commands ---- */
 
 struct command_value {

@@ -23,7 +23,9 @@ struct submission_settings {
 };
 
 struct submission {
-    const struct language *language;
+    const char *sub_id; /* for observers */
+    size_t sub_id_size;
+    const struct language *language; /* NULL: "math", which no judge knows */
     const char *solution;
     size_t solution_size;
     const char *input; /* NULL: none; both NULL and "" are an empty input */

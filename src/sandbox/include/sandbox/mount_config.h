@@ -50,6 +50,10 @@ WARN_UNUSED int mount_config_default(const char *tmpfs_data, struct mount_config
 WARN_UNUSED int mount_config_load(const char *path, const char *tmpfs_data,
                                   struct mount_config *out, struct cj_error *err);
 
+/* Shows a host path, read-only, in its own place, unless a mount of the config shows it already. */
+WARN_UNUSED int mount_config_show(struct mount_config *config, const char *path,
+                                  struct cj_error *err);
+
 void mount_config_free(struct mount_config *config);
 
 #endif
