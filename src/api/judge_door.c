@@ -16,12 +16,14 @@
 #include "base/log.h"
 #include "judge_batch.h"
 #include "judge_request.h"
+#include "native.h"
 
 enum { ASIDE_BYTES = 64 * 1024 }; /* bodies from here on are read beside the loop */
 
 struct judge_door {
     struct judge_door_settings settings;
     struct aside *aside;
+    struct native *native; /* /v1 */
     struct judging *judgings; /* all of them */
 };
 
@@ -432,7 +434,7 @@ static void head(struct http_request *request, void *arg)
     const char *path = http_path(request);
     const struct route *route = find_route(path, strlen(path));
     if (route == NULL) {
-        if (!redirect(request, path))
+        if (!native_head(door->native, request) && !redirect(request, path))
             reply_detail(request, 404, "Not Found");
         return;
     }
@@ -460,6 +462,24 @@ int judge_door_new(const struct judge_door_settings *settings, struct judge_door
         free(door);
         return -1;
     }
+    const struct native_settings native = {
+        .loop = settings->loop,
+        .sched = settings->sched,
+        .store = settings->store,
+        .aside = door->aside,
+        .languages = settings->languages,
+        .judge = &settings->submission->judge,
+        .slots = settings->slots,
+        .body_bytes = settings->body_bytes,
+        .output_bytes = settings->submission->output_bytes,
+        .artifact_bytes = settings->artifact_bytes,
+        .protection = settings->protection,
+        .accounting = settings->accounting,
+    };
+    if (native_new(&native, &door->native, err) < 0) {
+        judge_door_free(door);
+        return -1;
+    }
     *out = door;
     return 0;
 }
@@ -473,6 +493,7 @@ const struct http_door *judge_door_http(void)
 void judge_door_cancel(struct judge_door *door)
 {
     struct judging *next;
+    native_cancel(door->native);
     for (struct judging *judging = door->judgings; judging != NULL; judging = next) {
         next = judging->next; /* a batch that has nothing with the scheduler ends at once */
         if (judging->batch != NULL)
@@ -482,7 +503,7 @@ void judge_door_cancel(struct judge_door *door)
 
 uint64_t judge_door_at_work(const struct judge_door *door)
 {
-    uint64_t count = 0;
+    uint64_t count = native_at_work(door->native);
     for (const struct judging *judging = door->judgings; judging != NULL; judging = judging->next)
         count += judging->batch != NULL || judging->is_aside;
     return count;
@@ -493,6 +514,7 @@ void judge_door_free(struct judge_door *door)
     if (door == NULL)
         return;
     aside_free(door->aside);
+    native_free(door->native);
     while (door->judgings != NULL)
         judging_free(door->judgings);
     free(door);

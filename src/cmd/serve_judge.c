@@ -203,6 +203,13 @@ static void set_submission(struct serve_judge *judge, const struct exec_settings
     submission->text_characters = settings->max_text_characters;
 }
 
+static const char *accounting_name(const struct sandbox_facts *facts)
+{
+    if (facts->level != PROTECTION_FULL)
+        return "rusage and /proc";
+    return facts->cgroup.kind == CGROUP_V2 ? "cgroup v2" : "cgroup v1";
+}
+
 /* ---- public ---- */
 
 int serve_judge_prepare(const struct settings *settings, struct mount_config *mounts,
@@ -230,9 +237,8 @@ int serve_judge_prepare(const struct settings *settings, struct mount_config *mo
 
 int serve_judge_open(struct serve_judge *judge, const struct exec_settings *exec,
                      struct net_loop *loop, struct sched *sched, struct store *store,
-                     const struct http_settings *http, struct cj_error *err)
+                     const struct sandbox_facts *facts, const struct http_settings *http, struct cj_error *err)
 {
-    (void)store;
     if (judge == NULL)
         return 0;
     struct sched_stats stats;
@@ -242,12 +248,16 @@ int serve_judge_open(struct serve_judge *judge, const struct exec_settings *exec
     const struct judge_door_settings door = {
         .loop = loop,
         .sched = sched,
+        .store = store,
         .languages = judge->languages,
         .submission = &judge->submission,
         .observer = judge->error_cases_fd >= 0 ? &judge->observer : NULL,
         .slots = stats.slots,
         .body_bytes = judge->settings->max_body_bytes,
         .queue_life_ns = (int64_t)judge->settings->queue_life_s * NS_PER_S,
+        .artifact_bytes = judge->settings->artifact_bytes,
+        .protection = protection_name(facts->level),
+        .accounting = accounting_name(facts),
         .long_queue_life_ns = (int64_t)judge->settings->long_queue_life_s * NS_PER_S,
     };
     if (judge_door_new(&door, &judge->door, err) < 0 ||

@@ -10,6 +10,7 @@
 #include "net/http.h"
 #include "net/loop.h"
 #include "sandbox/mount_config.h"
+#include "sandbox/sandbox.h"
 #include "sched/sched.h"
 #include "settings.h"
 #include "store/store.h"
@@ -24,6 +25,7 @@ WARN_UNUSED int serve_judge_prepare(const struct settings *settings, struct moun
 /* Opens the door. exec, loop, sched, store are borrowed for its life. */
 WARN_UNUSED int serve_judge_open(struct serve_judge *judge, const struct exec_settings *exec,
                                  struct net_loop *loop, struct sched *sched, struct store *store,
+                                 const struct sandbox_facts *facts,
                                  const struct http_settings *http, struct cj_error *err);
 
 /* Each of these is nothing for NULL. */

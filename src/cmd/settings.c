@@ -98,6 +98,8 @@ static const struct option_spec specs[] = {
      .help = "characters of stdout and of stderr that come back"},
     {"judge-output-limit", OPTION_SIZE, AT(judge_output_bytes), "64m", GROUP,
      .help = "what a submission may write to stdout, and to stderr"},
+    {"artifact-limit", OPTION_SIZE, AT(artifact_bytes), "256m", GROUP,
+     .help = "programs kept for /v1/build take no more; the least recently used go first"},
     {"max-workers", OPTION_COUNT, AT(max_workers), "0", .env = "MAX_WORKERS",
      .default_note = "as -parallelism", GROUP,
      .help = "code-judge's name for -parallelism, which comes first"},

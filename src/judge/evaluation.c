@@ -397,9 +397,14 @@ int evaluation_start(struct sched *sched, const struct judge_settings *settings,
 void evaluation_cancel(struct evaluation *evaluation)
 {
     pthread_mutex_lock(&evaluation->lock);
-    evaluation->cancelled = true;
-    evaluation->owners++; /* so that it does not end within this */
+    bool over = evaluation->owners == 0;
+    if (!over) {
+        evaluation->cancelled = true;
+        evaluation->owners++; /* so that it does not end within this */
+    }
     pthread_mutex_unlock(&evaluation->lock);
+    if (over)
+        return;
     /* No job is made anew from here on; one that has ended meanwhile does not mind. */
     if (needs_build(&evaluation->task))
         sched_cancel(evaluation->sched, &evaluation->build.job);

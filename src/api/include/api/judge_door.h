@@ -1,5 +1,5 @@
 /* The batch judging API (code-judge's): /run, /judge, /run/batch, /judge/batch, /run/long-batch,
- * /judge/long-batch, /ping, /status; and /languages. docs/judge-api.md tells it to its users.
+ * /judge/long-batch, /ping, /status; /languages; and the native form below /v1. docs/judge-api.md tells it to its users.
  *
  *     judge_door_new ─► http_server_new(&server, loop, judge_door_http(), door, ...) ─► loop runs
  *               ─► http_server_stop(), and judge_door_cancel() when that takes too long
@@ -19,6 +19,7 @@
 #include "net/http.h"
 #include "net/loop.h"
 #include "sched/sched.h"
+#include "store/store.h"
 
 struct judge_door;
 
@@ -26,6 +27,7 @@ struct judge_door;
 struct judge_door_settings {
     struct net_loop *loop;
     struct sched *sched;
+    struct store *store;
     const struct languages *languages;
     const struct submission_settings *submission;
     const struct submission_observer *observer; /* NULL: nobody keeps error cases */
@@ -33,6 +35,9 @@ struct judge_door_settings {
     uint64_t body_bytes;        /* largest body: 413 */
     int64_t queue_life_ns;      /* a submission or one of a batch begins within it */
     int64_t long_queue_life_ns; /* one of a long batch */
+    uint64_t artifact_bytes; /* of programs that are kept; the least recently used go first */
+    const char *protection;  /* "full" */
+    const char *accounting;  /* "cgroup v2" */
 };
 
 WARN_UNUSED int judge_door_new(const struct judge_door_settings *settings, struct judge_door **out,

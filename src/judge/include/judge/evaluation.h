@@ -78,7 +78,7 @@ WARN_UNUSED int evaluation_start(struct sched *sched, const struct judge_setting
                                  const struct evaluation_calls *calls, void *arg,
                                  struct evaluation **out, struct cj_error *err);
 
-/* Ends what goes on; ended() follows, perhaps within this call. Allowed until ended() has returned. */
+/* Ends what goes on; ended() follows, perhaps within this call. Nothing after ended(). */
 void evaluation_cancel(struct evaluation *evaluation);
 
 /* Inside ended() or after it. */
