@@ -27,3 +27,8 @@ def pytest_runtest_makereport(item, call):
     if REQUIRE_ALL and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped although CJUDGE_REQUIRE_ALL=1: {report.longrepr}"
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "kept: go-judge's behaviour, as it is there")
+    config.addinivalue_line("markers", "better(reason): differs from go-judge on purpose")

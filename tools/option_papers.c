@@ -8,18 +8,19 @@
 #include "base/attr.h"
 #include "base/buf.h"
 #include "base/options.h"
+#include "settings.h"
 
 extern const struct option_table run_option_table;
 
-static const struct {
-    const char *name;
-    const struct option_table *table;
-} commands[] = {
-    {"run", &run_option_table},
-};
-
 int main(int argc, char **argv)
 {
+    const struct {
+        const char *name;
+        const struct option_table *table;
+    } commands[] = {
+        {"run", &run_option_table},
+        {"serve", settings_table()},
+    };
     auto_buf struct buf text = {0};
     for (size_t i = 0; i < COUNT_OF(commands); i++) {
         if (argc != 3)

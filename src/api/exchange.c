@@ -124,8 +124,7 @@ void exchange_over(struct exchange *exchange, enum http_over how)
     log_debug("request", log_text("request", exchange->id),
               log_text("method", http_method(exchange->http)),
               log_text("path", http_path(exchange->http)), log_int("status", exchange->status),
-              log_text("end", word(how)),
-              log_duration("took", monotonic_ns() - exchange->begun_ns),
+              log_text("end", word(how)), log_duration("took", monotonic_ns() - exchange->begun_ns),
               log_text("peer", http_peer(exchange->http)));
     exchange->http = NULL;
 }

@@ -17,7 +17,7 @@ enum { EXCHANGE_ID_SIZE = 65 };
 struct exchange {
     struct http_request *http; /* NULL once it is over */
     int64_t begun_ns;
-    int status; /* of the answer; 0: none yet */
+    int status;                /* of the answer; 0: none yet */
     char id[EXCHANGE_ID_SIZE]; /* the client's X-Request-Id when it is sane, else ours */
 };
 

@@ -26,8 +26,8 @@ static const struct {
     const char *method, *path; /* a '*' at the end stands for one segment that is not empty */
     enum route route;
 } routes[] = {
-    {"POST", "/run", ROUTE_RUN},        {"GET", "/file", ROUTE_LIST},
-    {"POST", "/file", ROUTE_UPLOAD},    {"GET", "/file/*", ROUTE_DOWNLOAD},
+    {"POST", "/run", ROUTE_RUN},         {"GET", "/file", ROUTE_LIST},
+    {"POST", "/file", ROUTE_UPLOAD},     {"GET", "/file/*", ROUTE_DOWNLOAD},
     {"DELETE", "/file/*", ROUTE_DELETE}, {"GET", "/version", ROUTE_VERSION},
     {"GET", "/config", ROUTE_CONFIG},
 };
@@ -56,8 +56,7 @@ static enum route find_route(const char *method, const char *path, size_t size)
 static bool redirect(struct exchange *exchange, const char *method, const char *path)
 {
     size_t size = strlen(path);
-    if (size < 2 || path[size - 1] != '/' ||
-        find_route(method, path, size - 1) == ROUTE_NONE)
+    if (size < 2 || path[size - 1] != '/' || find_route(method, path, size - 1) == ROUTE_NONE)
         return false;
     const char *raw = http_raw_path(exchange->http);
     const char *query = http_query(exchange->http);

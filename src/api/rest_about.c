@@ -14,9 +14,8 @@ static const char *platform(void)
     static const struct {
         const char *machine, *name;
     } names[] = {
-        {"x86_64", "amd64"},   {"aarch64", "arm64"},  {"riscv64", "riscv64"},
-        {"i686", "386"},       {"armv7l", "arm"},     {"loongarch64", "loong64"},
-        {"ppc64le", "ppc64le"}, {"s390x", "s390x"},
+        {"x86_64", "amd64"}, {"aarch64", "arm64"},       {"riscv64", "riscv64"}, {"i686", "386"},
+        {"armv7l", "arm"},   {"loongarch64", "loong64"}, {"ppc64le", "ppc64le"}, {"s390x", "s390x"},
     };
     static struct utsname name;
     if (uname(&name) < 0)
@@ -126,8 +125,7 @@ static void put_mounts(struct json_writer *json, const struct mount_config *moun
         put_text(json, "FsType", "proc");
         put_text(json, "Data", "");
         json_key(json, "Flags");
-        json_uint(json,
-                  MS_NOSUID | MS_NODEV | MS_NOEXEC | (mounts->proc_writable ? 0 : MS_RDONLY));
+        json_uint(json, MS_NOSUID | MS_NODEV | MS_NOEXEC | (mounts->proc_writable ? 0 : MS_RDONLY));
         json_object_end(json);
     }
     json_array_end(json);

@@ -67,8 +67,7 @@ static void describe(struct http_request *http, const struct store_file *file, c
     char head[CONTENT_SNIFF_SIZE];
     auto_buf struct buf disposition = {0};
     ssize_t size = pread(file->fd, head, sizeof(head), 0);
-    http_reply_header(http, "Content-Type",
-                      content_type(name, head, size > 0 ? (size_t)size : 0));
+    http_reply_header(http, "Content-Type", content_type(name, head, size > 0 ? (size_t)size : 0));
     content_disposition(name, &disposition);
     buf_append_char(&disposition, '\0');
     if (disposition.failure == 0)

@@ -13,7 +13,7 @@ struct rest_plan {
     struct exec_group group;
     struct exec_request *commands;
     struct exec_pipe *pipes;
-    struct exec_file *files;      /* of all commands, one behind the other; so with copy_in */
+    struct exec_file *files; /* of all commands, one behind the other; so with copy_in */
     struct exec_copy_in *copy_in;
     int *fds; /* ours, to be closed */
     size_t fd_count;
@@ -176,7 +176,8 @@ static int open_stored(const struct rest_sources *sources, const char *id, int *
     struct cj_error why = {0};
     if (store_get(sources->store, id, &file, &why) < 0) {
         if (why.code == ENOENT)
-            return error_set(err, ERROR_REQUEST, ENOENT, "file does not exists with id: \"%s\"", id);
+            return error_set(err, ERROR_REQUEST, ENOENT, "file does not exists with id: \"%s\"",
+                             id);
         *err = why;
         return -1;
     }
@@ -259,6 +260,13 @@ int rest_plan_new(const struct rest_request *request, const struct rest_sources 
 const struct exec_group *rest_plan_group(const struct rest_plan *plan)
 {
     return &plan->group;
+}
+
+void rest_plan_default_cpus(struct rest_plan *plan, const char *cpu_set)
+{
+    for (size_t i = 0; cpu_set != NULL && i < plan->group.count; i++)
+        if (plan->commands[i].limits.cpu_set == NULL)
+            plan->commands[i].limits.cpu_set = cpu_set;
 }
 
 void rest_plan_free(struct rest_plan *plan)

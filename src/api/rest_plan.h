@@ -26,10 +26,14 @@ struct rest_plan;
 /* Checks and opens. request is borrowed until rest_plan_free(). ERROR_REQUEST names the field:
  * "cmd[0].files[0].fileId: file does not exists with id: \"X\"". Anything else is ours (EMFILE, ENFILE,
  * ENOMEM: too much at once). */
-WARN_UNUSED int rest_plan_new(const struct rest_request *request, const struct rest_sources *sources,
-                              struct rest_plan **out, struct cj_error *err) NONNULL(1, 2, 3);
+WARN_UNUSED int rest_plan_new(const struct rest_request *request,
+                              const struct rest_sources *sources, struct rest_plan **out,
+                              struct cj_error *err) NONNULL(1, 2, 3);
 
 const struct exec_group *rest_plan_group(const struct rest_plan *plan) NONNULL(1);
+
+/* The CPUs of commands that name none (cpuset list; NULL: as they are). Before the group is run. */
+void rest_plan_default_cpus(struct rest_plan *plan, const char *cpu_set) NONNULL(1);
 
 /* Closes what was opened. NULL is fine. */
 void rest_plan_free(struct rest_plan *plan);

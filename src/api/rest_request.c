@@ -101,10 +101,11 @@ enum file_field {
 };
 
 static const char *const file_fields[FILE_FIELDS] = {
-    [FILE_SYMLINK] = "symlink",    [FILE_SRC] = "src",        [FILE_CONTENT] = "content",
-    [FILE_ID] = "fileId",          [FILE_NAME] = "name",      [FILE_MAX] = "max",
-    [FILE_PIPE] = "pipe",          [FILE_ENCODING] = "encoding", [FILE_STREAM_IN] = "streamIn",
-    [FILE_STREAM_OUT] = "streamOut",
+    [FILE_SYMLINK] = "symlink",    [FILE_SRC] = "src",
+    [FILE_CONTENT] = "content",    [FILE_ID] = "fileId",
+    [FILE_NAME] = "name",          [FILE_MAX] = "max",
+    [FILE_PIPE] = "pipe",          [FILE_ENCODING] = "encoding",
+    [FILE_STREAM_IN] = "streamIn", [FILE_STREAM_OUT] = "streamOut",
 };
 
 /* A file as it is written: which keys are there, for presence decides its kind. */
@@ -473,11 +474,24 @@ static void read_commands(struct json_reader *json, struct rest_request *request
 
 /* ---- pipes ---- */
 
-enum pipe_field { PIPE_IN, PIPE_OUT, PIPE_PROXY, PIPE_NAME, PIPE_MAX, PIPE_COPYING, PIPE_ENCODING, PIPE_FIELDS };
+enum pipe_field {
+    PIPE_IN,
+    PIPE_OUT,
+    PIPE_PROXY,
+    PIPE_NAME,
+    PIPE_MAX,
+    PIPE_COPYING,
+    PIPE_ENCODING,
+    PIPE_FIELDS
+};
 
 static const char *const pipe_fields[PIPE_FIELDS] = {
-    [PIPE_IN] = "in",     [PIPE_OUT] = "out", [PIPE_PROXY] = "proxy",
-    [PIPE_NAME] = "name", [PIPE_MAX] = "max", [PIPE_COPYING] = "disableZeroCopy",
+    [PIPE_IN] = "in",
+    [PIPE_OUT] = "out",
+    [PIPE_PROXY] = "proxy",
+    [PIPE_NAME] = "name",
+    [PIPE_MAX] = "max",
+    [PIPE_COPYING] = "disableZeroCopy",
     [PIPE_ENCODING] = "encoding",
 };
 
@@ -544,8 +558,8 @@ static void read_pipes(struct json_reader *json, struct rest_request *request)
     if (!json_read_array(json))
         return;
     while (json_next_item(json)) {
-        struct rest_pipe *pipe = more(json, &request->pipes, &request->pipe_count, sizeof(*pipe),
-                                      REST_PIPES_MAX);
+        struct rest_pipe *pipe =
+            more(json, &request->pipes, &request->pipe_count, sizeof(*pipe), REST_PIPES_MAX);
         if (pipe == NULL)
             return;
         read_pipe(json, pipe);

@@ -102,7 +102,7 @@ struct rest_request {
     struct rest_pipe *pipes;
     size_t pipe_count;
 
-    char *body;               /* malloc'ed; the texts lie in it */
+    char *body;                /* malloc'ed; the texts lie in it */
     struct json_reader reader; /* owns the texts that grew */
 };
 

@@ -27,7 +27,7 @@ struct rest_answer {
     size_t gap_count;
 
     size_t text_done;
-    size_t gap_done; /* gaps that are behind us */
+    size_t gap_done;  /* gaps that are behind us */
     size_t data_done; /* of the gap that is next */
 };
 

@@ -17,7 +17,7 @@
 
 enum {
     LARGE_BODY = 64 * 1024,
-    RESERVE_MAX = 1024 * 1024,      /* of a body whose length was told: what is believed at once */
+    RESERVE_MAX = 1024 * 1024, /* of a body whose length was told: what is believed at once */
     ANSWER_AT_ONCE = 2 * REST_ANSWER_PIECE, /* of output bytes */
 };
 
@@ -199,6 +199,7 @@ static void run_on_slot(struct slot *slot, void *arg)
     const struct exec_group *group = rest_plan_group(run->plan);
     struct container **containers;
     struct cj_error err = {0};
+    rest_plan_default_cpus(run->plan, slot_cpu_set(slot));
     if (slot_containers(slot, group->count, &containers, &err) < 0)
         fail_all(run, &err);
     else

@@ -74,8 +74,8 @@ int src_path_open(const struct option_list *prefixes, const char *path, int *pla
             return refuse(prefixes, path, err);
         how.resolve = RESOLVE_NO_SYMLINKS;
     }
-    int fd = (int)syscall(SYS_openat2, AT_FDCWD, resolved != NULL ? resolved : path, &how,
-                          sizeof(how));
+    int fd =
+        (int)syscall(SYS_openat2, AT_FDCWD, resolved != NULL ? resolved : path, &how, sizeof(how));
     if (fd < 0)
         return fail(err, "open", path);
     *place_fd = fd;

@@ -29,8 +29,6 @@
 #define LOOK_AGAIN   (10 * NS_PER_MS) /* whether the last run has ended */
 #define LAST_WORDS   (2 * NS_PER_S)   /* for answers, after what still ran was cancelled */
 
-extern char **environ;
-
 struct service {
     struct settings settings;
     struct mount_config mounts;
@@ -150,8 +148,8 @@ static void raise_descriptors(void)
 /* Signals before threads: these inherit that they are blocked, so that only the loop hears them. */
 static int open_loop(struct service *service, struct cj_error *err)
 {
-    bool under_pm2 = getenv("PM2_HOME") || getenv("PM2_JSON_PROCESSING") ||
-                     getenv("NODE_APP_INSTANCE");
+    bool under_pm2 =
+        getenv("PM2_HOME") || getenv("PM2_JSON_PROCESSING") || getenv("NODE_APP_INSTANCE");
     signal(SIGPIPE, SIG_IGN);
     if (net_loop_new(&service->loop, err) < 0 ||
         net_signal_new(&service->interrupt, service->loop, SIGINT, stop, service, err) < 0)
@@ -256,8 +254,7 @@ static void say_protection(const struct sandbox_facts *facts)
                  log_text("because", reason));
     else
         log_warn("protection", log_text("level", protection_name(facts->level)),
-                 log_text("because", reason),
-                 log_text("means", protection_summary(facts->level)));
+                 log_text("because", reason), log_text("means", protection_summary(facts->level)));
 }
 
 static void say_hello(const struct service *service)
@@ -326,8 +323,9 @@ static int fail(const struct cj_error *err)
 static int print_help(void)
 {
     auto_buf struct buf text = {0};
-    buf_append_text(&text, "usage: cjudge serve [OPTION]...\n\nServes clients of go-judge over HTTP "
-                           "until SIGINT or SIGTERM.\n\n");
+    buf_append_text(&text,
+                    "usage: cjudge serve [OPTION]...\n\nServes clients of go-judge over HTTP "
+                    "until SIGINT or SIGTERM.\n\n");
     options_help(settings_table(), 100, &text);
     return fwrite(text.data, 1, text.size, stdout) == text.size ? 0 : EXIT_FAILURE;
 }

@@ -158,8 +158,8 @@ static const struct option_spec specs[] = {
      .help = "bring up a loopback of their own for programs; a run that used it costs a new "
              "namespace"},
     {"container-cred-start", OPTION_COUNT, AT(id_base), "1879048192", .metavar = "UID", GROUP,
-     .help = "first of the host uids and gids that containers use, one for each; 0: the default. "
-             "Nobody else may own ids above it"},
+     .help = "first of the host uids and gids that containers use, one for each; 0: the default; "
+             "nobody else may own ids above it"},
     {"cgroup-prefix", OPTION_STRING, AT(cgroup_prefix), "cjudge", .metavar = "NAME", GROUP,
      .help = "directory of our cgroups (go-judge's is gojudge)"},
     {"cgroup-root", OPTION_STRING, AT(cgroup_root), .metavar = "DIRECTORY", GROUP,

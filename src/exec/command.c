@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -28,6 +29,7 @@ void command_init(struct command *command, struct container *container,
         .settings = settings,
         .request = request,
         .result = result,
+        .outputs.result = result,
         .index = index,
         .limits = exec_limits_with_defaults(request->limits, settings),
         .without_cgroup = container_facts(container)->level != PROTECTION_FULL,
@@ -56,7 +58,10 @@ int command_prepare(struct command *command, size_t descriptor_count, struct cj_
     command->descriptors = calloc(descriptor_count + 1, sizeof(*command->descriptors));
     if (command->descriptors == NULL)
         return error_set(err, ERROR_SYSTEM, ENOMEM, "prepare a run: out of memory");
-    return streams_open(command->container, command->request, command_work_dir(command),
+    if (command->request->copy_out_cached_count > 0 && command->settings->store == NULL)
+        return error_set(err, ERROR_REQUEST, 0, "cmd[%zu].copyOutCached: there is no file store",
+                         command->index);
+    return streams_open(command->container, command->request, command->settings->store,
                         command->descriptors, &command->streams, err);
 }
 
@@ -90,6 +95,18 @@ static void set_clocks(struct command *command)
             : watch_cpu_at(now_ns, 0, command->limits.cpu_ns, command->cpus, CPU_STEP);
 }
 
+/* A start that the request itself made impossible, in go-judge's words. */
+static void explain_refusal(const struct command *command, struct cj_error *err)
+{
+    if (err->domain != ERROR_REQUEST)
+        return;
+    if (strncmp(err->message, "CPU set", strlen("CPU set")) == 0)
+        error_wrap(err, "cgroup: failed to set cpuset limit");
+    else if (err->code == E2BIG)
+        error_set(err, err->domain, err->code, "start: %s: execve: %s", command->request->args[0],
+                  errno_text(err->code));
+}
+
 void command_start(struct command *command)
 {
     const struct exec_request *request = command->request;
@@ -107,9 +124,7 @@ void command_start(struct command *command)
     set_clocks(command);
     struct cj_error err;
     if (container_start(command->container, &spec, &err) < 0) {
-        if (err.domain == ERROR_REQUEST && err.code != 0)
-            error_set(&err, err.domain, err.code, "start: %s: execve: %s", request->args[0],
-                      errno_text(err.code));
+        explain_refusal(command, &err);
         command_fail(command, &err);
         return;
     }
@@ -257,34 +272,38 @@ static void decide(struct command *command, struct exec_outcome *outcome)
     result->memory_bytes = end->memory_bytes;
     result->process_peak = end->process_peak;
     result->cancelled = command->killed == KILL_CANCEL;
-    if (verdict.status == EXEC_OUTPUT_LIMIT && outcome->output_over && verdict.exit_status == 0)
+    if (verdict.status == EXEC_OUTPUT_LIMIT && outcome->output_over && verdict.exit_status == 0) {
+        free_pointer(&result->error); /* a missing file comes second */
         result_set_error(result, "Output Limit Exceeded");
+    }
     /* A file that was wanted is only this run's error when nothing worse happened. */
     if (verdict.status != EXEC_FILE_ERROR && verdict.status != EXEC_INTERNAL_ERROR &&
         verdict.status != EXEC_OUTPUT_LIMIT)
         free_pointer(&result->error);
 }
 
-static int conclude(struct command *command, struct pipes *pipes, int cancel_fd,
+static int conclude(struct command *command, struct pipes *pipes, int cancel_fd, bool cancelled,
                     struct cj_error *err)
 {
     struct exec_outcome outcome = {0};
+    struct outputs *outputs = &command->outputs;
     streams_finish(command->streams, cancel_fd, command->settings->forward_grace_ns);
     explain_failure(command);
-    if (streams_collect(command->streams, command->result, &outcome.output_over, err) < 0 ||
-        pipes_collect(pipes, command->index, command->result, err) < 0 ||
-        copy_out_all(command, pipes, &outcome.file_problem, err) < 0)
+    if (streams_collect(command->streams, outputs, &outcome.output_over, err) < 0 ||
+        pipes_collect(pipes, command->index, outputs, err) < 0 ||
+        copy_out_all(command, pipes, err) < 0)
         return -1;
+    outcome.file_problem = outputs->problem;
     decide(command, &outcome);
-    return 0;
+    return cancelled ? 0 : outputs_store(outputs, err);
 }
 
-void command_conclude(struct command *command, struct pipes *pipes, int cancel_fd)
+void command_conclude(struct command *command, struct pipes *pipes, int cancel_fd, bool cancelled)
 {
     struct cj_error err;
     if (command->state != COMMAND_ENDED)
         return;
-    if (conclude(command, pipes, cancel_fd, &err) < 0)
+    if (conclude(command, pipes, cancel_fd, cancelled, &err) < 0)
         command_fail(command, &err);
     command->state = COMMAND_DONE;
 }
@@ -293,5 +312,6 @@ void command_close(struct command *command)
 {
     streams_close(command->streams);
     command->streams = NULL;
+    outputs_free(&command->outputs);
     free_pointer(&command->descriptors);
 }

@@ -25,6 +25,7 @@ struct command {
     const struct exec_settings *settings;
     const struct exec_request *request;
     struct exec_result *result;
+    struct outputs outputs;
     size_t index; /* in the group */
     enum command_state state;
     struct exec_limits limits;
@@ -70,8 +71,9 @@ void command_kill(struct command *command, enum exec_kill_cause cause);
 /* container_run_fd() of a running command is readable: takes the end and its figures. */
 void command_end(struct command *command);
 
-/* Once every command of the group has ended: outputs, status. */
-void command_conclude(struct command *command, struct pipes *pipes, int cancel_fd);
+/* Once every command of the group has ended: outputs, status. cancelled: the group was; nothing of it is
+ * stored. */
+void command_conclude(struct command *command, struct pipes *pipes, int cancel_fd, bool cancelled);
 
 /* Its result says that it failed, and why. */
 void command_fail(struct command *command, const struct cj_error *err);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
@@ -17,6 +18,7 @@
 #include "base/io.h"
 #include "errno_text.h"
 #include "keep.h"
+#include "out_plan.h"
 #include "path.h"
 #include "result.h"
 
@@ -153,15 +155,6 @@ int copy_in_all(struct command *command, bool *failed, struct cj_error *err)
 
 /* ---- out ---- */
 
-static int fail_out(struct exec_result *result, const struct exec_copy_out *item,
-                    enum exec_file_error_kind kind, bool *failed, struct cj_error *err,
-                    const char *message)
-{
-    *failed = true;
-    result_set_error(result, "%s", message);
-    return result_add_file_error(result, item->name, kind, err, "%s", message);
-}
-
 static int open_out(struct container *container, const struct exec_copy_out *item,
                     const char *work_dir, int *fd, char *message, size_t size, struct cj_error *err)
 {
@@ -183,75 +176,83 @@ static int open_out(struct container *container, const struct exec_copy_out *ite
     return 1;
 }
 
-/* size is what fstat(2) said; a sparse file is read as far as that. */
-static int keep_out(struct command *command, const struct exec_copy_out *item, int fd,
-                    uint64_t size, bool *failed, struct cj_error *err)
-{
-    struct keep keep = {.max = UINT64_MAX};
-    char message[EXEC_PATH_MAX + 128];
-    keep_file(&keep, fd, size);
-    int result;
-    if (keep.failure != 0) {
-        snprintf(message, sizeof(message), "read %s: %s", item->name, errno_text(keep.failure));
-        result = fail_out(command->result, item, EXEC_COPY_OUT_COPY_CONTENT, failed, err, message);
-    } else {
-        result = result_add_file(command->result, item->name, &keep, err);
-    }
-    keep_free(&keep);
-    return result;
-}
-
 static uint64_t copy_out_max(const struct command *command)
 {
     uint64_t asked = command->request->copy_out_max_bytes;
     return asked != 0 ? asked : command->settings->copy_out_max_bytes;
 }
 
-static int copy_out_one(struct command *command, const struct exec_copy_out *item, bool *failed,
-                        struct cj_error *err)
+/* size is what fstat(2) said; a sparse file is read as far as that. */
+static int keep_out(struct command *command, const struct out_item *out, int fd, uint64_t size,
+                    struct cj_error *err)
 {
-    struct exec_result *result = command->result;
+    struct keep keep = {.max = UINT64_MAX};
+    const char *name = out->item->name;
+    int result;
+    if (out->cached)
+        keep_in_store(&keep, command->settings->store);
+    keep_file(&keep, fd, size);
+    if (keep.failure != 0 && !out->cached) {
+        char message[EXEC_PATH_MAX + 128];
+        snprintf(message, sizeof(message), "read %s: %s", name, errno_text(keep.failure));
+        result = outputs_miss(&command->outputs, name, EXEC_COPY_OUT_COPY_CONTENT, message, err);
+    } else {
+        result = outputs_add(&command->outputs, name, &keep, err);
+    }
+    keep_free(&keep);
+    return result;
+}
+
+static int copy_out_one(struct command *command, const struct out_item *out, struct cj_error *err)
+{
     bool truncate = command->request->copy_out_truncate;
     uint64_t max = copy_out_max(command);
+    const char *name = out->item->name;
     auto_fd int fd = -1;
     char message[EXEC_PATH_MAX + 128];
-    int opened = open_out(command->container, item, command_work_dir(command), &fd, message,
+    int opened = open_out(command->container, out->item, command_work_dir(command), &fd, message,
                           sizeof(message), err);
     if (opened < 0)
         return -1;
     if (opened > 0)
-        return item->optional ? 0
-                              : fail_out(result, item, EXEC_COPY_OUT_OPEN, failed, err, message);
+        return out->item->optional
+                   ? 0
+                   : outputs_miss(&command->outputs, name, EXEC_COPY_OUT_OPEN, message, err);
     struct stat info;
     if (fstat(fd, &info) < 0)
-        return error_errno(err, "copy out %s", item->name);
+        return error_errno(err, "copy out %s", name);
     uint64_t size = (uint64_t)info.st_size;
     if (size > max) {
         if (truncate)
-            snprintf(message, sizeof(message), "copyout: \"%s\" size exceeds limit (%llu)",
-                     item->name, (unsigned long long)max);
+            snprintf(message, sizeof(message), "copyout: \"%s\" size exceeds limit (%llu)", name,
+                     (unsigned long long)max);
         else
             snprintf(message, sizeof(message), "copyout: \"%s\" size (%llu) exceeds limit (%llu)",
-                     item->name, (unsigned long long)size, (unsigned long long)max);
-        if (fail_out(result, item, EXEC_COPY_OUT_SIZE_EXCEEDED, failed, err, message) < 0)
+                     name, (unsigned long long)size, (unsigned long long)max);
+        if (outputs_miss(&command->outputs, name, EXEC_COPY_OUT_SIZE_EXCEEDED, message, err) < 0)
             return -1;
         if (!truncate)
             return 0;
         size = max;
     }
-    return keep_out(command, item, fd, size, failed, err);
+    return keep_out(command, out, fd, size, err);
 }
 
-int copy_out_all(struct command *command, const struct pipes *pipes, bool *failed,
-                 struct cj_error *err)
+int copy_out_all(struct command *command, const struct pipes *pipes, struct cj_error *err)
 {
     const struct exec_request *request = command->request;
-    for (size_t i = 0; i < request->copy_out_count; i++) {
-        const struct exec_copy_out *item = &request->copy_out[i];
-        if (streams_collects(command->streams, item->name) ||
-            pipes_collects(pipes, command->index, item->name))
-            continue; /* it is there already */
-        if (copy_out_one(command, item, failed, err) < 0)
+    size_t count = request->copy_out_count + request->copy_out_cached_count;
+    auto_free struct out_item *items = count > 0 ? calloc(count, sizeof(*items)) : NULL;
+    if (count == 0)
+        return 0;
+    if (items == NULL)
+        return error_set(err, ERROR_SYSTEM, ENOMEM, "copy out: out of memory");
+    count = out_plan(request, items);
+    for (size_t i = 0; i < count; i++) {
+        const char *name = items[i].item->name;
+        if (streams_collects(command->streams, name) || pipes_collects(pipes, command->index, name))
+            continue; /* it is where it belongs already */
+        if (copy_out_one(command, &items[i], err) < 0)
             return -1;
     }
     return 0;

@@ -8,8 +8,9 @@
  * and *failed. Returns -1 with err for failures of ours only. */
 WARN_UNUSED int copy_in_all(struct command *command, bool *failed, struct cj_error *err);
 
-/* Copies out, once everything of the run is dead. As above. */
-WARN_UNUSED int copy_out_all(struct command *command, const struct pipes *pipes, bool *failed,
+/* Copies out, once everything of the run is dead. What goes wrong is recorded in the command's outputs.
+ * Returns -1 with err for failures of ours only. */
+WARN_UNUSED int copy_out_all(struct command *command, const struct pipes *pipes,
                              struct cj_error *err);
 
 #endif

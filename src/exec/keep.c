@@ -1,4 +1,4 @@
-/* Output on its way into a result. */
+/* Output on its way into a result, or into the store. */
 #include "keep.h"
 
 #include <errno.h>
@@ -6,7 +6,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "errno_text.h"
+#include "store/store.h"
 
 enum { MAP_FIRST = 4 * 1024 * 1024 };
 
@@ -88,6 +90,34 @@ static void forget_tail(struct keep *keep, size_t size)
         buf_cut(&keep->small, size);
 }
 
+/* ---- the store ---- */
+
+struct store_draft *keep_take_draft(struct keep *keep)
+{
+    struct store_draft *draft = keep->draft;
+    keep->draft = NULL;
+    return draft;
+}
+
+/* result: what a store_draft_...() call returned. What cannot become a whole file takes no room from
+ * others. */
+static void note_result(struct keep *keep, int result, const struct cj_error *err)
+{
+    if (result == 0)
+        return;
+    keep->failure = err->code != 0 ? err->code : EIO;
+    keep->why = strdup(err->message);
+    store_draft_discard(keep_take_draft(keep));
+}
+
+void keep_in_store(struct keep *keep, struct store *store)
+{
+    struct cj_error err;
+    keep->stored = true;
+    note_result(keep, store_draft_new(store, &keep->draft, &err), &err);
+    keep->begun = keep->failure == 0;
+}
+
 /* ---- in ---- */
 
 /* How much of size bytes is to be kept; they are counted. */
@@ -110,6 +140,11 @@ void keep_append(struct keep *keep, const void *data, size_t size)
     size_t kept = admit(keep, size);
     if (kept == 0)
         return;
+    if (keep->stored) {
+        struct cj_error err;
+        note_result(keep, store_draft_write(keep->draft, data, kept, &err), &err);
+        return;
+    }
     char *room = extend(keep, kept);
     if (room != NULL)
         memcpy(room, data, kept);
@@ -153,9 +188,21 @@ static int read_sparse(int fd, char *room, off_t size)
     return 0;
 }
 
+static void copy_into_store(struct keep *keep, int fd, uint64_t size)
+{
+    struct cj_error err;
+    int result = lseek(fd, 0, SEEK_SET) < 0 ? error_errno(&err, "read")
+                                            : store_draft_copy(keep->draft, fd, size, NULL, &err);
+    note_result(keep, result, &err);
+}
+
 void keep_file(struct keep *keep, int fd, uint64_t size)
 {
     size_t kept = admit(keep, size);
+    if (kept > 0 && keep->stored) {
+        copy_into_store(keep, fd, kept);
+        return;
+    }
     size_t before = used(keep);
     char *room = kept > 0 ? extend(keep, kept) : NULL;
     if (room == NULL)
@@ -174,6 +221,8 @@ int keep_check(const struct keep *keep, struct cj_error *err)
 {
     if (keep->failure == 0)
         return 0;
+    if (keep->why != NULL)
+        return error_set(err, ERROR_SYSTEM, keep->failure, "%s", keep->why);
     return error_set(err, ERROR_SYSTEM, keep->failure, "keep output: %s",
                      errno_text(keep->failure));
 }
@@ -203,4 +252,6 @@ void keep_free(struct keep *keep)
     keep->map = NULL;
     keep->map_size = keep->map_used = 0;
     buf_free(&keep->small);
+    store_draft_discard(keep_take_draft(keep));
+    free_pointer(&keep->why);
 }

@@ -9,8 +9,8 @@
 
 #include "base/fd.h"
 #include "keep.h"
+#include "out_plan.h"
 #include "pipe_pair.h"
-#include "result.h"
 
 enum { CHUNK = 64 * 1024, POLL_MAX = 2 };
 
@@ -63,7 +63,15 @@ static int open_proxied(struct line *line, struct cj_error *err)
     return 0;
 }
 
-int pipes_open(const struct exec_group *group, struct pipes **out, struct cj_error *err)
+static void store_capture(struct line *line, const struct exec_group *group, struct store *store)
+{
+    const struct exec_request *writer = &group->commands[line->spec->writer.index];
+    if (line->captures && out_is_cached(writer, line->spec->name))
+        keep_in_store(&line->keep, store);
+}
+
+int pipes_open(const struct exec_group *group, struct store *store, struct pipes **out,
+               struct cj_error *err)
 {
     size_t count = group->count > 1 ? group->pipe_count : 0;
     struct pipes *pipes = calloc(1, sizeof(*pipes) + count * sizeof(pipes->lines[0]));
@@ -87,6 +95,7 @@ int pipes_open(const struct exec_group *group, struct pipes **out, struct cj_err
             pipes_close(pipes);
             return -1;
         }
+        store_capture(line, group, store);
     }
     *out = pipes;
     return 0;
@@ -269,13 +278,12 @@ void pipes_finish(struct pipes *pipes)
 
 /* ---- the result ---- */
 
-int pipes_collect(struct pipes *pipes, size_t index, struct exec_result *result,
-                  struct cj_error *err)
+int pipes_collect(struct pipes *pipes, size_t index, struct outputs *outputs, struct cj_error *err)
 {
     for (size_t i = 0; i < pipes->count; i++) {
         struct line *line = &pipes->lines[i];
         if (line->captures && is_of(&line->spec->writer, index) &&
-            result_replace_file(result, line->spec->name, &line->keep, err) < 0)
+            outputs_replace(outputs, line->spec->name, &line->keep, err) < 0)
             return -1;
     }
     return 0;

@@ -15,11 +15,13 @@
 
 #include "base/attr.h"
 #include "exec/exec.h"
+#include "outputs.h"
 
 struct pipes;
 
-/* The group has been checked. */
-WARN_UNUSED int pipes_open(const struct exec_group *group, struct pipes **out,
+/* The group has been checked. What is to be kept and is named in its command's copy_out_cached goes into
+ * the store. */
+WARN_UNUSED int pipes_open(const struct exec_group *group, struct store *store, struct pipes **out,
                            struct cj_error *err);
 
 /* Puts the ends of command index into its descriptors, of which there are enough. */
@@ -38,8 +40,8 @@ void pipes_move(struct pipes *pipes, const struct pollfd *fds, size_t count);
 /* Every command has ended: takes what writers left in their pipes. */
 void pipes_finish(struct pipes *pipes);
 
-/* Puts what passed from command index, where it was wanted, into its result. */
-WARN_UNUSED int pipes_collect(struct pipes *pipes, size_t index, struct exec_result *result,
+/* Puts what passed from command index, where it was wanted, where it belongs. */
+WARN_UNUSED int pipes_collect(struct pipes *pipes, size_t index, struct outputs *outputs,
                               struct cj_error *err);
 
 /* True when name is what is kept of a pipe of command index. */

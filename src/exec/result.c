@@ -8,8 +8,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* One more item; grows by doubling at powers of two. */
-static void *grow(void *items, size_t count, size_t item_size)
+/* Grows by doubling at powers of two. */
+void *result_grow(void *items, size_t count, size_t item_size)
 {
     if ((count & (count - 1)) != 0)
         return items;
@@ -24,7 +24,7 @@ static int no_memory(struct cj_error *err)
 int result_add_file(struct exec_result *result, const char *name, struct keep *keep,
                     struct cj_error *err)
 {
-    struct exec_output *files = grow(result->files, result->file_count, sizeof(*files));
+    struct exec_output *files = result_grow(result->files, result->file_count, sizeof(*files));
     if (files == NULL)
         return no_memory(err);
     result->files = files;
@@ -54,12 +54,24 @@ int result_replace_file(struct exec_result *result, const char *name, struct kee
     return result_add_file(result, name, keep, err);
 }
 
+int result_add_id(struct exec_result *result, const char *name, const char *id,
+                  struct cj_error *err)
+{
+    struct exec_stored *ids = result_grow(result->file_ids, result->file_id_count, sizeof(*ids));
+    if (ids == NULL)
+        return no_memory(err);
+    result->file_ids = ids;
+    struct exec_stored *stored = &ids[result->file_id_count++];
+    *stored = (struct exec_stored){.name = strdup(name), .id = strdup(id)};
+    return stored->name == NULL || stored->id == NULL ? no_memory(err) : 0;
+}
+
 int result_add_file_error(struct exec_result *result, const char *name,
                           enum exec_file_error_kind kind, struct cj_error *err, const char *format,
                           ...)
 {
     struct exec_file_error *errors =
-        grow(result->file_errors, result->file_error_count, sizeof(*errors));
+        result_grow(result->file_errors, result->file_error_count, sizeof(*errors));
     if (errors == NULL)
         return no_memory(err);
     result->file_errors = errors;
@@ -71,6 +83,8 @@ int result_add_file_error(struct exec_result *result, const char *name,
     va_end(args);
     if (error->name == NULL || printed < 0) {
         free(error->name);
+        if (printed >= 0)
+            free(error->message);
         return no_memory(err);
     }
     result->file_error_count++;

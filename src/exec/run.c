@@ -128,7 +128,7 @@ static int prepare(struct group *group, const struct exec_group *request, struct
             return -1;
         polled += 1 + streams_poll_max(command->request->file_count);
     }
-    if (pipes_open(request, &group->pipes, err) < 0)
+    if (pipes_open(request, group->commands[0].settings->store, &group->pipes, err) < 0)
         return -1;
     for (size_t i = 0; i < group->count; i++)
         pipes_place(group->pipes, i, group->commands[i].descriptors);
@@ -174,7 +174,7 @@ static void run(struct group *group, const struct exec_group *request)
                 command_fail(&group->commands[i], &err);
     pipes_finish(group->pipes);
     for (size_t i = 0; i < group->count; i++)
-        command_conclude(&group->commands[i], group->pipes, group->cancel_fd);
+        command_conclude(&group->commands[i], group->pipes, group->cancel_fd, group->cancelled);
 }
 
 void exec_run_group(struct container *const *containers, const struct exec_settings *settings,

@@ -16,6 +16,7 @@
 #include "errno_text.h"
 #include "input.h"
 #include "keep.h"
+#include "out_plan.h"
 #include "path.h"
 #include "pipe_pair.h"
 #include "result.h"
@@ -264,9 +265,9 @@ static void watch_terminal(struct streams *streams)
 }
 
 static int open_all(struct streams *streams, const struct exec_request *request,
-                    const char *work_dir, struct container_descriptor *descriptors,
-                    struct cj_error *err)
+                    struct container_descriptor *descriptors, struct cj_error *err)
 {
+    const char *work_dir = container_facts(streams->container)->work_dir;
     unsigned outputs = 0;
     if (request->tty && terminal_open(&streams->terminal_master, &streams->terminal_slave, err) < 0)
         return -1;
@@ -279,8 +280,19 @@ static int open_all(struct streams *streams, const struct exec_request *request,
     return 0;
 }
 
+/* Once it is clear who collects at all. */
+static void store_collectors(struct streams *streams, const struct exec_request *request,
+                             struct store *store)
+{
+    for (size_t i = 0; request->copy_out_cached_count > 0 && i < streams->count; i++) {
+        struct stream *stream = &streams->streams[i];
+        if (stream->collects && out_is_cached(request, stream->file->name))
+            keep_in_store(&stream->keep, store);
+    }
+}
+
 int streams_open(struct container *container, const struct exec_request *request,
-                 const char *work_dir, struct container_descriptor *descriptors,
+                 struct store *store, struct container_descriptor *descriptors,
                  struct streams **out, struct cj_error *err)
 {
     struct streams *streams = malloc(sizeof(*streams));
@@ -295,10 +307,11 @@ int streams_open(struct container *container, const struct exec_request *request
     streams->count = request->file_count;
     streams->terminal_master = streams->terminal_slave = -1;
     streams->terminal_typed = streams->terminal_shown = false;
-    if (open_all(streams, request, work_dir, descriptors, err) < 0) {
+    if (open_all(streams, request, descriptors, err) < 0) {
         streams_close(streams);
         return -1;
     }
+    store_collectors(streams, request, store);
     *out = streams;
     return 0;
 }
@@ -559,18 +572,18 @@ static int collect_file(struct stream *stream, struct cj_error *err)
     return 0;
 }
 
-static int collect(struct stream *stream, struct exec_result *result, struct cj_error *err)
+static int collect(struct stream *stream, struct outputs *outputs, struct cj_error *err)
 {
     if (stream->kind == EXEC_FILE_COLLECT_FILE && collect_file(stream, err) < 0)
         return -1;
     if (stream->keep.seen > stream->file->max &&
-        result_add_file_error(result, stream->file->name, EXEC_COLLECT_SIZE_EXCEEDED, err,
+        result_add_file_error(outputs->result, stream->file->name, EXEC_COLLECT_SIZE_EXCEEDED, err,
                               "Output Limit Exceeded") < 0)
         return -1;
-    return result_add_file(result, stream->file->name, &stream->keep, err);
+    return outputs_add(outputs, stream->file->name, &stream->keep, err);
 }
 
-int streams_collect(struct streams *streams, struct exec_result *result, bool *over,
+int streams_collect(struct streams *streams, struct outputs *outputs, bool *over,
                     struct cj_error *err)
 {
     for (size_t i = 0; i < streams->count; i++) {
@@ -579,7 +592,7 @@ int streams_collect(struct streams *streams, struct exec_result *result, bool *o
             return error_set(err, ERROR_SYSTEM, stream->failure, "pass %s on: %s",
                              stream->kind == EXEC_FILE_FEED ? "input" : "output",
                              errno_text(stream->failure));
-        if (stream->collects && collect(stream, result, err) < 0)
+        if (stream->collects && collect(stream, outputs, err) < 0)
             return -1;
         if ((stream->collects || stream->kind == EXEC_FILE_FORWARD) &&
             stream->keep.seen > stream->file->max)

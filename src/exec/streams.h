@@ -13,14 +13,16 @@
 
 #include "base/attr.h"
 #include "exec/exec.h"
+#include "outputs.h"
 
 struct streams;
 
 /* Opens what files describe. Collector files are created in the container (so: before copy in).
  * descriptors gets file_count entries that stay valid as long as the streams; those of EXEC_FILE_NULL are
- * closed ones, for a pipe to take. On failure err says which descriptor. */
+ * closed ones, for a pipe to take. Collectors that copy_out_cached names collect into the store. On failure
+ * err says which descriptor. */
 WARN_UNUSED int streams_open(struct container *container, const struct exec_request *request,
-                             const char *work_dir, struct container_descriptor *descriptors,
+                             struct store *store, struct container_descriptor *descriptors,
                              struct streams **out, struct cj_error *err);
 
 /* The most that streams_poll() adds for a run with so many files. */
@@ -44,8 +46,8 @@ bool streams_flooded(const struct streams *streams);
  * same, and streams_collect() fails. */
 void streams_finish(struct streams *streams, int cancel_fd, int64_t grace_ns);
 
-/* Puts collected files and their errors into result; true when some collector got too much. */
-WARN_UNUSED int streams_collect(struct streams *streams, struct exec_result *result, bool *over,
+/* Puts what was collected where it belongs; *over becomes true when some collector got too much. */
+WARN_UNUSED int streams_collect(struct streams *streams, struct outputs *outputs, bool *over,
                                 struct cj_error *err);
 
 /* True when name is a collector's: it is not copied out a second time. */

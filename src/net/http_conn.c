@@ -1,9 +1,11 @@
 #include "http_private.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "base/fd.h"
@@ -78,10 +80,12 @@ static void set_idle(struct http_conn *conn, bool idle)
     if (idle == conn->idle)
         return;
     conn->idle = idle;
-    if (idle)
-        TAILQ_INSERT_TAIL(&conn->server->idle, conn, idle_link);
-    else
+    if (!idle) {
         TAILQ_REMOVE(&conn->server->idle, conn, idle_link);
+        return;
+    }
+    TAILQ_INSERT_TAIL(&conn->server->idle, conn, idle_link);
+    server_conn_idle(conn->server);
 }
 
 static void conn_free(struct http_conn *conn)
@@ -300,11 +304,30 @@ static bool conn_parse(struct http_conn *conn)
 
 /* ---- sending ---- */
 
+/* What the kernel has not delivered yet (tcp(7), unix(7)). */
+static int unsent_bytes(int fd)
+{
+    int bytes = 0;
+    return ioctl(fd, SIOCOUTQ, &bytes) < 0 ? 0 : bytes;
+}
+
+/* A socket becomes writable when a good part of its buffer is free, which may be megabytes:
+ * whether the client takes anything at all shows in the buffer only. */
+static bool client_takes(struct http_conn *conn)
+{
+    int before = conn->unsent;
+    conn->unsent = unsent_bytes(conn->fd);
+    if (conn->unsent >= before)
+        return false;
+    conn->write_ns = now_ns(conn);
+    return true;
+}
+
 static bool conn_send(struct http_conn *conn, struct budget *budget)
 {
     bool blocked;
     uint64_t written;
-    if (conn->out.failed) {
+    if (conn->out.failed || (conn->request && conn->request->aborted)) {
         conn_cut(conn);
         return true;
     }
@@ -319,8 +342,10 @@ static bool conn_send(struct http_conn *conn, struct budget *budget)
         return true;
     }
     budget->write -= written < budget->write ? written : budget->write;
-    if (blocked)
+    if (blocked) {
         conn->writable = false;
+        conn->unsent = unsent_bytes(conn->fd);
+    }
     if (written > 0 || out_is_empty(&conn->out))
         conn->write_ns = now_ns(conn);
     struct http_request *request = conn->request;
@@ -399,11 +424,7 @@ static bool conn_hang_up(struct http_conn *conn)
 
 static bool conn_settle(struct http_conn *conn)
 {
-    struct http_request *request = conn->request;
-    if (request && request->aborted) {
-        conn_cut(conn);
-        return true;
-    }
+    const struct http_request *request = conn->request;
     if (!out_is_empty(&conn->out))
         return false;
     if (request && request->reply == REPLY_COMPLETE)
@@ -612,6 +633,8 @@ int64_t conn_deadline_ns(const struct http_conn *conn)
 
 void conn_expire(struct http_conn *conn)
 {
+    if (!out_is_empty(&conn->out) && client_takes(conn))
+        return;
     conn->in_turn = true;
     if (conn->phase == CONN_HEAD && conn->in_head)
         conn_refuse_because(conn, 408, "the head took too long");

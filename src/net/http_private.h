@@ -104,6 +104,7 @@ struct http_conn {
     int64_t since_ns; /* the phase, or a head, began */
     int64_t read_ns;  /* something last came */
     int64_t write_ns; /* something was last taken, or the queue was empty */
+    int unsent;       /* bytes in the kernel's buffer when it was last full */
     char peer[PEER_SIZE];
 };
 
@@ -169,5 +170,7 @@ void reply_refusal(struct http_conn *conn, const struct http_fault *fault);
 /* A connection has been made or is gone. */
 void server_conn_added(struct http_server *server, struct http_conn *conn);
 void server_conn_removed(struct http_server *server, struct http_conn *conn);
+/* One has become idle: it could make room for another. */
+void server_conn_idle(struct http_server *server);
 
 #endif

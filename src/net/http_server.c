@@ -1,6 +1,7 @@
 #include "http_private.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -80,6 +81,11 @@ static void pause_listeners(struct http_server *server, bool paused)
             event_add(server->listeners[i]->event, NULL);
 }
 
+static bool is_full(const struct http_server *server)
+{
+    return server->counts.connections >= server->settings.connection_count;
+}
+
 static void tick_start(struct http_server *server)
 {
     if (server->ticking)
@@ -97,7 +103,7 @@ static void tick_ring(void *arg)
     FOR_EACH_CONN(conn, next, &server->conns)
     if (conn_deadline_ns(conn) <= now_ns)
         conn_expire(conn);
-    if (server->counts.connections < server->settings.connection_count)
+    if (!is_full(server))
         pause_listeners(server, false); /* descriptors may be there again */
     if (server->counts.connections > 0 || server->paused)
         tick_start(server);
@@ -123,6 +129,11 @@ void server_conn_removed(struct http_server *server, struct http_conn *conn)
         loop_soon(server->loop, &server->stop_soon);
 }
 
+void server_conn_idle(struct http_server *server)
+{
+    pause_listeners(server, false);
+}
+
 /* Makes room by closing whoever has been idle for the longest time. */
 static bool close_an_idle_one(struct http_server *server)
 {
@@ -143,9 +154,15 @@ static void complain(struct http_server *server, const char *what)
              log_text("reason", what), log_uint("connections", server->counts.connections));
 }
 
-/* No descriptors or no memory: waits for a connection to close, or for the next tick. */
-static void accept_failed(struct http_server *server)
+/* No descriptors or no memory: waits for a connection to close, or for the next tick. accept(2)
+ * takes a descriptor before it looks whether a connection is there. */
+static void accept_failed(struct http_server *server, int listener_fd)
 {
+    int failure = errno;
+    struct pollfd pending = {.fd = listener_fd, .events = POLLIN};
+    if (poll(&pending, 1, 0) == 0)
+        return;
+    errno = failure;
     complain(server, strerror(errno));
     if (close_an_idle_one(server))
         return;
@@ -160,8 +177,7 @@ static bool accept_one(struct http_listener *listener)
     struct sockaddr_storage address = {0};
     socklen_t size = sizeof(address);
     char peer[PEER_SIZE];
-    if (server->counts.connections >= server->settings.connection_count &&
-        !close_an_idle_one(server)) {
+    if (is_full(server) && TAILQ_EMPTY(&server->idle)) {
         complain(server, "all connections are busy");
         pause_listeners(server, true);
         return false;
@@ -169,11 +185,15 @@ static bool accept_one(struct http_listener *listener)
     auto_fd int fd = accept4(listener->socket.fd, (struct sockaddr *)&address, &size,
                              SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0) {
+        if (errno == EINTR || errno == ECONNABORTED)
+            return true;
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-            accept_failed(server);
-        return errno == EINTR || errno == ECONNABORTED;
+            accept_failed(server, listener->socket.fd);
+        return false;
     }
     address_format(&address, peer, sizeof(peer));
+    if (is_full(server))
+        close_an_idle_one(server);
     if (conn_new(server, fd, peer) == 0)
         fd_take(&fd);
     return true;
@@ -185,8 +205,10 @@ static void listener_ready(evutil_socket_t fd, short what, void *arg)
     struct net_loop *loop = listener->server->loop;
     (void)fd, (void)what;
     loop_enter(loop);
-    for (int i = 0; i < ACCEPTS_AT_ONCE && accept_one(listener); i++)
-        ;
+    /* When the last place is taken, one more is asked for only if one more is there. */
+    for (int i = 0; i < ACCEPTS_AT_ONCE && (i == 0 || !is_full(listener->server)); i++)
+        if (!accept_one(listener))
+            break;
     loop_leave(loop);
 }
 

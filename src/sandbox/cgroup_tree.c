@@ -85,9 +85,16 @@ int tree_make_child(int parent_fd, const char *name, bool reuse, int *out_fd, st
 {
     if (!is_component(name))
         return error_set(err, ERROR_INTERNAL, EINVAL, "'%s' is not the name of a group", name);
-    if (mkdirat(parent_fd, name, 0755) < 0 && !(reuse && errno == EEXIST))
+    bool made = mkdirat(parent_fd, name, 0755) == 0;
+    if (!made && !(reuse && errno == EEXIST))
         return error_errno(err, "make group %s", name);
-    return tree_open_child(parent_fd, name, out_fd, err);
+    if (tree_open_child(parent_fd, name, out_fd, err) == 0)
+        return 0;
+    int saved_errno = errno;
+    if (made) /* no descriptor left, perhaps: the caller knows nothing of it, and the next try wants it */
+        (void)unlinkat(parent_fd, name, AT_REMOVEDIR);
+    errno = saved_errno;
+    return -1;
 }
 
 int tree_lock(int fd, int64_t deadline_ns, struct cj_error *err)

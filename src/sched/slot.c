@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -125,7 +126,10 @@ static void settle(const struct slot *slot)
     char name[16];
     snprintf(name, sizeof(name), "cj-slot-%u", slot->index % 10000000);
     (void)pthread_setname_np(pthread_self(), name);
-    prctl(PR_SET_TIMERSLACK, 1UL); /* limits are to be met by the microsecond, not by 50 of them */
+    /* This thread watches limits: it is to wake by the microsecond, not by 50 of them, and not behind the
+     * program that it watches (root only). */
+    prctl(PR_SET_TIMERSLACK, 1UL);
+    (void)setpriority(PRIO_PROCESS, 0, -10); /* of this thread: sched(7), autogroup and nice */
     int error =
         slot->bound ? pthread_setaffinity_np(pthread_self(), sizeof(slot->cpus), &slot->cpus) : 0;
     if (error != 0)

@@ -25,7 +25,10 @@ static void the_extension_names_the_type(void **state)
         {"picture.png", "", "image/png"},
         {"notes.txt", "\x01", TEXT},
         {"a.cc", "int main;", TEXT},
-        {"a.cc", "\x7f" "ELF\x02", BINARY},
+        {"a.cc",
+         "\x7f"
+         "ELF\x02",
+         BINARY},
         {"noextension", "", TEXT},
         {"noextension", "words\r\n\t\f\x1b[0m", TEXT},
         {"noextension", "\xff\xfe\xfd", TEXT},
@@ -164,10 +167,8 @@ static void conditions_come_first(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_extension_names_the_type),
-        cmocka_unit_test(names_are_quoted),
-        cmocka_unit_test(dates_go_there_and_back),
-        cmocka_unit_test(ranges_choose_a_part),
+        cmocka_unit_test(the_extension_names_the_type), cmocka_unit_test(names_are_quoted),
+        cmocka_unit_test(dates_go_there_and_back),      cmocka_unit_test(ranges_choose_a_part),
         cmocka_unit_test(conditions_come_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

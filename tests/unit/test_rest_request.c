@@ -84,8 +84,7 @@ static void errors_name_the_field(void **state)
         {CMD(A ",\"copyOut\":[\"a\\u0000?\"]"), {"cmd[0].copyOut[0]", "NUL"}},
         {CMD(A ",\"copyOutCached\":[{}]"), {"cmd[0].copyOutCached[0]"}},
         {"{\"cmd\":[],\"pipeMapping\":{}}", {"pipeMapping"}},
-        {"{\"cmd\":[],\"pipeMapping\":[{\"in\":{\"index\":\"0\"}}]}",
-         {"pipeMapping[0].in.index"}},
+        {"{\"cmd\":[],\"pipeMapping\":[{\"in\":{\"index\":\"0\"}}]}", {"pipeMapping[0].in.index"}},
         {"{\"cmd\":[],\"pipeMapping\":[{\"in\":{\"fd\":9223372036854775808}}]}",
          {"pipeMapping[0].in.fd"}},
         {"{\"cmd\":[],\"pipeMapping\":[{\"name\":\"\\u0000\"}]}", {"pipeMapping[0].name", "NUL"}},
@@ -236,12 +235,13 @@ static void keys_fold_and_the_last_wins(void **state)
 {
     (void)state;
     struct rest_request request;
-    good("{\"CMD\":[{" A "},{" A "}],\"cmd\":[{\"ARGS\":[\"x\"],\"args\":[\"y\",\"z\"],"
-         "\"copyIn\":{\"old\":{\"content\":\"\"}},"
-         "\"COPYIN\":{\"a\":{\"content\":\"1\"},\"b\":{\"content\":\"2\"},\"a\":{\"content\":\"3\"},"
-         "\"A\":{\"content\":\"4\"}},"
-         "\"files\":[{\"content\":\"x\",\"content\":null,\"SRC\":\"/p\"}]}]}",
-         &request);
+    good(
+        "{\"CMD\":[{" A "},{" A "}],\"cmd\":[{\"ARGS\":[\"x\"],\"args\":[\"y\",\"z\"],"
+        "\"copyIn\":{\"old\":{\"content\":\"\"}},"
+        "\"COPYIN\":{\"a\":{\"content\":\"1\"},\"b\":{\"content\":\"2\"},\"a\":{\"content\":\"3\"},"
+        "\"A\":{\"content\":\"4\"}},"
+        "\"files\":[{\"content\":\"x\",\"content\":null,\"SRC\":\"/p\"}]}]}",
+        &request);
     assert_int_equal(request.command_count, 1);
     const struct rest_command *c = &request.commands[0];
     assert_int_equal(c->arg_count, 2);

@@ -115,7 +115,8 @@ static void of_equal_names_the_last_counts(void **state)
     (void)state;
     struct rest_command command = {0};
     struct rest_request request = {.commands = &command, .command_count = 1};
-    struct exec_output files[] = {{text_of("x"), text_of("1"), 1, 0}, {text_of("x"), text_of("2"), 1, 0}};
+    struct exec_output files[] = {{text_of("x"), text_of("1"), 1, 0},
+                                  {text_of("x"), text_of("2"), 1, 0}};
     struct exec_stored ids[] = {{text_of("y"), text_of("1")}, {text_of("y"), text_of("2")}};
     struct exec_result result = {.status = EXEC_ACCEPTED,
                                  .files = files,
@@ -156,8 +157,17 @@ static void large_outputs_come_in_pieces(void **state)
     (void)state;
     enum { SIZE = 1000003 };
     static const char *const patterns[] = {
-        "a", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xff", "\xf0\x9f", "\x80", "\xe2\x82",
-        "<", "a\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\n\xc3", "\xe2\x80\xa8",
+        "a",
+        "\xc3\xa4",
+        "\xe2\x82\xac",
+        "\xf0\x9f\x98\x80",
+        "\xff",
+        "\xf0\x9f",
+        "\x80",
+        "\xe2\x82",
+        "<",
+        "a\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\n\xc3",
+        "\xe2\x80\xa8",
     };
     char *data = malloc(SIZE);
     assert_non_null(data);

@@ -48,6 +48,11 @@ static void defaults_are_the_reference_s(void **state)
     assert_string_equal(s.monitor_addr, "localhost:5052");
     assert_string_equal(s.auth_token, "");
     assert_true(s.max_body_bytes == 1073741824);
+    assert_true(s.max_connections == 4096 && s.queue_length == 512 && !s.no_pinning);
+    assert_true(s.header_timeout_ns == INT64_C(30000000000));
+    assert_true(s.idle_timeout_ns == INT64_C(120000000000));
+    assert_true(s.drain_timeout_ns == INT64_C(8000000000));
+    assert_true(s.file_store_bytes == 0);
     assert_true(s.grpc_message_bytes == 67108864);
     assert_false(s.enable_grpc || s.enable_metrics || s.enable_debug);
     cpu_set_t cpus;
@@ -155,6 +160,10 @@ static void bad_settings_are_named(void **state)
         {"-open-file-limit 2", "",
          "-open-file-limit: at least 3 (standard input, output, error) and at most 1048576"},
         {"-cpu-cfs-period 2s", "", "-cpu-cfs-period: the kernel takes 1ms to 1s"},
+        {"-max-connections 0", "", "-max-connections: 1 to 1048576 can be connected"},
+        {"-header-timeout 0", "", "-header-timeout: at least 1ms is needed"},
+        {"-idle-timeout 1us", "", "-idle-timeout: at least 1ms is needed"},
+        {"-queue-length 0", "", "-queue-length: 1 to 16777216 can wait"},
         {"-cpuset 0,x", "", "-cpuset: 'x' is no CPU or range of CPUs: write 2 or 0-3"},
         {"-cpuset 3-1", "", "-cpuset: '3-1' is no CPU or range of CPUs: write 2 or 0-3"},
         {"-cpuset 1-", "", "-cpuset: '1-' is no CPU or range of CPUs: write 2 or 0-3"},
