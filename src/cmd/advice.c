@@ -253,14 +253,37 @@ static void advise_controllers(struct advisor *a, unsigned missing, const char *
         add(a, "cgroup-controllers", true, problem, cost,
             "boot a kernel with CONFIG_MEMCG=y and CONFIG_CGROUP_PIDS=y, and without v1 "
             "hierarchies: systemd.unified_cgroup_hierarchy=1");
+    else if (a->facts->cgroups.kind == CGROUP_V2 && in_container(a) && a->privileged)
+        add(a, "cgroup-controllers", true, problem, cost,
+            "on the host, in the control group above the container's and in those above that: echo "
+            "'+cpu +cpuset +memory +pids' > cgroup.subtree_control   (v1 hierarchies have to be "
+            "gone: systemd.unified_cgroup_hierarchy=1)");
     else if (a->facts->cgroups.kind == CGROUP_V2)
         add(a, "cgroup-controllers", true, problem, cost,
             "systemctl edit user@.service: [Service] Delegate=cpu cpuset io memory pids");
     else
         add(a, "cgroup-controllers", true, problem, cost,
             "boot a kernel with CONFIG_MEMCG=y and CONFIG_CGROUP_PIDS=y, or mount them: "
-            "mount -t cgroup -o %s none /sys/fs/cgroup/%s",
-            names, names);
+            "mkdir -p /sys/fs/cgroup/%s && mount -t cgroup -o %s none /sys/fs/cgroup/%s",
+            names, names, names);
+}
+
+/* v1: each controller has a mount of its own, and the memory controller's alone was tried. */
+static void advise_v1_mounts(struct advisor *a, unsigned missing, const char *cost)
+{
+    char commands[512] = "";
+    for (unsigned i = 0; i < COUNT_OF(a->facts->cgroups.v1_mounts); i++) {
+        const char *mount = a->facts->cgroups.v1_mounts[i];
+        size_t used = strlen(commands);
+        if ((missing & 1U << i) != 0 && mount[0] != '\0')
+            snprintf(commands + used, sizeof(commands) - used, "%smount -o remount,rw %s",
+                     used > 0 ? " && " : "", mount);
+    }
+    add(a, "cgroup-read-only", true, "control groups of some controllers cannot be written", cost,
+        "%s%s", commands,
+        in_container(a) ? "   (or start the outer container with writable control groups: docker "
+                          "run --privileged)"
+                        : "");
 }
 
 static void advise_cgroups(struct advisor *a, bool container_named)
@@ -290,6 +313,8 @@ static void advise_cgroups(struct advisor *a, bool container_named)
     else if (tried->mkdir.works != FACT_YES)
         add(a, "cgroup-delegation", true, "no control group may be made here", cost,
             "sudo cjudge ...   (cgroup v1 cannot be delegated safely)");
+    else if (seen->kind == CGROUP_V1)
+        advise_v1_mounts(a, missing, cost);
     else if (tried->other_processes > 0)
         add(a, "cgroup-processes", true,
             "other processes live in this control group, so it cannot give controllers to groups "

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -65,9 +66,23 @@ static void try_run(struct doctor_report *report, const struct doctor_hooks *hoo
 {
     if (hooks->try_run == NULL)
         return;
-    bool ran =
-        hooks->try_run(report->run_summary, sizeof(report->run_summary), &report->run_error) == 0;
+    bool ran = hooks->try_run(report->decision.level, report->run_summary,
+                              sizeof(report->run_summary), &report->run_error) == 0;
     report->run = ran ? RUN_WENT_WELL : RUN_FAILED;
+}
+
+/* systemd marks what it gives away (CGROUP_DELEGATION.md). */
+static enum fact find_delegation(const struct host_cgroups *cgroups)
+{
+    static const char *const marks[] = {"trusted.delegate", "user.delegate"};
+    char path[sizeof(cgroups->unified_mount) + sizeof(cgroups->path)], value[8];
+    if (cgroups->kind != CGROUP_V2 || cgroups->path[0] == '\0')
+        return FACT_UNKNOWN;
+    snprintf(path, sizeof(path), "%s%s", cgroups->unified_mount, cgroups->path);
+    for (size_t i = 0; i < COUNT_OF(marks); i++)
+        if (getxattr(path, marks[i], value, sizeof(value)) == 1 && value[0] == '1')
+            return FACT_YES;
+    return FACT_NO;
 }
 
 static void examine(struct doctor_report *report, const struct doctor_hooks *hooks)
@@ -75,6 +90,7 @@ static void examine(struct doctor_report *report, const struct doctor_hooks *hoo
     auto_fd int root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     host_facts_read(root_fd, &report->facts);
     host_try_all(&report->facts, &report->tries);
+    report->delegated = find_delegation(&report->facts.cgroups);
     if (hooks->cgroups != NULL)
         report->has_cgroup = hooks->cgroups(&report->cgroup, &report->cgroup_error) == 0;
     if (report->has_cgroup)

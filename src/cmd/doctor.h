@@ -7,13 +7,15 @@
 #include "base/attr.h"
 #include "base/error.h"
 #include "sandbox/cgroup.h"
+#include "sandbox/protection.h"
 
 /* What doctor asks of the layers above the host facts. Each may be NULL: then it is not tried. */
 struct doctor_hooks {
     /* Runs a real program in the sandbox, as `cjudge run` would, and says in one line what came of
-     * it
-     * ("/bin/true: Accepted, 0.6 ms CPU, 0.3 MiB"). Returns 0, or -1 with err filled in. */
-    int (*try_run)(char *summary, size_t size, struct cj_error *err);
+     * it ("/bin/true: Accepted, 0.6 ms CPU, 0.3 MiB"). Fails also when the sandbox gives less than
+     * the expected protection. Returns 0, or -1 with err filled in. */
+    int (*try_run)(enum protection_level expected, char *summary, size_t size,
+                   struct cj_error *err);
     /* The control groups as the service really opens them; without it doctor tries one by itself.
      */
     int (*cgroups)(struct cgroup_facts *out, struct cj_error *err);

@@ -299,6 +299,7 @@ static void put_cgroups(struct json_writer *json, const struct doctor_report *re
                                        : "none");
     put_bool(json, "hybrid", seen->hybrid);
     put_bool(json, "nsdelegate", seen->nsdelegate);
+    put_fact(json, "delegated", report->delegated);
     put_bool(json, "memoryRecursiveprot", seen->memory_recursiveprot);
     put_bool(json, "readOnly", seen->read_only);
     put_controllers(json, "available", seen->available);

@@ -20,6 +20,7 @@ struct doctor_report {
     struct host_facts facts;
     struct host_tries tries;
     struct cgroup_facts cgroup; /* from the hook */
+    enum fact delegated;        /* v2: this process's group is marked as given away */
     bool has_cgroup;
     struct cj_error cgroup_error; /* the hook's, when it failed */
     struct protection_ability ability;

@@ -70,6 +70,14 @@ static enum mark mark_of(enum fact works, enum mark bad)
     return works == FACT_YES ? MARK_GOOD : works == FACT_NO ? bad : MARK_NONE;
 }
 
+static void row_fact(struct page *page, enum mark bad, const char *name, enum fact value)
+{
+    row(page, mark_of(value, bad), name, "%s",
+        value == FACT_YES  ? "yes"
+        : value == FACT_NO ? "no"
+                           : "not known");
+}
+
 /* ---- what follows ---- */
 
 static void write_verdict(struct page *page)
@@ -165,8 +173,7 @@ static void write_host(struct page *page)
         bytes_text(page->report->tries.tmp_free_bytes, text));
     row(page, MARK_NONE, "/dev/shm", "%s, %s", resources->shm.type,
         bytes_text(page->report->tries.shm_size_bytes, text));
-    row(page, mark_of(resources->tmpfs, MARK_BAD), "tmpfs", "%s",
-        resources->tmpfs == FACT_NO ? "not in this kernel" : "");
+    row_fact(page, MARK_BAD, "tmpfs", resources->tmpfs);
     row_number(page, MARK_NONE, "kernel.pid_max", resources->pid_max, "unknown");
     row_number(page, MARK_NONE, "kernel.threads-max", resources->threads_max, "unknown");
     row_number(page, MARK_NONE, "vm.max_map_count", resources->max_map_count, "unknown");
@@ -239,12 +246,18 @@ static void write_cgroups(struct page *page)
         doctor_cgroup_kind(seen), seen->read_only ? ", mounted read-only" : "");
     if (seen->kind == CGROUP_NONE)
         return;
-    if (seen->unified_mount[0] != '\0')
-        row(page, MARK_NONE, "unified tree", "%s%s%s", seen->unified_mount,
-            seen->nsdelegate ? ", nsdelegate" : "",
+    if (seen->unified_mount[0] != '\0') {
+        row(page, MARK_NONE, "unified tree", "%s%s", seen->unified_mount,
             seen->memory_recursiveprot ? ", memory_recursiveprot" : "");
+        row(page, MARK_NONE, "nsdelegate", "%s", seen->nsdelegate ? "yes" : "no");
+    }
     row(page, MARK_NONE, "this process is in", "%s",
         seen->kind == CGROUP_V2 ? seen->path : seen->memory_path);
+    row(page, MARK_NONE, "delegation", "%s%s",
+        seen->kind == CGROUP_V1               ? "none: cgroup v1 is root's"
+        : page->report->delegated == FACT_YES ? "this group is marked as given away to us"
+                                              : "this group has no mark of it",
+        seen->kind == CGROUP_V2 && tried->mkdir.works == FACT_YES ? "; groups can be made" : "");
     row(page, MARK_NONE, "controllers", "%s",
         host_controllers_text(seen->available, text, sizeof(text)));
     row(page, MARK_NONE, "enabled", "%s", host_controllers_text(seen->enabled, text, sizeof(text)));
@@ -256,10 +269,10 @@ static void write_cgroups(struct page *page)
             ? MARK_BAD
             : MARK_GOOD,
         "usable for runs", "%s", host_controllers_text(tried->usable, text, sizeof(text)));
-    row(page, mark_of(tried->kill, MARK_SMALL), "cgroup.kill", "%s", "");
-    row(page, mark_of(tried->memory_peak, MARK_SMALL), "memory peak", "%s", "");
-    row(page, mark_of(tried->pids_peak, MARK_SMALL), "process peak", "%s", "");
-    row(page, mark_of(tried->swap_limit, MARK_SMALL), "swap limit", "%s", "");
+    row_fact(page, MARK_SMALL, "cgroup.kill", tried->kill);
+    row_fact(page, MARK_SMALL, "memory peak", tried->memory_peak);
+    row_fact(page, MARK_SMALL, "process peak", tried->pids_peak);
+    row_fact(page, MARK_SMALL, "swap limit", tried->swap_limit);
     if (seen->memory_limit_bytes != HOST_UNKNOWN)
         row(page, MARK_NONE, "memory limit upon us", "%" PRId64 " bytes", seen->memory_limit_bytes);
     if (seen->processes_limit != HOST_UNKNOWN)

@@ -35,13 +35,13 @@ static int run_true(struct container *container, char *summary, size_t size, str
     return outcome;
 }
 
-static int try_run(char *summary, size_t size, struct cj_error *err)
+static int try_run(enum protection_level expected, char *summary, size_t size, struct cj_error *err)
 {
     struct mount_config mounts;
     if (mount_config_default("size=16m,nr_inodes=1k", &mounts, err) < 0)
         return -1;
     const struct sandbox_options options = {
-        .mounts = &mounts, .required = PROTECTION_NONE, .highest = PROTECTION_FULL};
+        .mounts = &mounts, .required = expected, .highest = PROTECTION_FULL};
     struct sandbox *sandbox = NULL;
     struct container *container = NULL;
     int result = sandbox_open(&options, &sandbox, err);

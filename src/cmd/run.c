@@ -12,10 +12,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "answer.h"
 #include "base/fd.h"
-#include "base/io.h"
+#include "base/log.h"
 #include "command.h"
 #include "exec/exec.h"
+#include "run_copies.h"
 #include "run_options.h"
 #include "run_report.h"
 #include "run_script.h"
@@ -29,10 +31,14 @@ struct session {
     struct exec_settings settings;
     struct sandbox *sandbox;
     struct container *container;
-    int cancel_fd; /* signalfd: SIGINT, SIGTERM, SIGHUP, SIGQUIT */
-    int input_fd;  /* -in, or standard input when it is a file; -1 */
+    struct run_copies copies;
+    int cancel_fd;   /* signalfd of ending_signals */
+    int input_place; /* -in, or standard input when it is a file, safe to hand over; -1 */
+    int input_fd;    /* the same file, opened for the present run; -1 */
     off_t input_offset;
 };
+
+static const int ending_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 
 static int fail(const struct cj_error *err)
 {
@@ -41,6 +47,40 @@ static int fail(const struct cj_error *err)
 }
 
 /* ---- set-up ---- */
+
+/* A host that gives less than could be had is said at the start, once, and what to do about it. */
+static void warn_of_less(const struct session *session)
+{
+    const struct sandbox_facts *facts = sandbox_facts(session->sandbox);
+    if (facts->level == PROTECTION_FULL || session->options.quiet)
+        return;
+    const char *asked = protection_name((enum protection_level)session->options.highest);
+    char mend[128] = "cjudge doctor names the command; -no-fallback refuses to run so";
+    if (session->options.highest != PROTECTION_FULL)
+        snprintf(mend, sizeof(mend), "it was asked for by -protection %s; cjudge doctor tells more",
+                 asked);
+    log_warn("protection is not full", log_text("level", protection_name(facts->level)),
+             log_text("reason", facts->reason), log_text("mend", mend));
+}
+
+/* Who names a subtree wants it used, not something else or nothing. */
+static int check_cgroup_root(const struct session *session, struct cj_error *err)
+{
+    const struct run_options *options = &session->options;
+    const struct sandbox_facts *facts = sandbox_facts(session->sandbox);
+    if (options->cgroup_root[0] == '\0' || options->highest != PROTECTION_FULL)
+        return 0;
+    if (facts->level != PROTECTION_FULL)
+        return error_set(err, ERROR_CONFIG, 0, "-cgroup-root %.200s: %s", options->cgroup_root,
+                         facts->reason);
+    if (facts->cgroup.kind != CGROUP_V2)
+        return error_set(
+            err, ERROR_CONFIG, 0,
+            "-cgroup-root %.200s: it names a subtree of cgroup v2, and the controllers "
+            "of this host are in v1 hierarchies",
+            options->cgroup_root);
+    return 0;
+}
 
 static int open_sandbox(struct session *session, struct cj_error *err)
 {
@@ -64,8 +104,9 @@ static int open_sandbox(struct session *session, struct cj_error *err)
     };
     result = sandbox_open(&sandbox_options, &session->sandbox, err);
     mount_config_free(&mounts);
-    if (result < 0)
+    if (result < 0 || check_cgroup_root(session, err) < 0)
         return -1;
+    warn_of_less(session);
     return container_new(session->sandbox, 0, -1, &session->container, err);
 }
 
@@ -74,10 +115,8 @@ static int catch_signals(struct session *session, struct cj_error *err)
 {
     sigset_t set;
     sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
-    sigaddset(&set, SIGQUIT);
+    for (size_t i = 0; i < COUNT_OF(ending_signals); i++)
+        sigaddset(&set, ending_signals[i]);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     session->cancel_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -86,50 +125,38 @@ static int catch_signals(struct session *session, struct cj_error *err)
     return 0;
 }
 
-static int open_input(struct session *session, struct cj_error *err)
+static int find_input(struct session *session, struct cj_error *err)
 {
     struct stat info;
     if (session->options.input[0] != '\0')
-        return exec_open_input(session->options.input, &session->input_fd, err);
+        return exec_open_input(session->options.input, &session->input_place, err);
     /* A file at standard input is handed over safely; pipes and terminals are fed. Its offset is
-     * where the caller left it. */
-    if (fstat(STDIN_FILENO, &info) == 0 && S_ISREG(info.st_mode)) {
-        if (exec_open_input("/proc/self/fd/0", &session->input_fd, err) < 0)
-            return -1;
+     * where the caller left it. A script is no input of its programs. */
+    if (session->options.script[0] == '\0' && fstat(STDIN_FILENO, &info) == 0 &&
+        S_ISREG(info.st_mode)) {
         session->input_offset = lseek(STDIN_FILENO, 0, SEEK_CUR);
-        if (lseek(session->input_fd, session->input_offset, SEEK_SET) < 0)
-            return error_errno(err, "standard input");
+        return exec_open_input("/proc/self/fd/0", &session->input_place, err);
     }
     return 0;
 }
 
+/* A new open file for every run: offset, flags, locks and signals' owner belong to it, and whatever the
+ * program made of them would reach the next run. It comes through the same read-only mount. */
+static int open_input(struct session *session, struct cj_error *err)
+{
+    fd_close(&session->input_fd);
+    if (session->input_place < 0)
+        return 0;
+    char link[64];
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", session->input_place);
+    session->input_fd = open(link, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (session->input_fd < 0 || (session->input_offset > 0 &&
+                                  lseek(session->input_fd, session->input_offset, SEEK_SET) < 0))
+        return error_errno(err, "open the input anew");
+    return 0;
+}
+
 /* ---- the request ---- */
-
-/* "SRC:PATH" or "SRC": the last colon counts, so that SRC may hold some. */
-static struct exec_copy_in copy_in_of(char *item)
-{
-    char *colon = strrchr(item, ':');
-    if (colon != NULL)
-        *colon = '\0';
-    const char *name = colon != NULL ? colon + 1 : strrchr(item, '/');
-    if (colon == NULL)
-        name = name != NULL ? name + 1 : item;
-    return (struct exec_copy_in){.name = name, .kind = EXEC_COPY_PATH, .data = item};
-}
-
-/* "PATH", "PATH?", "PATH:DEST", "PATH?:DEST". */
-static struct exec_copy_out copy_out_of(char *item, const char **destination)
-{
-    char *colon = strrchr(item, ':');
-    *destination = colon != NULL ? colon + 1 : NULL;
-    if (colon != NULL)
-        *colon = '\0';
-    size_t length = strlen(item);
-    bool optional = length > 1 && item[length - 1] == '?';
-    if (optional)
-        item[length - 1] = '\0';
-    return (struct exec_copy_out){.name = item, .optional = optional};
-}
 
 static struct exec_limits limits_of(const struct run_options *options)
 {
@@ -167,112 +194,95 @@ static void describe_streams(const struct session *session, struct exec_file fil
 
 /* ---- the answer ---- */
 
-static int write_out(const struct exec_output *file, const char *destination, struct cj_error *err)
+/* The signal that wants us to end; 0: there is none. It stays in the queue, so that nothing after it
+ * waits for anybody. */
+static int waiting_signal(void)
 {
-    auto_fd int fd = open(destination, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0)
-        return error_errno(err, "copy out to %s", destination);
-    if (write_full(fd, file->data, file->size) < 0)
-        return error_errno(err, "copy out to %s", destination);
-    return 0;
-}
-
-/* Files go where they were wanted and leave the answer; without -json all of them go somewhere. */
-static int deliver(const struct session *session, const struct exec_copy_out *wanted,
-                   const char *const *destinations, struct exec_result *result,
-                   struct cj_error *err)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < result->file_count; i++) {
-        struct exec_output *file = &result->files[i];
-        const char *destination = NULL;
-        for (size_t k = 0; k < session->options.copy_out.count; k++) {
-            if (strcmp(file->name, wanted[k].name) != 0)
-                continue;
-            const char *slash = strrchr(wanted[k].name, '/');
-            destination = destinations[k];
-            if (destination == NULL && !session->options.json)
-                destination = slash != NULL ? slash + 1 : wanted[k].name;
-        }
-        if (destination == NULL) {
-            result->files[kept++] = *file;
-            continue;
-        }
-        int written = write_out(file, destination, err);
-        exec_output_free(file);
-        if (written < 0) {
-            while (++i < result->file_count)
-                result->files[kept++] = result->files[i];
-            result->file_count = kept;
-            return -1;
-        }
-    }
-    result->file_count = kept;
-    return 0;
-}
-
-/* A cancelled run says by whom. Returns the signal; 0: it was not cancelled. */
-static int take_signal(const struct session *session, struct exec_result *result)
-{
-    struct signalfd_siginfo info = {.ssi_signo = SIGTERM};
-    if (!result->cancelled)
+    sigset_t pending;
+    if (sigpending(&pending) < 0)
         return 0;
-    (void)!read(session->cancel_fd, &info, sizeof(info));
-    int number = (int)info.ssi_signo;
-    if (result->error == NULL &&
-        asprintf(&result->error, "cancelled by SIG%s", sigabbrev_np(number)) < 0)
+    for (size_t i = 0; i < COUNT_OF(ending_signals); i++)
+        if (sigismember(&pending, ending_signals[i]) > 0)
+            return ending_signals[i];
+    return 0;
+}
+
+/* A cancelled run says by whom. */
+static void explain_cancel(struct exec_result *result)
+{
+    if (result->cancelled && result->error == NULL &&
+        asprintf(&result->error, "cancelled by SIG%s", sigabbrev_np(waiting_signal())) < 0)
         result->error = NULL;
-    return number;
+}
+
+static int answer_json(const struct session *session, const struct exec_result *result,
+                       unsigned line, struct cj_error *err)
+{
+    auto_buf struct buf text = {0};
+    report_json(result, sandbox_facts(session->sandbox), line, &text);
+    if (buf_check(&text, err) < 0)
+        return -1;
+    if (answer_write(STDOUT_FILENO, text.data, text.size, session->cancel_fd, err) < 0)
+        return error_wrap(err, "write the answer");
+    return 0;
+}
+
+/* Nobody can be told that standard error does not take the summary. */
+static void answer_summary(const struct session *session, const struct exec_request *request,
+                           const struct exec_result *result)
+{
+    auto_buf struct buf text = {0};
+    report_summary(result, &request->limits, sandbox_facts(session->sandbox),
+                   isatty(STDERR_FILENO) != 0, &text);
+    if (text.data != NULL)
+        (void)!answer_write(STDERR_FILENO, text.data, text.size, session->cancel_fd, NULL);
 }
 
 /* Quiet or not: when 125 is all that a script sees, the reason is said. */
-static int report(const struct session *session, const struct exec_request *request,
-                  const struct exec_result *result, struct cj_error *err)
+static int answer(const struct session *session, const struct exec_request *request,
+                  const struct exec_result *result, unsigned line, struct cj_error *err)
 {
-    const struct sandbox_facts *facts = sandbox_facts(session->sandbox);
-    if (session->options.json)
-        return report_json(stdout, result, facts, err);
-    if (!session->options.quiet || report_exit_status(result) == EXIT_OURS)
-        report_summary(stderr, result, &request->limits, facts);
+    const struct run_options *options = &session->options;
+    if (options->json || line != 0)
+        return answer_json(session, result, line, err);
+    if (!options->quiet || report_exit_status(result) == EXIT_OURS)
+        answer_summary(session, request, result);
     return 0;
 }
 
 /* ---- runs ---- */
 
-static int run_once(struct session *session, const struct exec_request *request,
-                    const char *const *destinations, int *exit_status, struct cj_error *err)
+enum go_on { GO_ON_FAILED = -1, GO_ON_YES, GO_ON_NO };
+
+/* One run and its answer. A signal, also one that came while the answer was written, ends what would
+ * follow: *exit_status says which. */
+static enum go_on run_once(struct session *session, const struct exec_request *request,
+                           unsigned line, int *exit_status, struct cj_error *err)
 {
     struct exec_result result;
     exec_run(session->container, &session->settings, request, session->cancel_fd, &result);
-    int number = take_signal(session, &result);
-    int done = deliver(session, request->copy_out, destinations, &result, err);
-    if (report(session, request, &result, done < 0 ? NULL : err) < 0)
-        done = -1;
-    *exit_status = number != 0 ? EXIT_SIGNAL_BASE + number : report_exit_status(&result);
+    explain_cancel(&result);
+    int delivered = run_copies_deliver(&session->copies, &result, session->cancel_fd, err);
+    int answered = answer(session, request, &result, line, delivered < 0 ? NULL : err);
+    *exit_status = report_exit_status(&result);
     exec_result_free(&result);
-    return done < 0 ? -1 : number != 0;
+    int number = waiting_signal();
+    if (number != 0) {
+        *exit_status = EXIT_SIGNAL_BASE + number;
+        return GO_ON_NO;
+    }
+    return delivered < 0 || answered < 0 ? GO_ON_FAILED : GO_ON_YES;
 }
 
-static int run_command(struct session *session, char **args, int arg_count, struct cj_error *err)
+/* The same program, -repeat times. */
+static int run_command(struct session *session, const struct run_given *given, char **args,
+                       int arg_count, struct cj_error *err)
 {
-    struct run_options *options = &session->options;
-    size_t in_count = options->copy_in.count, out_count = options->copy_out.count;
-    auto_free struct exec_copy_in *copy_in = calloc(in_count + 1, sizeof(*copy_in));
-    auto_free struct exec_copy_out *copy_out = calloc(out_count + 1, sizeof(*copy_out));
-    auto_free const char **destinations = calloc(out_count + 1, sizeof(*destinations));
-    size_t env_count;
-    auto_free const char **env =
-        run_environment((const char *const *)options->env.items, options->env.count, &env_count);
-    if (copy_in == NULL || copy_out == NULL || destinations == NULL || env == NULL)
-        return error_set(err, ERROR_SYSTEM, ENOMEM, "out of memory");
-    for (size_t i = 0; i < in_count; i++)
-        copy_in[i] = copy_in_of(options->copy_in.items[i]);
-    for (size_t i = 0; i < out_count; i++)
-        copy_out[i] = copy_out_of(options->copy_out.items[i], &destinations[i]);
     struct exec_file files[3];
-    if (open_input(session, err) < 0)
-        return -1;
-    describe_streams(session, files);
+    size_t env_count;
+    auto_free const char **env = run_environment(given->env, given->env_count, NULL, 0, &env_count);
+    if (env == NULL)
+        return error_set(err, ERROR_SYSTEM, ENOMEM, "out of memory");
     const struct exec_request request = {
         .args = (const char *const *)args,
         .arg_count = (size_t)arg_count,
@@ -280,55 +290,80 @@ static int run_command(struct session *session, char **args, int arg_count, stru
         .env_count = env_count,
         .files = files,
         .file_count = COUNT_OF(files),
-        .copy_in = copy_in,
-        .copy_in_count = in_count,
-        .copy_out = copy_out,
-        .copy_out_count = out_count,
-        .copy_out_max_bytes = options->copy_out_max_bytes,
-        .copy_out_truncate = options->copy_out_truncate,
-        .limits = exec_limits_with_defaults(limits_of(options), &session->settings),
+        .copy_in = given->copy_in,
+        .copy_in_count = given->copy_in_count,
+        .copy_out = given->copy_out,
+        .copy_out_count = given->copy_out_count,
+        .copy_out_max_bytes = given->copy_out_max_bytes,
+        .copy_out_truncate = given->copy_out_truncate,
+        .limits = exec_limits_with_defaults(given->limits, &session->settings),
     };
     int exit_status = EXIT_OURS;
-    for (uint64_t i = 0; i < options->repeat; i++) {
-        if (i > 0 && session->input_fd >= 0 &&
-            lseek(session->input_fd, session->input_offset, SEEK_SET) < 0)
-            return error_errno(err, "rewind the input");
-        int done = run_once(session, &request, destinations, &exit_status, err);
-        if (done < 0)
+    for (uint64_t i = 0; i < session->options.repeat; i++) {
+        if ((i > 0 && container_reset(session->container, err) < 0) || open_input(session, err) < 0)
             return -1;
-        if (done > 0)
-            break;
-        if (i + 1 < options->repeat && container_reset(session->container, err) < 0)
-            return -1;
+        describe_streams(session, files);
+        enum go_on go_on = run_once(session, &request, 0, &exit_status, err);
+        if (go_on != GO_ON_YES)
+            return go_on == GO_ON_FAILED ? -1 : exit_status;
     }
     return exit_status;
 }
 
+/* The answer to a line that asks for nothing that could be run; standard error has it, too. */
+static enum go_on refuse_line(const struct session *session, unsigned line, int *exit_status,
+                              struct cj_error *err)
+{
+    struct exec_result result = {.status = EXEC_INVALID, .error = strdup(err->message)};
+    auto_buf struct buf text = {0};
+    buf_printf(&text, "cjudge run: %s\n", err->message);
+    if (text.data != NULL)
+        (void)!answer_write(STDERR_FILENO, text.data, text.size, session->cancel_fd, NULL);
+    int answered = answer_json(session, &result, line, err);
+    exec_result_free(&result);
+    int number = waiting_signal();
+    *exit_status = number != 0 ? EXIT_SIGNAL_BASE + number : EXIT_OURS;
+    return number != 0 ? GO_ON_NO : answered < 0 ? GO_ON_FAILED : GO_ON_YES;
+}
+
+static int run_lines(struct session *session, struct run_script *script, struct run_given *given,
+                     struct cj_error *err)
+{
+    int worst = 0;
+    for (;;) {
+        struct exec_request request;
+        int exit_status;
+        enum go_on go_on;
+        if (open_input(session, err) < 0)
+            return -1;
+        given->input_fd = session->input_fd;
+        int more = run_script_next(script, given, &request, err);
+        if (more == 0)
+            return worst;
+        if (more < 0 && err->domain != ERROR_CONFIG)
+            return -1;
+        if (more < 0) {
+            go_on = refuse_line(session, run_script_line(script), &exit_status, err);
+            worst = EXIT_OURS;
+        } else {
+            go_on = run_once(session, &request, run_script_line(script), &exit_status, err);
+            if (go_on == GO_ON_YES && container_reset(session->container, err) < 0)
+                return -1;
+        }
+        if (go_on != GO_ON_YES)
+            return go_on == GO_ON_FAILED ? -1 : exit_status;
+    }
+}
+
 /* Each line of the script is one request; all run in one container. */
-static int run_script(struct session *session, struct cj_error *err)
+static int run_script(struct session *session, struct run_given *given, struct cj_error *err)
 {
     struct run_script *script;
     if (run_script_open(session->options.script, &script, err) < 0)
         return -1;
-    const struct exec_limits limits = limits_of(&session->options);
-    int more, exit_status = 0;
-    struct exec_request request;
-    while ((more = run_script_next(script, &limits, session->options.output_bytes, &request, err)) >
-           0) {
-        struct exec_result result;
-        exec_run(session->container, &session->settings, &request, session->cancel_fd, &result);
-        int number = take_signal(session, &result);
-        int reported = report_json(stdout, &result, sandbox_facts(session->sandbox), err);
-        exec_result_free(&result);
-        if (number != 0)
-            exit_status = EXIT_SIGNAL_BASE + number;
-        if (reported < 0 || (number == 0 && container_reset(session->container, err) < 0))
-            more = -1;
-        if (more < 0 || number != 0)
-            break;
-    }
+    int exit_status = run_lines(session, script, given, err);
     run_script_close(script);
-    return more < 0 ? -1 : exit_status;
+    return exit_status;
 }
 
 static void print_help(void)
@@ -345,43 +380,22 @@ static void print_help(void)
         (int)text.size, text.data);
 }
 
-/* 0 never means "none": a limit that was asked for has to limit something. */
-static int check_zeros(const struct run_options *options, const uint8_t *origins,
-                       struct cj_error *err)
+static struct run_given given_by(const struct session *session)
 {
-    const struct {
-        const char *name;
-        uint64_t value;
-    } positive[] = {
-        {"cpu", (uint64_t)options->cpu_ns},
-        {"wall", (uint64_t)options->wall_ns},
-        {"memory", options->memory_bytes},
-        {"procs", options->processes},
-        {"stack", options->stack_bytes},
-        {"file-size", options->file_size_bytes},
-        {"open-files", options->open_files},
-        {"repeat", options->repeat},
-        {"copy-out-max", options->copy_out_max_bytes},
+    const struct run_options *options = &session->options;
+    return (struct run_given){
+        .limits = limits_of(options),
+        .output_bytes = options->output_bytes,
+        .input_fd = -1,
+        .env = (const char *const *)options->env.items,
+        .env_count = options->env.count,
+        .copy_in = session->copies.in,
+        .copy_in_count = session->copies.in_count,
+        .copy_out = session->copies.out,
+        .copy_out_count = session->copies.out_count,
+        .copy_out_max_bytes = options->copy_out_max_bytes,
+        .copy_out_truncate = options->copy_out_truncate,
     };
-    for (size_t i = 0; i < COUNT_OF(positive); i++) {
-        const struct option_spec *spec = options_find(&run_option_table, positive[i].name);
-        if (positive[i].value == 0 && origins[spec - run_option_table.specs] != OPTION_FROM_DEFAULT)
-            return error_set(err, ERROR_CONFIG, 0, "-%s 0: must be more than 0", positive[i].name);
-    }
-    return 0;
-}
-
-/* What the option table cannot know. */
-static int check_options(const struct run_options *options, struct cj_error *err)
-{
-    for (size_t i = 0; i < options->env.count; i++)
-        if (strchr(options->env.items[i], '=') == NULL || options->env.items[i][0] == '=')
-            return error_set(err, ERROR_CONFIG, 0, "-env %.200s: write NAME=VALUE",
-                             options->env.items[i]);
-    if (options->id_base > UINT32_MAX)
-        return error_set(err, ERROR_CONFIG, 0, "-container-cred-start %ju: ids end at %u",
-                         (uintmax_t)options->id_base, UINT32_MAX);
-    return 0;
 }
 
 static int run_session(struct session *session, char **args, int arg_count, struct cj_error *err)
@@ -391,32 +405,28 @@ static int run_session(struct session *session, char **args, int arg_count, stru
         return error_set(err, ERROR_CONFIG, 0, "no program given (see cjudge run --help)");
     if (arg_count != 0 && scripted)
         return error_set(err, ERROR_CONFIG, 0, "-script: the lines of the file name the programs");
-    if (check_options(&session->options, err) < 0)
-        return -1;
     exec_settings_default(&session->settings);
     prctl(PR_SET_TIMERSLACK, 1UL);
-    if (open_sandbox(session, err) < 0 || catch_signals(session, err) < 0)
+    if (run_copies_read(&session->options, &session->copies, err) < 0 ||
+        open_sandbox(session, err) < 0 || catch_signals(session, err) < 0 ||
+        find_input(session, err) < 0)
         return -1;
     (void)setpriority(PRIO_PROCESS, 0, -10); /* limits are watched by this thread; root only */
-    return scripted ? run_script(session, err) : run_command(session, args, arg_count, err);
+    struct run_given given = given_by(session);
+    return scripted ? run_script(session, &given, err)
+                    : run_command(session, &given, args, arg_count, err);
 }
 
 int cmd_run(int argc, char **argv)
 {
-    struct session session = {.cancel_fd = -1, .input_fd = -1};
+    struct session session = {.cancel_fd = -1, .input_place = -1, .input_fd = -1};
     struct cj_error err = {0};
-    int next = 0;
-    auto_free uint8_t *origins = calloc(run_option_table.count, sizeof(*origins));
-    if (origins == NULL)
-        return EXIT_OURS;
-    if (options_load(&run_option_table, argc, argv, NULL, &session.options, origins, &next, &err) <
-        0)
+    int next = 0, exit_status = 0;
+    log_setup(STDERR_FILENO, LOG_FORMAT_TEXT, LOG_LEVEL_WARN); /* among lines for people */
+    if (run_options_load(argc, argv, &session.options, &next, &err) < 0)
         return fail(&err);
-    int exit_status = 0;
     if (session.options.help)
         print_help();
-    else if (check_zeros(&session.options, origins, &err) < 0)
-        exit_status = -1;
     else
         exit_status = run_session(&session, argv + next, argc - next, &err);
     if (exit_status < 0)
@@ -424,7 +434,9 @@ int cmd_run(int argc, char **argv)
     container_free(session.container);
     sandbox_close(session.sandbox);
     fd_close(&session.input_fd);
+    fd_close(&session.input_place);
     fd_close(&session.cancel_fd);
+    run_copies_free(&session.copies);
     options_free(&run_option_table, &session.options);
     return exit_status;
 }

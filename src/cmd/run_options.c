@@ -1,6 +1,10 @@
 /* The options of `cjudge run`. Every one has a default that works. */
 #include "run_options.h"
 
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
 #define AT(field) offsetof(struct run_options, field)
 
 static const char *const levels[] = {"full", "no-cgroup", "no-userns", "none", NULL};
@@ -82,7 +86,7 @@ static const struct option_spec specs[] = {
      .metavar = "FILE",
      .default_note = "standard input of cjudge",
      .group = "Files",
-     .help = "file that the program reads as standard input"},
+     .help = "file that the program reads as standard input, opened anew for every run"},
     {.name = "copy-in",
      .type = OPTION_REPEAT,
      .offset = AT(copy_in),
@@ -95,8 +99,8 @@ static const struct option_spec specs[] = {
      .offset = AT(copy_out),
      .metavar = "PATH[:DEST]",
      .group = "Files",
-     .help = "file to fetch after the end, into DEST or its own name here; with -json without "
-             "DEST into the answer; a '?' behind PATH: none is fine; may be repeated"},
+     .help = "file to fetch after the end, into DEST or its own name here; with -json and -script "
+             "without DEST into the answer; a '?' behind PATH: none is fine; may be repeated"},
     {.name = "copy-out-max",
      .type = OPTION_SIZE,
      .offset = AT(copy_out_max_bytes),
@@ -126,13 +130,13 @@ static const struct option_spec specs[] = {
      .type = OPTION_BOOL,
      .offset = AT(quiet),
      .group = "Answer",
-     .help = "print no summary"},
+     .help = "print no summary, and no warning of less than full protection"},
     {.name = "repeat",
      .type = OPTION_COUNT,
      .offset = AT(repeat),
      .default_text = "1",
      .group = "Answer",
-     .help = "run it so many times, one after the other, in one container"},
+     .help = "run it so many times, one after the other, in one container; not with -script"},
     {.name = "script",
      .type = OPTION_STRING,
      .offset = AT(script),
@@ -140,7 +144,7 @@ static const struct option_spec specs[] = {
      .group = "Answer",
      .help = "run each line of FILE (an object: args, stdin, env, copyIn, copyOut, cpu, wall, "
              "memory, procs, stack, output, fileSize, openFiles) in one container, one JSON answer "
-             "a line"},
+             "a line; what a line does not say comes from the other options"},
     {.name = "help",
      .type = OPTION_BOOL,
      .offset = AT(help),
@@ -154,6 +158,11 @@ static const struct option_spec specs[] = {
      .default_text = "no-cgroup",
      .group = "Sandbox",
      .help = "refuse to run with less protection than this"},
+    {.name = "no-fallback",
+     .type = OPTION_BOOL,
+     .offset = AT(no_fallback),
+     .group = "Sandbox",
+     .help = "the same as -require full"},
     {.name = "protection",
      .type = OPTION_CHOICE,
      .offset = AT(highest),
@@ -167,14 +176,14 @@ static const struct option_spec specs[] = {
      .metavar = "FILE",
      .default_note = "built-in mounts",
      .group = "Sandbox",
-     .help = "mount.yaml: what the container's file system looks like"},
+     .help = "mount.yaml: what the container's file system looks like; has to be there"},
     {.name = "seccomp-conf",
      .type = OPTION_STRING,
      .offset = AT(seccomp_conf),
      .metavar = "FILE",
      .default_note = "built-in filter",
      .group = "Sandbox",
-     .help = "seccomp.yaml: the system-call filter"},
+     .help = "seccomp.yaml: the system-call filter; has to be there"},
     {.name = "tmp-fs-param",
      .type = OPTION_STRING,
      .offset = AT(tmpfs_data),
@@ -195,14 +204,15 @@ static const struct option_spec specs[] = {
      .metavar = "DIR",
      .default_note = "found",
      .group = "Sandbox",
-     .help = "cgroup v2 subtree that was delegated to cjudge"},
+     .help = "cgroup v2 subtree that was delegated to cjudge; it has to be usable"},
     {.name = "container-cred-start",
      .type = OPTION_COUNT,
      .offset = AT(id_base),
      .metavar = "ID",
      .default_note = "1879048192",
      .group = "Sandbox",
-     .help = "first host uid and gid of the range that containers take theirs from"},
+     .help = "first host uid and gid of the range that containers take theirs from; 0: the "
+             "default"},
     {.name = "net-share",
      .type = OPTION_BOOL,
      .offset = AT(share_net),
@@ -220,3 +230,99 @@ const struct option_table run_option_table = {
     .specs = specs,
     .count = COUNT_OF(specs),
 };
+
+/* ---- checks ---- */
+
+static bool is_given(const uint8_t *origins, const char *name)
+{
+    return origins[options_find(&run_option_table, name) - specs] != OPTION_FROM_DEFAULT;
+}
+
+/* 0 never means "none": a limit that was asked for has to limit something. */
+static int check_zeros(const struct run_options *options, const uint8_t *origins,
+                       struct cj_error *err)
+{
+    const struct {
+        const char *name;
+        uint64_t value;
+    } positive[] = {
+        {"cpu", (uint64_t)options->cpu_ns},  {"wall", (uint64_t)options->wall_ns},
+        {"memory", options->memory_bytes},   {"procs", options->processes},
+        {"stack", options->stack_bytes},     {"file-size", options->file_size_bytes},
+        {"open-files", options->open_files}, {"cpu-rate", options->cpu_rate},
+        {"repeat", options->repeat},         {"copy-out-max", options->copy_out_max_bytes},
+    };
+    for (size_t i = 0; i < COUNT_OF(positive); i++)
+        if (positive[i].value == 0 && is_given(origins, positive[i].name))
+            return error_set(err, ERROR_CONFIG, 0, "-%s 0: must be more than 0", positive[i].name);
+    return 0;
+}
+
+/* An empty text is what a shell makes of a variable that is not set, and no choice of anyone. */
+static int check_texts(const struct run_options *options, const uint8_t *origins,
+                       struct cj_error *err)
+{
+    for (size_t i = 0; i < COUNT_OF(specs); i++) {
+        if (specs[i].type != OPTION_STRING || origins[i] == OPTION_FROM_DEFAULT)
+            continue;
+        const char *const *text = (const void *)((const char *)options + specs[i].offset);
+        if ((*text)[0] == '\0')
+            return error_set(err, ERROR_CONFIG, 0, "-%s '': the value is empty", specs[i].name);
+    }
+    for (size_t i = 0; i < options->env.count; i++)
+        if (strchr(options->env.items[i], '=') == NULL || options->env.items[i][0] == '=')
+            return error_set(err, ERROR_CONFIG, 0, "-env %.200s: write NAME=VALUE",
+                             options->env.items[i]);
+    return 0;
+}
+
+/* Without a name the built-in one counts; one that was named and is not there may be a slip of the
+ * pen, and nobody would notice that other rules hold. */
+static int check_files(const struct run_options *options, struct cj_error *err)
+{
+    const struct {
+        const char *name, *path;
+    } files[] = {{"mount-conf", options->mount_conf}, {"seccomp-conf", options->seccomp_conf}};
+    for (size_t i = 0; i < COUNT_OF(files); i++)
+        if (files[i].path[0] != '\0' && access(files[i].path, R_OK) < 0)
+            return error_set(err, ERROR_CONFIG, errno, "-%s %.400s: %s", files[i].name,
+                             files[i].path, strerror(errno));
+    return 0;
+}
+
+static int check_numbers(const struct run_options *options, const uint8_t *origins,
+                         struct cj_error *err)
+{
+    /* uids below are the system's (Debian Policy 9.2.2); (uid_t)-1 is none */
+    enum { ID_LEAST = 1000, STANDARD_DESCRIPTORS = 3 };
+    if (options->open_files < STANDARD_DESCRIPTORS)
+        return error_set(err, ERROR_CONFIG, 0,
+                         "-open-files %ju: at least 3 (standard input, output, error)",
+                         (uintmax_t)options->open_files);
+    if (options->id_base != 0 && (options->id_base < ID_LEAST || options->id_base >= UINT32_MAX))
+        return error_set(err, ERROR_CONFIG, 0,
+                         "-container-cred-start %ju: ids of containers are between %d and %u",
+                         (uintmax_t)options->id_base, ID_LEAST, UINT32_MAX - 1);
+    if (options->script[0] != '\0' && is_given(origins, "repeat"))
+        return error_set(err, ERROR_CONFIG, 0,
+                         "-repeat: not with -script, whose lines may be repeated in the file");
+    return 0;
+}
+
+int run_options_load(int argc, char *const *argv, struct run_options *options, int *next,
+                     struct cj_error *err)
+{
+    uint8_t origins[COUNT_OF(specs)];
+    if (options_load(&run_option_table, argc, argv, NULL, options, origins, next, err) < 0)
+        return -1;
+    if (options->no_fallback)
+        options->required = PROTECTION_FULL;
+    if (options->help)
+        return 0;
+    if (check_zeros(options, origins, err) < 0 || check_texts(options, origins, err) < 0 ||
+        check_numbers(options, origins, err) < 0 || check_files(options, err) < 0) {
+        options_free(&run_option_table, options);
+        return -1;
+    }
+    return 0;
+}

@@ -19,7 +19,8 @@ struct run_options {
     bool json, quiet;
     uint64_t repeat;
     char *script;
-    int required, highest; /* enum protection_level */
+    int required, highest; /* enum protection_level; no_fallback is worked in */
+    bool no_fallback;
     char *mount_conf, *seccomp_conf, *tmpfs_data, *cgroup_prefix, *cgroup_root;
     uint64_t id_base;
     bool share_net, loopback;
@@ -27,5 +28,10 @@ struct run_options {
 };
 
 extern const struct option_table run_option_table;
+
+/* Reads the command line and checks what a table cannot know: options_free() the result. *next is the
+ * index of the program in argv. */
+WARN_UNUSED int run_options_load(int argc, char *const *argv, struct run_options *options,
+                                 int *next, struct cj_error *err);
 
 #endif

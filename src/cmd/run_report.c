@@ -3,7 +3,6 @@
 
 #include <signal.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/json_writer.h"
 #include "base/units.h"
@@ -64,11 +63,10 @@ static void put_protection(struct json_writer *json, const struct sandbox_facts 
     json_object_end(json);
 }
 
-int report_json(FILE *out, const struct exec_result *result, const struct sandbox_facts *facts,
-                struct cj_error *err)
+void report_json(const struct exec_result *result, const struct sandbox_facts *facts, unsigned line,
+                 struct buf *out)
 {
-    auto_buf struct buf text = {0};
-    struct json_writer json = json_writer_to(&text, JSON_COMPACT);
+    struct json_writer json = json_writer_to(out, JSON_COMPACT);
     json_object_begin(&json);
     json_key(&json, "status");
     json_string(&json, exec_status_name(result->status));
@@ -91,29 +89,21 @@ int report_json(FILE *out, const struct exec_result *result, const struct sandbo
     put_files(&json, result);
     put_file_errors(&json, result);
     put_protection(&json, facts);
+    if (line != 0) {
+        json_key(&json, "line");
+        json_uint(&json, line);
+    }
     json_object_end(&json);
-    buf_append_char(&text, '\n');
-    if (buf_check(&text, err) < 0)
-        return -1;
-    if (fwrite(text.data, 1, text.size, out) != text.size || fflush(out) != 0)
-        return error_errno(err, "write the answer");
-    return 0;
+    buf_append_char(out, '\n');
 }
 
 /* ---- for people ---- */
 
-static const char *colour(FILE *out, enum exec_status status)
+static const char *colour_of(enum exec_status status)
 {
-    if (!isatty(fileno(out)))
-        return "";
     return status == EXEC_ACCEPTED         ? "\033[32m"
            : status == EXEC_INTERNAL_ERROR ? "\033[35m"
                                            : "\033[31m";
-}
-
-static const char *end_of_colour(FILE *out)
-{
-    return isatty(fileno(out)) ? "\033[0m" : "";
 }
 
 static bool ended_by_signal(const struct exec_result *result)
@@ -121,46 +111,46 @@ static bool ended_by_signal(const struct exec_result *result)
     return result->exit_status != 0 && result->status != EXEC_NONZERO_EXIT;
 }
 
-static void print_end(FILE *out, const struct exec_result *result)
+static void print_end(struct buf *out, const struct exec_result *result)
 {
     if (ended_by_signal(result))
-        fprintf(out, "signal %d (%s)", result->exit_status,
-                sigabbrev_np(result->exit_status) ? sigabbrev_np(result->exit_status) : "?");
+        buf_printf(out, "signal %d (%s)", result->exit_status,
+                   sigabbrev_np(result->exit_status) ? sigabbrev_np(result->exit_status) : "?");
     else
-        fprintf(out, "exit %d", result->exit_status);
+        buf_printf(out, "exit %d", result->exit_status);
 }
 
 /* Milliseconds: what people compare limits in. */
-static void print_time(FILE *out, const char *name, int64_t ns, int64_t limit_ns)
+static void print_time(struct buf *out, const char *name, int64_t ns, int64_t limit_ns)
 {
     char limit[UNITS_TEXT_SIZE];
-    fprintf(out, "%s %.3f s of %s", name, (double)ns / 1e9, duration_format(limit_ns, limit));
+    buf_printf(out, "%s %.3f s of %s", name, (double)ns / 1e9, duration_format(limit_ns, limit));
 }
 
-void report_summary(FILE *out, const struct exec_result *result, const struct exec_limits *limits,
-                    const struct sandbox_facts *facts)
+void report_summary(const struct exec_result *result, const struct exec_limits *limits,
+                    const struct sandbox_facts *facts, bool coloured, struct buf *out)
 {
     char limit[UNITS_TEXT_SIZE];
-    fprintf(out, "%s%s%s, ", colour(out, result->status), exec_status_name(result->status),
-            end_of_colour(out));
+    buf_printf(out, "%s%s%s, ", coloured ? colour_of(result->status) : "",
+               exec_status_name(result->status), coloured ? "\033[0m" : "");
     print_end(out, result);
     if (result->error != NULL)
-        fprintf(out, ": %s", result->error);
-    fprintf(out, "\n  ");
+        buf_printf(out, ": %s", result->error);
+    buf_printf(out, "\n  ");
     print_time(out, "CPU", result->cpu_ns, limits->cpu_ns);
-    fprintf(out, ", ");
+    buf_printf(out, ", ");
     print_time(out, "wall", result->wall_ns, limits->wall_ns);
-    fprintf(out, ", memory %.1f MiB of %s", (double)result->memory_bytes / (1024 * 1024),
-            size_format(limits->memory_bytes, limit));
+    buf_printf(out, ", memory %.1f MiB of %s", (double)result->memory_bytes / (1024 * 1024),
+               size_format(limits->memory_bytes, limit));
     if (result->process_peak != 0)
-        fprintf(out, ", processes %llu of %llu", (unsigned long long)result->process_peak,
-                (unsigned long long)limits->processes);
-    fprintf(out, "\n");
+        buf_printf(out, ", processes %llu of %llu", (unsigned long long)result->process_peak,
+                   (unsigned long long)limits->processes);
+    buf_printf(out, "\n");
     for (size_t i = 0; i < result->file_error_count; i++)
-        fprintf(out, "  %s: %s\n", exec_file_error_name(result->file_errors[i].kind),
-                result->file_errors[i].message);
-    fprintf(out, "  protection: %s%s%s\n", protection_name(facts->level),
-            facts->reason[0] != '\0' ? ": " : "", facts->reason);
+        buf_printf(out, "  %s: %s\n", exec_file_error_name(result->file_errors[i].kind),
+                   result->file_errors[i].message);
+    buf_printf(out, "  protection: %s%s%s\n", protection_name(facts->level),
+               facts->reason[0] != '\0' ? ": " : "", facts->reason);
 }
 
 int report_exit_status(const struct exec_result *result)

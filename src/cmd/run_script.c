@@ -21,7 +21,24 @@ struct run_script {
     struct exec_file files[3];
 };
 
-const char **run_environment(const char *const *given, size_t given_count, size_t *count)
+/* ---- the environment ---- */
+
+struct variables {
+    const char *const *items;
+    size_t count;
+};
+
+static bool sets_same(const struct variables *variables, const char *item)
+{
+    size_t name_size = strcspn(item, "=") + 1;
+    for (size_t i = 0; i < variables->count; i++)
+        if (strncmp(variables->items[i], item, name_size) == 0)
+            return true;
+    return false;
+}
+
+const char **run_environment(const char *const *given, size_t given_count, const char *const *own,
+                             size_t own_count, size_t *count)
 {
     /* Leak checking needs ptrace(2), which no program has here; without the last line every program
      * built with -fsanitize=address would fail at its end. */
@@ -31,30 +48,34 @@ const char **run_environment(const char *const *given, size_t given_count, size_
         "LANG=C.UTF-8",
         "LSAN_OPTIONS=detect_leaks=0",
     };
-    const char **env = calloc(COUNT_OF(defaults) + given_count + 1, sizeof(*env));
+    const struct variables layers[] = {
+        {defaults, COUNT_OF(defaults)}, {given, given_count}, {own, own_count}};
+    const char **env = calloc(COUNT_OF(defaults) + given_count + own_count + 1, sizeof(*env));
     if (env == NULL)
         return NULL;
     *count = 0;
-    for (size_t i = 0; i < COUNT_OF(defaults); i++) {
-        size_t name_size = strcspn(defaults[i], "=") + 1;
-        bool replaced = false;
-        for (size_t k = 0; k < given_count && !replaced; k++)
-            replaced = strncmp(given[k], defaults[i], name_size) == 0;
-        if (!replaced)
-            env[(*count)++] = defaults[i];
+    for (size_t i = 0; i < COUNT_OF(layers); i++) {
+        for (size_t k = 0; k < layers[i].count; k++) {
+            bool replaced = false;
+            for (size_t above = i + 1; above < COUNT_OF(layers) && !replaced; above++)
+                replaced = sets_same(&layers[above], layers[i].items[k]);
+            if (!replaced)
+                env[(*count)++] = layers[i].items[k];
+        }
     }
-    for (size_t k = 0; k < given_count; k++)
-        env[(*count)++] = given[k];
     return env;
 }
+
+/* ---- the script ---- */
 
 int run_script_open(const char *path, struct run_script **out, struct cj_error *err)
 {
     struct run_script *script = calloc(1, sizeof(*script));
     if (script == NULL)
         return error_set(err, ERROR_SYSTEM, ENOMEM, "open a script: out of memory");
-    script->path = path;
-    script->file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+    bool standard = strcmp(path, "-") == 0;
+    script->path = standard ? "standard input" : path;
+    script->file = standard ? stdin : fopen(path, "re");
     if (script->file == NULL) {
         error_errno(err, "open %s", path);
         free(script);
@@ -87,6 +108,13 @@ void run_script_close(struct run_script *script)
     free(script->line);
     free(script);
 }
+
+unsigned run_script_line(const struct run_script *script)
+{
+    return script->line_number;
+}
+
+/* ---- a line ---- */
 
 static int texts(const struct yml_node *node, const char ***out, size_t *count,
                  struct cj_error *err)
@@ -131,18 +159,18 @@ static int read_limits(const struct yml_node *line, struct exec_limits *limits,
     return 0;
 }
 
-static int read_copies(struct run_script *script, const struct yml_node *line,
-                       struct exec_request *request, struct cj_error *err)
+/* The line's own files stand first; of the given ones follow those that it does not replace. */
+static int read_copies_in(struct run_script *script, const struct yml_node *in,
+                          const struct run_given *given, struct exec_request *request,
+                          struct cj_error *err)
 {
-    const struct yml_node *in = yml_get(line, "copyIn"), *out = yml_get(line, "copyOut");
-    script->copy_in = calloc(yml_count(in) + 1, sizeof(*script->copy_in));
-    script->copy_out = calloc(yml_count(out) + 1, sizeof(*script->copy_out));
-    if (script->copy_in == NULL || script->copy_out == NULL)
+    script->copy_in = calloc(yml_count(in) + given->copy_in_count + 1, sizeof(*script->copy_in));
+    if (script->copy_in == NULL)
         return error_set(err, ERROR_SYSTEM, ENOMEM, "out of memory");
-    if ((in != NULL && yml_expect(in, YML_MAP, err) < 0) ||
-        (out != NULL && yml_expect(out, YML_SEQUENCE, err) < 0))
+    if (in != NULL && yml_expect(in, YML_MAP, err) < 0)
         return -1;
-    for (size_t i = 0; i < yml_count(in); i++) {
+    size_t own = yml_count(in), count = own;
+    for (size_t i = 0; i < own; i++) {
         struct exec_copy_in *item = &script->copy_in[i];
         *item = (struct exec_copy_in){.name = yml_key(in, i), .kind = EXEC_COPY_PATH};
         if (yml_item(in, i) == NULL)
@@ -150,27 +178,106 @@ static int read_copies(struct run_script *script, const struct yml_node *line,
         if (yml_text(yml_item(in, i), &item->data, err) < 0)
             return -1;
     }
-    for (size_t i = 0; i < yml_count(out); i++) {
-        struct exec_copy_out *item = &script->copy_out[i];
-        if (yml_item(out, i) == NULL)
-            return yml_fail(out, err, "copyOut[%zu] is null", i);
-        if (yml_text(yml_item(out, i), &item->name, err) < 0)
-            return -1;
-        size_t length = strlen(item->name);
-        if (length > 1 && item->name[length - 1] == '?') {
-            item->optional = true;
-            ((char *)(uintptr_t)item->name)[length - 1] = '\0';
-        }
+    for (size_t i = 0; i < given->copy_in_count; i++) {
+        bool replaced = false;
+        for (size_t k = 0; k < own && !replaced; k++)
+            replaced = strcmp(script->copy_in[k].name, given->copy_in[i].name) == 0;
+        if (!replaced)
+            script->copy_in[count++] = given->copy_in[i];
     }
     request->copy_in = script->copy_in;
-    request->copy_in_count = yml_count(in);
-    request->copy_out = script->copy_out;
-    request->copy_out_count = yml_count(out);
+    request->copy_in_count = count;
     return 0;
 }
 
-static int read_request(struct run_script *script, const struct yml_node *line,
-                        uint64_t output_bytes, struct exec_request *request, struct cj_error *err)
+static void add_copy_out(struct run_script *script, struct exec_request *request,
+                         struct exec_copy_out item)
+{
+    for (size_t i = 0; i < request->copy_out_count; i++) {
+        if (strcmp(script->copy_out[i].name, item.name) == 0) {
+            script->copy_out[i].optional &= item.optional;
+            return;
+        }
+    }
+    script->copy_out[request->copy_out_count++] = item;
+}
+
+/* Each name once, whoever asks for it. */
+static int read_copies_out(struct run_script *script, const struct yml_node *out,
+                           const struct run_given *given, struct exec_request *request,
+                           struct cj_error *err)
+{
+    script->copy_out =
+        calloc(yml_count(out) + given->copy_out_count + 1, sizeof(*script->copy_out));
+    if (script->copy_out == NULL)
+        return error_set(err, ERROR_SYSTEM, ENOMEM, "out of memory");
+    if (out != NULL && yml_expect(out, YML_SEQUENCE, err) < 0)
+        return -1;
+    request->copy_out = script->copy_out;
+    request->copy_out_count = 0;
+    for (size_t i = 0; i < yml_count(out); i++) {
+        struct exec_copy_out item = {0};
+        if (yml_item(out, i) == NULL)
+            return yml_fail(out, err, "copyOut[%zu] is null", i);
+        if (yml_text(yml_item(out, i), &item.name, err) < 0)
+            return -1;
+        size_t length = strlen(item.name);
+        if (length > 1 && item.name[length - 1] == '?') {
+            item.optional = true;
+            ((char *)(uintptr_t)item.name)[length - 1] = '\0';
+        }
+        add_copy_out(script, request, item);
+    }
+    for (size_t i = 0; i < given->copy_out_count; i++)
+        add_copy_out(script, request, given->copy_out[i]);
+    return 0;
+}
+
+static int read_env(struct run_script *script, const struct yml_node *line,
+                    const struct run_given *given, struct exec_request *request,
+                    struct cj_error *err)
+{
+    const struct yml_node *node = yml_get(line, "env");
+    const char **own = NULL;
+    size_t own_count = 0;
+    int result = texts(node, &own, &own_count, err);
+    for (size_t i = 0; i < own_count && result == 0; i++)
+        if (strchr(own[i], '=') == NULL || own[i][0] == '=')
+            result = yml_fail(yml_item(node, i), err, "'%.200s': write NAME=VALUE", own[i]);
+    if (result == 0) {
+        script->env =
+            run_environment(given->env, given->env_count, own, own_count, &request->env_count);
+        if (script->env == NULL)
+            result = error_set(err, ERROR_SYSTEM, ENOMEM, "out of memory");
+    }
+    free(own);
+    request->env = script->env;
+    return result;
+}
+
+static int read_streams(struct run_script *script, const struct yml_node *line,
+                        const struct run_given *given, struct exec_request *request,
+                        struct cj_error *err)
+{
+    const struct yml_node *node = yml_get(line, "stdin");
+    const char *input = "";
+    uint64_t max = given->output_bytes;
+    if ((node != NULL && yml_text(node, &input, err) < 0) ||
+        number(line, "output", UINT64_MAX, &max, err) < 0)
+        return -1;
+    if (node == NULL && given->input_fd >= 0)
+        script->files[0] = (struct exec_file){.kind = EXEC_FILE_FD, .fd = given->input_fd};
+    else
+        script->files[0] =
+            (struct exec_file){.kind = EXEC_FILE_CONTENT, .data = input, .size = strlen(input)};
+    script->files[1] = (struct exec_file){.kind = EXEC_FILE_COLLECT, .name = "stdout", .max = max};
+    script->files[2] = (struct exec_file){.kind = EXEC_FILE_COLLECT, .name = "stderr", .max = max};
+    request->files = script->files;
+    request->file_count = COUNT_OF(script->files);
+    return 0;
+}
+
+static int check_keys(const struct yml_node *line, struct cj_error *err)
 {
     static const char *const known[] = {"args",   "stdin",    "env",      "copyIn", "copyOut",
                                         "cpu",    "wall",     "memory",   "procs",  "stack",
@@ -182,42 +289,35 @@ static int read_request(struct run_script *script, const struct yml_node *line,
         if (!found)
             return yml_fail(line, err, "unknown key '%s'", yml_key(line, i));
     }
-    const char *input = "";
-    size_t given_count = 0, env_count = 0;
-    const char **given = NULL;
-    int result = texts(yml_get(line, "args"), &script->args, &request->arg_count, err);
-    if (result == 0)
-        result = texts(yml_get(line, "env"), &given, &given_count, err);
-    if (result == 0) {
-        script->env = run_environment(given, given_count, &env_count);
-        result = script->env == NULL ? error_set(err, ERROR_SYSTEM, ENOMEM, "out of memory") : 0;
-    }
-    free(given);
-    if (result < 0)
+    return 0;
+}
+
+static int read_request(struct run_script *script, const struct yml_node *line,
+                        const struct run_given *given, struct exec_request *request,
+                        struct cj_error *err)
+{
+    *request = (struct exec_request){
+        .limits = given->limits,
+        .copy_out_max_bytes = given->copy_out_max_bytes,
+        .copy_out_truncate = given->copy_out_truncate,
+    };
+    if (check_keys(line, err) < 0 ||
+        texts(yml_get(line, "args"), &script->args, &request->arg_count, err) < 0)
         return -1;
     if (request->arg_count == 0)
         return yml_fail(line, err, "args is missing or empty");
     request->args = script->args;
-    request->env = script->env;
-    request->env_count = env_count;
-    if (yml_get(line, "stdin") != NULL && yml_text(yml_get(line, "stdin"), &input, err) < 0)
+    if (read_env(script, line, given, request, err) < 0 ||
+        read_streams(script, line, given, request, err) < 0 ||
+        read_limits(line, &request->limits, err) < 0 ||
+        read_copies_in(script, yml_get(line, "copyIn"), given, request, err) < 0 ||
+        read_copies_out(script, yml_get(line, "copyOut"), given, request, err) < 0)
         return -1;
-    if (number(line, "output", UINT64_MAX, &output_bytes, err) < 0 ||
-        read_limits(line, &request->limits, err) < 0 || read_copies(script, line, request, err) < 0)
-        return -1;
-    script->files[0] =
-        (struct exec_file){.kind = EXEC_FILE_CONTENT, .data = input, .size = strlen(input)};
-    script->files[1] =
-        (struct exec_file){.kind = EXEC_FILE_COLLECT, .name = "stdout", .max = output_bytes};
-    script->files[2] =
-        (struct exec_file){.kind = EXEC_FILE_COLLECT, .name = "stderr", .max = output_bytes};
-    request->files = script->files;
-    request->file_count = COUNT_OF(script->files);
     return 0;
 }
 
-int run_script_next(struct run_script *script, const struct exec_limits *limits,
-                    uint64_t output_bytes, struct exec_request *request, struct cj_error *err)
+int run_script_next(struct run_script *script, const struct run_given *given,
+                    struct exec_request *request, struct cj_error *err)
 {
     char name[256];
     for (;;) {
@@ -229,14 +329,13 @@ int run_script_next(struct run_script *script, const struct exec_limits *limits,
         if (strspn(script->line, " \t\r\n") == (size_t)length)
             continue;
         snprintf(name, sizeof(name), "%s line %u", script->path, script->line_number);
-        *request = (struct exec_request){.limits = *limits};
         if (yml_parse(name, script->line, (size_t)length, &script->document, err) < 0)
             return -1;
         const struct yml_node *root = yml_root(script->document);
         if (root == NULL)
             continue;
         if (yml_expect(root, YML_MAP, err) < 0 ||
-            read_request(script, root, output_bytes, request, err) < 0)
+            read_request(script, root, given, request, err) < 0)
             return -1;
         return 1;
     }

@@ -1,10 +1,12 @@
 /* The service's settings. */
 #include "settings.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -146,9 +148,11 @@ static const struct option_spec specs[] = {
      .help = "do not start with less protection than this level"},
     {"no-fallback", OPTION_BOOL, AT(no_fallback), GROUP, .help = "the same as -require full"},
     {"mount-conf", OPTION_STRING, AT(mount_conf), "mount.yaml", .metavar = "FILE", GROUP,
-     .help = "what containers see of the host; built-in mounts when the file does not exist"},
+     .help = "what containers see of the host; built-in mounts when there is no file of the default "
+             "name"},
     {"seccomp-conf", OPTION_STRING, AT(seccomp_conf), "seccomp.yaml", .metavar = "FILE", GROUP,
-     .help = "system calls programs may use; built-in filter when the file does not exist"},
+     .help = "system calls programs may use; built-in filter when there is no file of the default "
+             "name"},
     {"tmp-fs-param", OPTION_STRING, AT(tmpfs_data), "size=128m,nr_inodes=4k", .metavar = "OPTIONS",
      GROUP,
      .help = "options of the tmpfs at /w, /tmp and /dev/shm when there is no -mount-conf file"},
@@ -360,6 +364,21 @@ static int check_cgroup_prefix(const char *prefix, struct cj_error *err)
         "-cgroup-prefix: '%s' is not a name of 1 to 100 letters, digits, '_', '-', '.'", prefix);
 }
 
+/* Only the default names may be missing: who names a file counts on what is in it, and nobody would
+ * notice that built-in rules hold instead. */
+static int check_named_files(const struct settings *settings, struct cj_error *err)
+{
+    const struct {
+        const char *name, *path;
+    } files[] = {{"mount-conf", settings->mount_conf}, {"seccomp-conf", settings->seccomp_conf}};
+    for (size_t i = 0; i < COUNT_OF(files); i++)
+        if (origin_of(settings, files[i].name) != OPTION_FROM_DEFAULT &&
+            access(files[i].path, R_OK) < 0)
+            return error_set(err, ERROR_CONFIG, errno, "-%s: '%.400s': %s", files[i].name,
+                             files[i].path, strerror(errno));
+    return 0;
+}
+
 static int check_words(int argc, char *const *argv, int next, struct cj_error *err)
 {
     if (next >= argc)
@@ -375,7 +394,8 @@ static int complete(struct settings *settings, bool is_first_process, struct cj_
         return -1;
     fill_in(settings);
     if (check_ranges(settings, err) < 0 || check_cpuset(&settings->cpuset, err) < 0 ||
-        check_cgroup_prefix(settings->cgroup_prefix, err) < 0)
+        check_cgroup_prefix(settings->cgroup_prefix, err) < 0 ||
+        check_named_files(settings, err) < 0)
         return -1;
     return 0;
 }

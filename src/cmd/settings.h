@@ -118,7 +118,8 @@ struct settings {
 /* The table, for help, manual and docs. */
 const struct option_table *settings_table(void);
 
-/* Reads and checks everything. Words that are no option are an error. is_first_process: as pid 1
+/* Reads and checks everything. Words that are no option are an error, and so are files that were named
+ * and are not there. is_first_process: as pid 1
  * (in a container) the doors are open to all addresses and the log is JSON, unless said otherwise.
  */
 WARN_UNUSED int settings_load(int argc, char *const *argv, char *const *environment,

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 
 import pytest
@@ -141,6 +142,8 @@ def test_namespaces_and_tries(report):
 def test_cgroup(report):
     cgroup = report["cgroup"]
     assert cgroup["kind"] in ("none", "v1", "v2")
+    assert isinstance(cgroup["nsdelegate"], bool) and isinstance(cgroup["hybrid"], bool)
+    assert (cgroup["delegated"] is None) == (cgroup["kind"] != "v2")
     for key in ("available", "enabled", "usable"):
         assert set(cgroup[key]) <= CONTROLLERS
     for key in ("kill", "memoryPeak", "pidsPeak", "swapLimit", "kernelMemory"):
@@ -186,6 +189,33 @@ def test_tools_outside_usr_are_told(tmp_path):
     assert sum(tool["found"] for tool in tools) == 1
 
 
+def keys(value):
+    """Every key of every object, but those that are names of the host's things."""
+    if isinstance(value, list):
+        return set().union(*map(keys, value)) if value else set()
+    if not isinstance(value, dict):
+        return set()
+    return set(value) | set().union(set(), *map(keys, value.values()))
+
+
+def test_the_manual_names_every_key(report):
+    with open(os.path.join(os.path.dirname(__file__), "..", "..", "docs", "doctor.md"), encoding="utf-8") as file:
+        named = set(re.findall(r"`([^`]+)`", file.read()))
+    assert keys(report) - named == set()
+
+
+def test_the_manual_names_every_remedy():
+    root = os.path.join(os.path.dirname(__file__), "..", "..")
+    with open(os.path.join(root, "src", "cmd", "advice.c"), encoding="utf-8") as file:
+        remedies = set(re.findall(r'\badd\(a, "([^"]+)"', file.read()))
+    with open(os.path.join(root, "src", "sandbox", "protection.c"), encoding="utf-8") as file:
+        lacks = set(re.findall(r'\{LACK_\w+, PROTECTION_FULL, "([^"]+)"', file.read()))
+    assert len(remedies) > 10 and len(lacks) > 3, (remedies, lacks)
+    with open(os.path.join(root, "docs", "doctor.md"), encoding="utf-8") as file:
+        named = set(re.findall(r"`([^`]+)`", file.read()))
+    assert (remedies | lacks) - named == set()
+
+
 def test_text_says_the_same(report):
     answer = doctor()
     assert answer.returncode == (0 if report["full"] else 1)
@@ -198,6 +228,29 @@ def test_text_says_the_same(report):
     assert f"{report['protection']['level']}: {report['protection']['summary']}" in answer.stdout
     for remedy in report["remedies"]:
         assert remedy["command"] in answer.stdout
+
+
+def test_text_names_each_fact_that_decides(report):
+    facts, _, _ = doctor().stdout.partition("\nCompilers and interpreters\n")
+    rows = {line[8:34].strip(): line[35:] for line in facts.splitlines() if line.startswith("  ")}
+    host, rules, cgroup = report["host"], report["rules"], report["cgroup"]
+    assert host["kernel"] in rows["kernel"]
+    assert rows["tmpfs"] == ("yes" if host["tmpfs"] else "no")
+    assert f"{host['shm']['sizeBytes'] >> 20} MiB" in rows["/dev/shm"]
+    for name, value in (("user.max_user_namespaces", rules["maxUserNamespaces"]), ("vm.memfd_noexec", rules["memfdNoexec"]),
+                        ("apparmor_restrict_userns", rules["apparmorRestrictUserns"]),
+                        ("unprivileged_userns_clone", rules["unprivilegedUsernsClone"])):
+        assert rows[name] == (str(value) if value is not None else "not in this kernel"), name
+    assert set(report["namespaces"]) <= {name.split()[0] for name in rows if name.endswith(" namespace")}
+    assert rows["hierarchy"].startswith(cgroup["kind"]) and ("hybrid" in rows["hierarchy"]) == cgroup["hybrid"]
+    if cgroup["kind"] == "none":
+        return
+    assert rows["delegation"] and rows["usable for runs"] == ",".join(cgroup["usable"])
+    if cgroup["unifiedMount"]:
+        assert rows["nsdelegate"] == ("yes" if cgroup["nsdelegate"] else "no")
+    for name, key in (("cgroup.kill", "kill"), ("memory peak", "memoryPeak"), ("process peak", "pidsPeak"),
+                      ("swap limit", "swapLimit")):
+        assert rows[name] == {True: "yes", False: "no", None: "not known"}[cgroup[key]], name
 
 
 def test_colour_on_a_terminal_only():

@@ -22,6 +22,7 @@ kept = pytest.mark.kept
 better = pytest.mark.better
 
 MIB = 1 << 20
+SANITIZED = any(name in os.environ for name in ("ASAN_OPTIONS", "TSAN_OPTIONS"))  # they keep freed memory
 
 
 @pytest.fixture(scope="module")
@@ -810,7 +811,7 @@ def test_uploads_do_not_grow_the_service(serve):
     response = connection.getresponse()
     name = json.loads(response.read())
     assert response.status == 200
-    assert service.peak() - before < 8 * MIB
+    assert SANITIZED or service.peak() - before < 8 * MIB
     digest = service.run(command("/usr/bin/sha1sum", files=[{"fileId": name}, collector("stdout")], clockLimit=10**10))
     import hashlib
     wanted = hashlib.sha1()
@@ -926,8 +927,8 @@ def test_large_requests_and_answers(serve):
     answer = service.post_run(body)
     assert answer.json[0]["files"]["stdout"] == content
     grown = service.peak() - before
-    assert grown < 2.5 * len(body) + 8 * MIB, grown / len(body)
-    wait_for(lambda: service.rss() < before + 16 * MIB)
+    assert SANITIZED or grown < 2.5 * len(body) + 8 * MIB, grown / len(body)
+    wait_for(lambda: SANITIZED or service.rss() < before + 16 * MIB)
 
 
 def test_a_large_answer_to_a_slow_reader_does_not_stop_the_others(serve):
@@ -945,7 +946,7 @@ def test_a_large_answer_to_a_slow_reader_does_not_stop_the_others(serve):
         for _ in range(3):
             assert accepted(service.run(command())) == "hi\n"
         # 32 MiB of output, of which each byte is six when it is escaped: never all at once
-        assert service.peak() - before < 48 * MIB
+        assert SANITIZED or service.peak() - before < 48 * MIB
         received = len(head)
         while not head.endswith(b"0\r\n\r\n"):
             head = head[-8:] + client.recv(1 << 20)
@@ -1045,7 +1046,7 @@ def test_nothing_leaks(serve):
     before = service.descriptors(), service.rss()
     spread(100)
     wait_for(lambda: service.descriptors() <= before[0] + 2, 10)
-    assert service.rss() < before[1] + 4 * MIB
+    assert SANITIZED or service.rss() < before[1] + 4 * MIB
     assert service.get("/file").json == {}
 
 

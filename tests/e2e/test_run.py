@@ -38,7 +38,7 @@ class Runner:
 
     def json(self, *args, **kwargs):
         done = self("--json", *args, **kwargs)
-        assert done.stderr == b"", done.stderr
+        assert without_warning(done.stderr) == b"", done.stderr
         assert done.stdout.count(b"\n") == 1 and done.stdout.endswith(b"\n")
         return json.loads(done.stdout)
 
@@ -79,6 +79,12 @@ def refused(done, *words):
     assert text.startswith("cjudge run: ") and text.count("\n") == 1, text
     for word in words:
         assert word in text, text
+
+
+def without_warning(stderr):
+    """What is said beside the one line about a host with less than full protection."""
+    lines = stderr.splitlines(keepends=True)
+    return b"".join(line for line in lines if b"protection is not full" not in line)
 
 
 def wait_for(condition, seconds=5):
@@ -581,6 +587,42 @@ def test_a_signal_ends_a_run_whose_output_nobody_reads(run):
     process.communicate()
 
 
+@pytest.mark.parametrize("options, program", [
+    (["--json"], "yes | head -c 3000000"),
+    (["--script", "script"], None),
+    (["--copy-out", "out:/dev/stdout", "--quiet"], "yes | head -c 3000000 > out"),
+])
+def test_a_signal_ends_an_answer_that_nobody_reads(run, options, program):
+    run.file("script", json.dumps({"args": [SH, "-c", "yes | head -c 3000000"]}) + "\n")
+    process = run.start(*options, *(["--", SH, "-c", program] if program else []))
+    time.sleep(0.8)
+    assert process.poll() is None  # the pipe is full: it waits for us
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=5) == 128 + signal.SIGTERM
+    process.communicate()
+
+
+@pytest.mark.parametrize("wall", ["300ms", "60s"])
+def test_a_signal_ends_a_summary_that_nobody_reads(run, wall):
+    """Once, also when the program has still been there to be ended by it."""
+    process = run.start("--wall", wall, "--", SH, "-c", "yes >&2")
+    time.sleep(0.8)
+    assert process.poll() is None
+    assert wall == "60s" or processes("yes") == []
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=5) == 128 + signal.SIGTERM
+    process.communicate()
+
+
+def test_output_that_a_signal_dropped_is_not_called_a_success(run):
+    process = run.start("--quiet", "--", PYTHON, "-c", "import os; os.write(1, bytes(120000))")
+    time.sleep(0.8)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=5) == 128 + signal.SIGTERM
+    process.communicate()
+
+
 def test_the_program_goes_when_cjudge_is_killed(run):
     process = run.start("--", "/bin/sleep", "61.75")
     wait_for(lambda: processes("61.75"))
@@ -679,9 +721,26 @@ def test_more_open_files_than_the_host_allows_are_not_our_failure(run):
 
 
 @pytest.mark.parametrize("option", ["cpu", "wall", "memory", "procs", "stack", "file-size", "open-files",
-                                    "copy-out-max", "repeat"])
+                                    "copy-out-max", "repeat", "cpu-rate"])
 def test_a_limit_of_zero_is_refused(run, option):
     refused(run("--" + option, "0", "--", "/bin/true"), f"-{option} 0", "more than 0")
+
+
+@pytest.mark.parametrize("option", ["cpuset", "in", "script", "mount-conf", "seccomp-conf", "tmp-fs-param",
+                                    "cgroup-prefix", "cgroup-root"])
+def test_an_empty_value_is_refused(run, option):
+    """What a shell makes of an unset variable: not the same as an option that was not given."""
+    program = [] if option == "script" else ["--", "/bin/echo", "ran"]
+    refused(run(f"--{option}", "", *program), f"-{option}", "empty")
+
+
+def test_fewer_open_files_than_a_program_starts_with_are_refused(run):
+    refused(run("--open-files", "2", "--", "/bin/true"), "-open-files 2", "at least 3")
+
+
+@pytest.mark.parametrize("start", ["1", "999", "4294967295", "99999999999"])
+def test_ids_of_the_system_are_no_range_for_containers(run, start):
+    refused(run("--container-cred-start", start, "--", "/bin/true"), f"-container-cred-start {start}")
 
 
 def test_limits_of_zero_in_a_script_are_the_default(run):
@@ -789,7 +848,6 @@ def test_copied_in_programs_run(run):
     ("folder", "CopyInOpenFile", "open folder: is a directory"),
     ("fifo", "CopyInOpenFile", "open fifo"),
     ("/dev/zero", "CopyInOpenFile", "open /dev/zero"),
-    ("data:/", "CopyInCreateFile", "is a directory"),
     ("data:.", "CopyInCreateFile", ""),
     ("data:/usr/x", "CopyInCreateFile", "open /usr/x: read-only file system"),
     ("data:/dev/null", "CopyInCreateFile", "/dev/null"),
@@ -878,6 +936,50 @@ def test_nothing_is_copied_out_through_a_link(run):
     assert set(got["files"]) == {"stdout", "stderr"}
 
 
+@pytest.mark.parametrize("options", [[], ["--json"]])
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_a_file_may_be_named_as_a_stream(run, name, options):
+    done = run("--copy-out", f"{name}:got", *options, "--", SH, "-c", f"echo out; echo err >&2; echo file > {name}")
+    assert done.returncode == 0, done.stderr
+    with open(os.path.join(run.folder, "got")) as f:
+        assert f.read() == "file\n"
+    if options:
+        assert json.loads(done.stdout)["files"] == {"stdout": "out\n", "stderr": "err\n"}
+
+
+def test_a_file_named_as_a_stream_needs_a_place_beside_the_streams_in_an_answer(run):
+    refused(run("--json", "--copy-out", "stdout", "--", "/bin/true"), "-copy-out stdout", "./stdout")
+    got = run.json("--copy-out", "./stdout", "--", SH, "-c", "echo out; echo file > stdout")
+    assert got["files"] == {"stdout": "out\n", "stderr": "", "./stdout": "file\n"}
+    assert run("--copy-out", "stdout", "--quiet", "--", SH, "-c", "echo file > stdout").returncode == 0
+    with open(os.path.join(run.folder, "stdout")) as f:
+        assert f.read() == "file\n"
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_file_goes_to_every_place_it_is_wanted_at(run, options):
+    done = run("--copy-out", "a:d1", "--copy-out", "a?:d2", "--copy-out", "a", "--copy-out", "b", *options,
+               "--", SH, "-c", "echo A > a; echo B > b")
+    assert done.returncode == 0, done.stderr
+    for name in ["d1", "d2"] + ([] if options else ["a"]):
+        with open(os.path.join(run.folder, name)) as f:
+            assert f.read() == "A\n"
+    if options:
+        assert json.loads(done.stdout)["files"] == {"stdout": "", "stderr": "", "a": "A\n", "b": "B\n"}
+        assert done.stdout.count(b'"a":') == 1
+
+
+def test_one_place_is_not_for_two_files(run):
+    refused(run("--copy-out", "a:x", "--copy-out", "b:x", "--", "/bin/true"), "-copy-out b:x", "'x'", "a")
+    refused(run("--copy-out", "p/a", "--copy-out", "q/a", "--", "/bin/true"), "-copy-out q/a", "'a'")
+
+
+@pytest.mark.parametrize("option, item", [("copy-in", "f:"), ("copy-in", ":f"), ("copy-in", "f:sub/"), ("copy-in", "f:/"), ("copy-in", "d/"),
+                                          ("copy-out", "a:"), ("copy-out", ":a"), ("copy-out", "a/")])
+def test_a_copy_without_a_name_is_refused(run, option, item):
+    refused(run(f"--{option}", item, "--", "/bin/echo", "ran"), f"-{option} {item}")
+
+
 def test_copy_out_has_a_largest_size(run):
     source = ["--", SH, "-c", "printf 12345 > a"]
     assert run.json("--copy-out", "a", "--copy-out-max", "5", *source)["files"]["a"] == "12345"
@@ -919,6 +1021,18 @@ def test_repeat_gives_a_file_as_input_every_time(run):
     assert output(run("--quiet", "--repeat", "3", "--in", path, "--", "/bin/cat")) == "line\n" * 3
 
 
+@pytest.mark.parametrize("way", ["--in", "standard input"])
+def test_repeat_opens_the_input_anew_every_time(run, way):
+    """Flags and locks belong to the open file, and would be found by the next run."""
+    path = run.file("in", "line\n")
+    source = ("import fcntl, os; print(os.read(0, 9), fcntl.fcntl(0, fcntl.F_GETFL) & os.O_NONBLOCK);"
+              "fcntl.fcntl(0, fcntl.F_SETFL, os.O_NONBLOCK)")
+    with open(path) as file:
+        done = run("--quiet", "--repeat", "3", *(["--in", path] if way == "--in" else []), *code(source),
+                   stdin=file if way != "--in" else b"")
+    assert output(done) == "b'line\\n' 0\n" * 3
+
+
 def test_repeat_says_a_summary_each_time(run):
     done = run("--repeat", "3", "--", SH, "-c", "exit 2")
     assert done.returncode == 2 and done.stderr.count(b"Nonzero Exit Status, exit 2\n") == 3
@@ -954,22 +1068,66 @@ def test_limits_of_the_command_line_hold_for_a_script(run):
     assert [a["files"]["stdout"] for a in answers] == ["30\n", "20\n"]
 
 
+def test_options_are_what_lines_of_a_script_do_not_say(run):
+    run.file("in", "given\n")
+    run.file("one", "1\n")
+    run.file("two", "2\n")
+    show = [SH, "-c", "cat; echo $A $B; cat f g; echo x > o; echo yyyyy > p"]
+    done, answers = run.script(
+        {"args": show},
+        {"args": show, "stdin": "own\n", "env": ["B=3", "C=4"], "copyIn": {"g": "two"}, "copyOut": ["p"]},
+        {"args": show, "stdin": ""},
+        options=["--in", "in", "--env", "A=1", "--env", "B=2", "--copy-in", "one:f", "--copy-in", "one:g",
+                 "--copy-out", "o", "--copy-out-max", "4", "--copy-out-truncate"])
+    assert done.returncode == 0, done.stderr
+    first, second, third = answers
+    assert first["files"] == {"stdout": "given\n1 2\n1\n1\n", "stderr": "", "o": "x\n"}
+    assert second["files"] == {"stdout": "own\n1 3\n1\n2\n", "stderr": "", "o": "x\n", "p": "yyyy"}
+    assert second["fileError"][0]["type"] == "CopyOutSizeExceeded"
+    assert third["files"]["stdout"] == "1 2\n1\n1\n"
+
+
+def test_a_script_gets_its_input_fresh_for_every_line(run):
+    run.file("in", "line\n")
+    done, answers = run.script(*[{"args": ["/bin/cat"]}] * 3, options=["--in", "in"])
+    assert [a["files"]["stdout"] for a in answers] == ["line\n"] * 3
+
+
+@pytest.mark.parametrize("options, words", [
+    (["--repeat", "2"], ["-repeat"]),
+    (["--copy-out", "a:d"], ["-copy-out a:d", "DEST"]),
+    (["--copy-out", "stdout"], ["-copy-out stdout"]),
+])
+def test_an_option_that_cannot_count_for_a_script_is_refused(run, options, words):
+    path = run.file("requests", '{"args": ["/bin/true"]}\n')
+    refused(run("--script", path, *options), *words, "script" if "stdout" not in options else "stdout")
+
+
 @pytest.mark.parametrize("line, words", [
     ('{"args": ["/bin/true"], "cpus": 1}', ["cpus", "unknown key"]),
     ('{"args": []}', ["args"]),
     ('{"args": ["/bin/true"], "cpu": "1s"}', ["cpu", "'1s'"]),
     ('{"args": ["/bin/true"]', []),
     ("[]", ["map"]),
+    ('{"args": ["/bin/true"], "env": ["=x"]}', ["env[0]", "NAME=VALUE"]),
 ])
-def test_a_bad_line_ends_a_script_and_is_named(run, line, words):
-    path = run.file("requests", '{"args": ["/bin/echo", "hi"]}\n' + line + '\n{"args": ["/bin/echo", "hi"]}\n')
+def test_a_bad_line_is_answered_and_the_rest_goes_on(run, line, words):
+    good = '{"args": ["/bin/echo", "hi"]}\n'
+    path = run.file("requests", good + "\n" + line + "\n" + good)
     done = run("--script", path)
     assert done.returncode == 125
-    assert done.stdout.count(b"\n") == 1  # the answer to the line before
+    first, bad, last = [json.loads(text) for text in done.stdout.splitlines()]
+    assert (first["status"], first["line"], last["status"], last["line"]) == ("Accepted", 1, "Accepted", 4)
+    assert (bad["status"], bad["line"]) == ("Invalid", 3) and "files" not in bad
     text = done.stderr.decode()
     assert text.startswith("cjudge run: ") and text.count("\n") == 1
-    for word in [path, "line 2", *words]:
-        assert word in text
+    for word in [path, "line 3", *words]:
+        assert word in text and word in bad["error"]
+
+
+def test_a_bad_line_of_standard_input_is_named(run):
+    done, answers = run.script("garbage\n")
+    assert done.returncode == 125 and answers[0]["error"].startswith("standard input line 1")
 
 
 @pytest.mark.parametrize("script", ["/no/such/file", "/tmp"])
@@ -1063,6 +1221,37 @@ def test_limits_hold_without_cgroups(run, options, source, status):
 def test_full_protection_that_is_not_there_is_refused(run):
     refused(run("--require", "full", "--protection", "no-cgroup", "--", "/bin/true"), "'full' is required",
             "no-cgroup")
+
+
+def test_no_fallback_is_the_same_as_requiring_full_protection(run):
+    refused(run("--no-fallback", "--protection", "no-cgroup", "--", "/bin/true"), "'full' is required", "no-cgroup")
+    refused(run("--no-fallback", "--require", "none", "--protection", "no-cgroup", "--", "/bin/true"),
+            "'full' is required")
+
+
+@needs_root
+def test_no_fallback_runs_where_protection_is_full(run):
+    done = run("--no-fallback", "--", "/bin/true")
+    assert done.returncode == 0 and done.stderr.endswith(b"protection: full\n")
+
+
+def test_less_than_full_protection_is_said_once_at_the_start(run):
+    options = ["--protection", "no-cgroup", "--repeat", "2"]
+    done = run(*options, "--", SH, "-c", "echo program >&2")
+    said = done.stderr.decode().splitlines()
+    warnings = [line for line in said if "protection is not full" in line]
+    assert said[0] == warnings[0] and len(warnings) == 1, said
+    for word in ("warn", "level=no-cgroup", "reason=", "-protection no-cgroup", "cjudge doctor"):
+        assert word in warnings[0], warnings[0]
+    done = run("--json", *options, "--", SH, "-c", "echo program")
+    assert [json.loads(line)["files"]["stdout"] for line in done.stdout.splitlines()] == ["program\n"] * 2
+    assert done.stderr.count(b"\n") == 1 and b"protection is not full" in done.stderr
+    assert run("--quiet", *options, "--", "/bin/true").stderr == b""
+
+
+@needs_root
+def test_full_protection_needs_no_word_at_the_start(run):
+    assert b"not full" not in run("--", "/bin/true").stderr
 
 
 @needs_root
@@ -1302,8 +1491,21 @@ def test_a_bad_mount_yaml_is_named_with_line_and_key(run, text, words):
     refused(run("--mount-conf", path, "--", "/bin/true"), *words)
 
 
-def test_a_mount_yaml_that_is_not_there_means_the_built_in_mounts(run):
-    assert run("--mount-conf", "/no/such/mount.yaml", "--", "/bin/true").returncode == 0
+@pytest.mark.parametrize("option", ["mount-conf", "seccomp-conf"])
+def test_a_file_that_was_named_has_to_be_there(run, option):
+    refused(run(f"--{option}", "/no/such/file.yaml", "--", "/bin/true"), f"-{option} /no/such/file.yaml",
+            "No such file or directory")
+
+
+@needs_root
+def test_a_cgroup_root_that_was_named_has_to_be_there(run):
+    refused(run("--cgroup-root", "/sys/fs/cgroup/no/such", "--", "/bin/true"), "-cgroup-root /sys/fs/cgroup/no/such")
+
+
+@needs_root
+@pytest.mark.skipif(not os.path.isdir("/sys/fs/cgroup/memory"), reason="no cgroup v1 here")
+def test_a_cgroup_root_cannot_be_used_where_control_groups_are_v1(run):
+    refused(run("--cgroup-root", "/", "--", "/bin/true"), "-cgroup-root /", "v1")
 
 
 def test_tmp_fs_param_sizes_the_built_in_tmpfs(run):

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "doctor.h"
 #include "doctor_report.h"
 #include "host_fixture.h"
@@ -101,6 +102,11 @@ static void tries_v1(struct host_tries *tries)
     tries->cgroup.pids_peak = FACT_NO;
     tries->cgroup.swap_limit = FACT_NO;
     tries->cgroup.kernel_memory = FACT_NO;
+}
+
+static void tries_v1_partly(struct host_tries *tries)
+{
+    tries->cgroup.usable &= ~(unsigned)(CGROUP_PIDS | CGROUP_CPUACCT);
 }
 
 static void tries_chroot(struct host_tries *tries)
@@ -228,6 +234,13 @@ static const struct scenario scenarios[] = {
      {{"swap-limit", false, "swapoff -a   (or the kernel boot parameter swapaccount=1)"},
       {"kernel-memory", false, "kernel boot parameters: remove cgroup.memory=nokmem"},
       {"process-peak", false, "boot Linux 6.11 (or 6.1 with cgroup v2) or newer"}}},
+    {"v1, two controllers mounted read-only",
+     FIXTURE_V1,
+     tries_v1_partly,
+     PROTECTION_NO_CGROUP,
+     {{"cgroup-read-only", true,
+       "mount -o remount,rw /sys/fs/cgroup/cpu,cpuacct && mount -o remount,rw "
+       "/sys/fs/cgroup/pids"}}},
     {"hybrid, in a container and a chroot",
      FIXTURE_HYBRID,
      tries_chroot,
@@ -514,6 +527,40 @@ static void a_failed_run_is_not_full(void **state)
     free(report);
 }
 
+static enum protection_level expected_of_run = PROTECTION_LEVELS;
+
+/* A sandbox that gives less than what is expected of it. */
+static int gives_less(enum protection_level expected, char *summary, size_t size,
+                      struct cj_error *err)
+{
+    expected_of_run = expected;
+    snprintf(summary, size, "less");
+    return error_set(err, ERROR_UNSUPPORTED, 0, "this host gives less");
+}
+
+/* No cgroups that could be used: the level that follows is the same on every host that runs this. */
+static int no_cgroups(struct cgroup_facts *out, struct cj_error *err)
+{
+    (void)err;
+    *out = (struct cgroup_facts){.kind = CGROUP_NONE};
+    return 0;
+}
+
+static void the_run_is_to_give_what_was_decided(void **state)
+{
+    (void)state;
+    char name[] = "doctor", json[] = "--json";
+    char *arguments[] = {name, json, NULL};
+    const struct doctor_hooks hooks = {.try_run = gives_less, .cgroups = no_cgroups};
+    fflush(stdout);
+    auto_fd int real = dup(STDOUT_FILENO), nothing = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    assert_true(real >= 0 && dup2(nothing, STDOUT_FILENO) >= 0);
+    int status = cmd_doctor_with(2, arguments, &hooks);
+    assert_true(dup2(real, STDOUT_FILENO) >= 0);
+    assert_int_equal(status, 1);
+    assert_true(expected_of_run > PROTECTION_FULL && expected_of_run < PROTECTION_LEVELS);
+}
+
 static void wrong_usage_is_two(void **state)
 {
     (void)state;
@@ -537,6 +584,7 @@ int main(void)
         cmocka_unit_test(silent_tools_are_given_up),
         cmocka_unit_test(every_host_has_both_forms),
         cmocka_unit_test(a_failed_run_is_not_full),
+        cmocka_unit_test(the_run_is_to_give_what_was_decided),
         cmocka_unit_test(wrong_usage_is_two),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,16 +14,21 @@
 #include "base/attr.h"
 #include "run_script.h"
 
-static const struct exec_limits given = {
-    .cpu_ns = 1,
-    .wall_ns = 2,
-    .memory_bytes = 3,
-    .processes = 4,
-    .stack_bytes = 5,
-    .file_size_bytes = 6,
-    .open_files = 7,
-    .data_segment = true,
-    .cpu_set = "0",
+static const struct run_given given = {
+    .limits =
+        {
+            .cpu_ns = 1,
+            .wall_ns = 2,
+            .memory_bytes = 3,
+            .processes = 4,
+            .stack_bytes = 5,
+            .file_size_bytes = 6,
+            .open_files = 7,
+            .data_segment = true,
+            .cpu_set = "0",
+        },
+    .output_bytes = 8,
+    .input_fd = -1,
 };
 
 struct fixture {
@@ -50,7 +55,7 @@ static void open_script(struct fixture *fixture, const char *text)
 
 static int next(struct fixture *fixture)
 {
-    return run_script_next(fixture->script, &given, 8, &fixture->request, &fixture->err);
+    return run_script_next(fixture->script, &given, &fixture->request, &fixture->err);
 }
 
 static void close_script(struct fixture *fixture)
@@ -69,7 +74,7 @@ static void absent_keys_come_from_the_command_line(void **state)
     assert_int_equal(next(&f), 1);
     assert_int_equal(f.request.arg_count, 1);
     assert_string_equal(f.request.args[0], "/bin/true");
-    assert_memory_equal(&f.request.limits, &given, sizeof(given));
+    assert_memory_equal(&f.request.limits, &given.limits, sizeof(given.limits));
     assert_int_equal(f.request.file_count, 3);
     assert_int_equal(f.request.files[0].kind, EXEC_FILE_CONTENT);
     assert_int_equal(f.request.files[0].size, 0);
@@ -128,6 +133,76 @@ static void every_key_reaches_the_request(void **state)
     assert_int_equal(f.request.limits.file_size_bytes, 16777216);
     assert_int_equal(f.request.limits.open_files, 64);
     assert_true(f.request.limits.data_segment);
+    close_script(&f);
+}
+
+static void what_a_line_does_not_say_comes_from_the_options(void **state)
+{
+    (void)state;
+    static const char *const env[] = {"A=1", "B=2"};
+    static const struct exec_copy_in in[] = {{.name = "f", .kind = EXEC_COPY_PATH, .data = "x"},
+                                             {.name = "g", .kind = EXEC_COPY_PATH, .data = "y"}};
+    static const struct exec_copy_out out[] = {{.name = "o"}, {.name = "p", .optional = true}};
+    struct run_given all = given;
+    all.env = env;
+    all.env_count = COUNT_OF(env);
+    all.copy_in = in;
+    all.copy_in_count = COUNT_OF(in);
+    all.copy_out = out;
+    all.copy_out_count = COUNT_OF(out);
+    all.copy_out_max_bytes = 9;
+    all.copy_out_truncate = true;
+    all.input_fd = 77;
+    struct fixture f;
+    open_script(&f,
+                "{args: [a]}\n"
+                "{args: [a], stdin: '', env: [B=3, C=4], copyIn: {g: z}, copyOut: [p, 'o?', q]}");
+    assert_int_equal(run_script_next(f.script, &all, &f.request, &f.err), 1);
+    assert_int_equal(run_script_line(f.script), 1);
+    assert_int_equal(f.request.files[0].kind, EXEC_FILE_FD);
+    assert_int_equal(f.request.files[0].fd, 77);
+    assert_string_equal(f.request.env[f.request.env_count - 2], "A=1");
+    assert_string_equal(f.request.env[f.request.env_count - 1], "B=2");
+    assert_int_equal(f.request.copy_in_count, 2);
+    assert_string_equal(f.request.copy_in[1].data, "y");
+    assert_int_equal(f.request.copy_out_count, 2);
+    assert_true(f.request.copy_out[1].optional);
+    assert_int_equal(f.request.copy_out_max_bytes, 9);
+    assert_true(f.request.copy_out_truncate);
+
+    assert_int_equal(run_script_next(f.script, &all, &f.request, &f.err), 1);
+    assert_int_equal(run_script_line(f.script), 2);
+    assert_int_equal(f.request.files[0].kind, EXEC_FILE_CONTENT);
+    assert_string_equal(f.request.env[f.request.env_count - 3], "A=1");
+    assert_string_equal(f.request.env[f.request.env_count - 2], "B=3");
+    assert_string_equal(f.request.env[f.request.env_count - 1], "C=4");
+    assert_int_equal(f.request.copy_in_count, 2);
+    assert_string_equal(f.request.copy_in[0].data, "z");
+    assert_string_equal(f.request.copy_in[1].data, "x");
+    assert_int_equal(f.request.copy_out_count, 3);
+    const struct exec_copy_out *got = f.request.copy_out;
+    assert_string_equal(got[0].name, "p");
+    assert_false(got[0].optional); /* the line wants it whatever the options say */
+    assert_string_equal(got[1].name, "o");
+    assert_false(got[1].optional);
+    assert_string_equal(got[2].name, "q");
+    close_script(&f);
+}
+
+static void the_rest_goes_on_behind_a_bad_line(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_script(&f, "{args: [a\n\n{args: [a], cpus: 1}\n{args: [b]}\n");
+    assert_int_equal(next(&f), -1);
+    assert_int_equal(f.err.domain, ERROR_CONFIG);
+    assert_int_equal(run_script_line(f.script), 1);
+    assert_int_equal(next(&f), -1);
+    assert_int_equal(run_script_line(f.script), 3);
+    assert_int_equal(next(&f), 1);
+    assert_int_equal(run_script_line(f.script), 4);
+    assert_string_equal(f.request.args[0], "b");
+    assert_int_equal(next(&f), 0);
     close_script(&f);
 }
 
@@ -191,6 +266,8 @@ static void a_bad_line_is_named_with_file_line_and_key(void **state)
         {"{args: [\"a\\0b\"]}", "args[0]", "NUL"},
         {"{args: [a], env: K=V}", "env", "a list is needed"},
         {"{args: [a], env: [null]}", "env", "item 0 is null"},
+        {"{args: [a], env: [A=1, B]}", "env[1]", "'B': write NAME=VALUE"},
+        {"{args: [a], env: [=1]}", "env[0]", "'=1': write NAME=VALUE"},
         {"{args: [a], stdin: [x]}", "stdin", "a single value is needed"},
         {"{args: [a], copyIn: [x]}", "copyIn", "a map is needed"},
         {"{args: [a], copyIn: {x: null}}", "copyIn.x", "is null"},
@@ -266,8 +343,9 @@ static void a_folder_is_no_script(void **state)
     struct cj_error err = {0};
     int result = run_script_open("/tmp", &script, &err);
     if (result == 0)
-        result = run_script_next(script, &given, 8, &request, &err);
+        result = run_script_next(script, &given, &request, &err);
     assert_int_equal(result, -1);
+    assert_int_not_equal(err.domain, ERROR_CONFIG); /* no line of it could be read on */
     assert_non_null(strstr(err.message, "/tmp"));
     run_script_close(script);
 }
@@ -287,7 +365,7 @@ static void a_given_variable_replaces_its_default(void **state)
     (void)state;
     static const char *const mine[] = {"HOME=/h", "PATHX=1", "LANG", "A=1", "A=2"};
     size_t count = 0;
-    const char **env = run_environment(mine, COUNT_OF(mine), &count);
+    const char **env = run_environment(mine, COUNT_OF(mine), NULL, 0, &count);
     assert_non_null(env);
     assert_true(contains(env, count, "HOME=/h"));
     assert_false(contains(env, count, "HOME=/tmp"));
@@ -306,6 +384,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(absent_keys_come_from_the_command_line),
         cmocka_unit_test(every_key_reaches_the_request),
+        cmocka_unit_test(what_a_line_does_not_say_comes_from_the_options),
+        cmocka_unit_test(the_rest_goes_on_behind_a_bad_line),
         cmocka_unit_test(a_line_knows_nothing_of_the_one_before),
         cmocka_unit_test(empty_lines_and_comments_are_no_requests),
         cmocka_unit_test(the_largest_numbers_are_exact),
