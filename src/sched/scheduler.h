@@ -77,8 +77,8 @@ struct sched {
 
 /* ---- slot.c ---- */
 
-/* The thread of a slot: start, jobs, end. */
-void *slot_main(void *slot);
+/* The thread of a slot, which arg is: start, jobs, end. */
+void *slot_main(void *arg);
 
 /* ---- scheduler.c, for slots; with the lock held ---- */
 

@@ -24,6 +24,7 @@
 #include "exec/exec.h"
 #include "sandbox/mount_config.h"
 #include "sched/sched.h"
+#include "store/store.h"
 
 #define PATIENCE_NS (60 * NS_PER_S)
 
@@ -34,13 +35,14 @@ static struct exec_settings settings;
 
 /* ---- running one program ---- */
 
-static void run_shell(struct slot *slot, struct container *container, const char *script,
+/* input: its standard input; -1: empty. */
+static void run_shell(struct slot *slot, struct container *container, const char *script, int input,
                       struct exec_result *result)
 {
     static const char *const env[] = {"PATH=/usr/bin:/bin"};
     const char *const args[] = {"/bin/sh", "-c", script};
     const struct exec_file files[] = {
-        {.kind = EXEC_FILE_CONTENT, .size = 0},
+        {.kind = input >= 0 ? EXEC_FILE_FD : EXEC_FILE_CONTENT, .fd = input},
         {.kind = EXEC_FILE_COLLECT, .name = "stdout", .max = 4096},
         {.kind = EXEC_FILE_COLLECT, .name = "stderr", .max = 4096},
     };
@@ -63,6 +65,7 @@ static void run_shell(struct slot *slot, struct container *container, const char
 struct task {
     struct sched_job job; /* first */
     const char *script;
+    int input; /* a descriptor + 1; 0: none */
     size_t containers;
     bool kills_init; /* of the container, instead of running the script */
     bool resets;     /* between two runs of the script */
@@ -83,7 +86,7 @@ static void run_in(struct slot *slot, struct task *task, struct container *conta
         kill(container_init_pid(container), SIGKILL);
         usleep(10000);
     }
-    run_shell(slot, container, task->script, &result);
+    run_shell(slot, container, task->script, task->input - 1, &result);
     task->status = result.status;
     task->cancelled = result.cancelled;
     if (result.file_count > 0)
@@ -194,6 +197,42 @@ static void test_runs_fresh(void **state)
     task.resets = true; /* twice in one job, fresh in between */
     run_task(sched, &task);
     assert_string_equal(task.output, "ran\n");
+    sched_free(sched);
+}
+
+/* A stored file as input, inside a container: it can be read, again and by name, and nothing else. */
+static void test_stored_input(void **state)
+{
+    static const char script[] =
+        "cat; cat /proc/self/fd/0; echo x 2>/dev/null >/proc/self/fd/0 && echo written; "
+        "chmod 777 /proc/self/fd/0 2>/dev/null && echo mode; "
+        "touch /proc/self/fd/0 2>/dev/null && echo touched; "
+        "truncate -s 0 /proc/self/fd/0 2>/dev/null && echo cut; cat /proc/self/fd/0";
+    char directory[] = "/var/tmp/cjudge-store-XXXXXX";
+    struct sched *sched = make(&(struct sched_settings){.slots = 1});
+    (void)state;
+    assert_non_null(mkdtemp(directory));
+    const struct store_settings places[] = {{.max_bytes = 1 << 20}, {.directory = directory}};
+    for (size_t i = 0; i < COUNT_OF(places); i++) {
+        struct store *store;
+        struct store_draft *draft;
+        struct cj_error err;
+        struct task task;
+        char id[STORE_ID_SIZE];
+        auto_store_file struct store_file file = {.fd = -1};
+        assert_int_equal(store_open(&places[i], &store, &err), 0);
+        assert_int_equal(store_draft_new(store, &draft, &err), 0);
+        assert_int_equal(store_draft_write(draft, "input\n", 6, &err), 0);
+        assert_int_equal(store_draft_commit(draft, "in", id, &err), 0);
+        assert_int_equal(store_get(store, id, &file, &err), 0);
+        task_init(&task, 1, script);
+        task.input = file.fd + 1;
+        run_task(sched, &task);
+        assert_string_equal(task.output, "input\ninput\ninput\n");
+        assert_int_equal(store_remove(store, id, &err), 0);
+        store_free(store);
+    }
+    assert_int_equal(rmdir(directory), 0);
     sched_free(sched);
 }
 
@@ -491,6 +530,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_runs_fresh),
+        cmocka_unit_test(test_stored_input),
         cmocka_unit_test(test_pinned_together),
         cmocka_unit_test(test_groups_and_spares),
         cmocka_unit_test(test_dead_init_is_replaced),
