@@ -222,6 +222,7 @@ static int submit_next(struct judge_batch *batch, struct cj_error *err)
         .job = {.run = work_run,
                 .dropped = work_dropped,
                 .source = (uint64_t)(uintptr_t)batch,
+                .follows = batch->next > 0, /* what was accepted is not refused in its middle */
                 .deadline_ns = batch->started_ns + batch->settings.queue_life_ns},
     };
     work->job.arg = work;

@@ -514,6 +514,7 @@ static int start_task(struct work *work, struct task *task, struct cj_error *err
         .compare = request->compare,
         .stop_at_first_failure = request->stop_at_first_failure,
         .source = (uint64_t)(uintptr_t)work,
+        .follows = task->index > 0,
         .deadline_ns = request->deadline_ns > 0 ? work->begun_ns + request->deadline_ns : 0,
     };
     if (evaluation_start(settings->sched, settings->judge, settings->store, settings->slots,

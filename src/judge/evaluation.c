@@ -211,8 +211,9 @@ static enum fed feed_one(struct step *step, enum evaluation_verdict *verdict)
             .arg = step,
             .source = evaluation->task.source,
             .deadline_ns = evaluation->task.deadline_ns,
+            .follows = true, /* the evaluation was admitted */
         };
-        *verdict = VERDICT_QUEUE_TIMEOUT; /* the queue is full of others */
+        *verdict = VERDICT_CANCELLED; /* the service is ending */
         if (sched_submit(evaluation->sched, &step->job, &err) == 0) {
             step->submitted = true;
             evaluation->owners++;
@@ -339,6 +340,7 @@ static int start_build(struct evaluation *evaluation, struct cj_error *err)
         .arg = evaluation,
         .source = evaluation->task.source,
         .deadline_ns = evaluation->task.deadline_ns,
+        .follows = evaluation->task.follows,
     };
     return sched_submit(evaluation->sched, &evaluation->build.job, err);
 }

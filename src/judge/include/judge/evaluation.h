@@ -41,6 +41,7 @@ struct evaluation_task {
     struct compare_options compare;
     bool stop_at_first_failure; /* later cases are skipped when one fails */
     uint64_t source;            /* for fairness */
+    bool follows;               /* one of several of which the first was admitted: never refused */
     int64_t deadline_ns;        /* monotonic_ns() by which each job has begun; 0: none */
 };
 
