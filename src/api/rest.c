@@ -215,6 +215,7 @@ int rest_new(const struct rest_options *options, struct rest **out, struct cj_er
 
 void rest_cancel(struct rest *rest)
 {
+    rest->closing = true;
     rest_run_cancel_all(rest);
 }
 

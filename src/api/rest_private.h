@@ -19,6 +19,7 @@ struct rest {
     struct rest_run *runs; /* at work or being answered */
     uint64_t at_work;
     bool warned_of_dir;
+    bool closing; /* rest_cancel() has been called: nothing is submitted any more */
 };
 
 /* Each is a route: takes the exchange, answers now or later. */
@@ -28,7 +29,7 @@ void rest_list(struct rest *rest, struct exchange *exchange);
 void rest_download(struct rest *rest, struct exchange *exchange, const char *id);
 void rest_delete(struct rest *rest, struct exchange *exchange, const char *id);
 
-/* Answers every run with 503 as soon as it has ended, which is now. */
+/* Cancels what the scheduler has. */
 void rest_run_cancel_all(struct rest *rest);
 
 /* The bodies of /version and /config. */

@@ -233,6 +233,8 @@ static uint64_t source_of(const struct http_request *http)
 
 static int submit(struct rest_run *run, struct cj_error *err)
 {
+    if (run->rest->closing)
+        return error_set(err, ERROR_SYSTEM, ESHUTDOWN, "worker is shutting down");
     run->job = (struct sched_job){.run = run_on_slot,
                                   .dropped = run_dropped,
                                   .arg = run,

@@ -28,6 +28,7 @@
 #define SWEEP_PERIOD (5 * NS_PER_S)
 #define LOOK_AGAIN   (10 * NS_PER_MS) /* whether the last run has ended */
 #define LAST_WORDS   (2 * NS_PER_S)   /* for answers, after what still ran was cancelled */
+#define GIVE_UP      (30 * NS_PER_S)  /* more than killing and reaping a run may take */
 
 struct service {
     struct settings settings;
@@ -46,6 +47,7 @@ struct service {
     struct exec_settings exec;
     unsigned stopping_servers;
     bool stopping;
+    int64_t give_up_ns; /* monotonic */
 };
 
 static uint64_t at_work(const struct service *service)
@@ -61,14 +63,19 @@ static void cancel_all(struct service *service)
 
 /* ---- the end ---- */
 
-/* The server has stopped: whoever is still at work has no client any more. */
+/* The server has stopped: whoever is still at work has no client any more. What hangs in the kernel (a
+ * host file on a dead server) cannot be waited for; whatever of ours lives dies with us. */
 static void await_runs(void *arg)
 {
     struct service *service = arg;
-    if (at_work(service) == 0)
+    if (at_work(service) == 0) {
         net_loop_stop(service->loop);
-    else
+    } else if (monotonic_ns() < service->give_up_ns) {
         net_timer_set(service->last, LOOK_AGAIN);
+    } else {
+        log_error("requests do not end", log_uint("requests", at_work(service)));
+        _exit(EXIT_FAILURE);
+    }
 }
 
 static void server_stopped(void *arg)
@@ -77,6 +84,7 @@ static void server_stopped(void *arg)
     if (--service->stopping_servers > 0)
         return;
     cancel_all(service);
+    service->give_up_ns = monotonic_ns() + GIVE_UP;
     await_runs(service);
 }
 

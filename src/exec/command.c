@@ -82,7 +82,8 @@ void command_copy_in(struct command *command)
 /* From now on limits count. */
 static void set_clocks(struct command *command)
 {
-    unsigned cpus = container_cpus(command->container);
+    unsigned cpus = command->limits.cpu_set != NULL ? command->settings->cpus
+                                                    : container_cpus(command->container);
     command->cpus = cpus < command->settings->cpus ? cpus : command->settings->cpus;
     if (command->limits.processes < command->cpus)
         command->cpus = (unsigned)command->limits.processes;
@@ -119,6 +120,11 @@ void command_start(struct command *command)
         .descriptor_count = command->descriptor_count,
         .tty = request->tty,
     };
+    /* A cpuset of the request's own counts instead of the CPU that the container is bound to. */
+    cpu_set_t every;
+    memset(&every, 0xff, sizeof(every));
+    if (command->limits.cpu_set != NULL)
+        spec.cpus = &every;
     command->allocation_limited =
         exec_limits_apply(&command->limits, command->settings, command->without_cgroup, &spec);
     set_clocks(command);
@@ -167,7 +173,7 @@ static int check_use(struct command *command, int64_t now_ns, struct cj_error *e
     struct container_live seen;
     if (container_look(command->container, &seen, err) < 0)
         return -1;
-    if (seen.anon_bytes > command->limits.memory_bytes)
+    if (seen.memory_bytes > command->limits.memory_bytes)
         return kill_now(command, KILL_MEMORY, err);
     int64_t limit_ns =
         command->limits.cpu_ns + (command->without_cgroup ? 0 : CONTAINER_OWN_CPU_NS);

@@ -3,7 +3,8 @@
  * A descriptor is a way back to its file: /proc/self/fd/0 opens it anew, with the rights of the file,
  * not of the descriptor. So what a program gets is opened through a read-only mount made of that one
  * file (open_tree(2), mount_setattr(2)): opening it for writing fails with EROFS, whoever owns it.
- * Where that is not possible (not root) the bytes are copied into a sealed memfd. */
+ * Where that is not possible (not root), and for small files, the bytes are copied into a sealed memfd: locks
+ * (flock(2)) belong to the inode, and would reach who else uses the file. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
@@ -20,6 +21,8 @@
 #include "errno_text.h"
 #include "exec/exec.h"
 #include "input.h"
+
+enum { COPIED_MAX = 256 * 1024 }; /* 50 us; a large one would delay the run */
 
 /* The memory devices of devices.txt that every container has: null, zero, full, random, urandom. */
 static bool harmless_device(const struct stat *info)
@@ -99,8 +102,10 @@ int exec_input_from_place(int place, int *out, struct cj_error *err)
     if (harmless_device(&info)) {
         fd = reopen(place, O_RDONLY);
     } else {
-        fd = open_read_only_mount(place);
-        if (fd < 0 && (errno == EPERM || errno == ENOSYS || errno == EINVAL))
+        /* 0: also the size of files that are made as they are read, such as those of /proc */
+        bool small = info.st_size > 0 && info.st_size <= COPIED_MAX;
+        fd = small ? copy_to_memfd(place) : open_read_only_mount(place);
+        if (fd < 0 && !small && (errno == EPERM || errno == ENOSYS || errno == EINVAL))
             fd = copy_to_memfd(place);
     }
     fd = ready(fd);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,12 +12,19 @@
 #include "keep.h"
 #include "out_plan.h"
 #include "pipe_pair.h"
+#include "reader_watch.h"
 
-enum { CHUNK = 64 * 1024, POLL_MAX = 2 };
+enum {
+    CHUNK = 64 * 1024,
+    POLL_MAX = 2,
+    SPARED_SIZE = 256 * 1024, /* as much as two pipes and a relay between them hold, and more */
+};
 
 struct line {
     const struct exec_pipe *spec;
     int writer_end, reader_end; /* of the programs, until they have them; -1 */
+    int spare;                  /* read end of the one pipe; -1: this is not such a line */
+    int watch;                  /* of its reader; -1: none, only the command's end will tell */
     int from, to;               /* the relay's; -1: direct, or that program has left */
     bool captures;
     struct keep keep;
@@ -28,6 +36,8 @@ struct line {
 
 struct pipes {
     size_t count;
+    int watch_fd;    /* reader_watch_fd(), when some line has a spare; -1 */
+    bool poll_watch; /* it is the first one in the poll set */
     struct line lines[];
 };
 
@@ -43,7 +53,24 @@ static int open_direct(struct line *line, struct cj_error *err)
     return 0;
 }
 
-static int open_proxied(struct line *line, struct cj_error *err)
+/* The spare is opened anew, because the reader's own must not be shared: whoever holds it is the reader. */
+static int open_spared(struct line *line, int watch_fd, struct cj_error *err)
+{
+    char path[64];
+    if (open_direct(line, err) < 0)
+        return -1;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", line->reader_end);
+    line->spare = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (line->spare < 0)
+        return error_errno(err, "pipe: open reader");
+    line->watch = reader_watch_add(watch_fd, line->spare);
+    if (line->watch < 0)
+        return error_errno(err, "pipe: watch reader");
+    (void)fcntl(line->spare, F_SETPIPE_SZ, SPARED_SIZE);
+    return 0;
+}
+
+static int open_relayed(struct line *line, struct cj_error *err)
 {
     struct pipe_pair in, out;
     if (pipe_pair_open(&in, err) < 0)
@@ -54,7 +81,6 @@ static int open_proxied(struct line *line, struct cj_error *err)
         return -1;
     line->to = out.write_fd;
     line->reader_end = out.read_fd;
-    line->captures = line->spec->name != NULL && line->spec->name[0] != '\0';
     line->chunk = malloc(CHUNK);
     if (line->chunk == NULL)
         return error_set(err, ERROR_SYSTEM, ENOMEM, "pipe: create: out of memory");
@@ -70,6 +96,17 @@ static void store_capture(struct line *line, const struct exec_group *group, str
         keep_in_store(&line->keep, store);
 }
 
+static int open_line(struct pipes *pipes, struct line *line, struct cj_error *err)
+{
+    if (!line->spec->proxy)
+        return open_direct(line, err);
+    line->captures = line->spec->name != NULL && line->spec->name[0] != '\0';
+    if (!line->captures && pipes->watch_fd < 0)
+        pipes->watch_fd = reader_watch_fd();
+    return line->captures || pipes->watch_fd < 0 ? open_relayed(line, err)
+                                                 : open_spared(line, pipes->watch_fd, err);
+}
+
 int pipes_open(const struct exec_group *group, struct store *store, struct pipes **out,
                struct cj_error *err)
 {
@@ -78,12 +115,15 @@ int pipes_open(const struct exec_group *group, struct store *store, struct pipes
     if (pipes == NULL)
         return error_set(err, ERROR_SYSTEM, ENOMEM, "pipe: create: out of memory");
     pipes->count = count;
+    pipes->watch_fd = -1;
     for (size_t i = 0; i < count; i++) {
         const struct exec_pipe *spec = &group->pipes[i];
         pipes->lines[i] = (struct line){
             .spec = spec,
             .writer_end = -1,
             .reader_end = -1,
+            .spare = -1,
+            .watch = -1,
             .from = -1,
             .to = -1,
             .keep.max = spec->max,
@@ -91,7 +131,7 @@ int pipes_open(const struct exec_group *group, struct store *store, struct pipes
     }
     for (size_t i = 0; i < count; i++) {
         struct line *line = &pipes->lines[i];
-        if ((line->spec->proxy ? open_proxied(line, err) : open_direct(line, err)) < 0) {
+        if (open_line(pipes, line, err) < 0) {
             pipes_close(pipes);
             return -1;
         }
@@ -127,6 +167,47 @@ void pipes_release(struct pipes *pipes, size_t index)
             fd_close(&line->writer_end);
         if (is_of(&line->spec->reader, index))
             fd_close(&line->reader_end);
+    }
+}
+
+/* ---- spares ---- */
+
+static void stop_watching(struct pipes *pipes, struct line *line)
+{
+    if (line->watch >= 0)
+        reader_watch_remove(pipes->watch_fd, line->watch);
+    line->watch = -1;
+}
+
+/* From now on the spare is what reads: it becomes a relay to nobody. */
+static void take_over(struct pipes *pipes, struct line *line)
+{
+    stop_watching(pipes, line);
+    line->from = fd_take(&line->spare);
+}
+
+/* A pipe that was opened anew may have readers that we do not know of: taking what comes could take it from
+ * them. */
+static void hear(void *arg, int watch, bool opened)
+{
+    struct pipes *pipes = arg;
+    for (size_t i = 0; i < pipes->count; i++) {
+        struct line *line = &pipes->lines[i];
+        if (line->watch < 0 || (watch >= 0 && watch != line->watch))
+            continue;
+        if (opened)
+            stop_watching(pipes, line);
+        else
+            take_over(pipes, line);
+    }
+}
+
+void pipes_ended(struct pipes *pipes, size_t index)
+{
+    for (size_t i = 0; i < pipes->count; i++) {
+        struct line *line = &pipes->lines[i];
+        if (line->spare >= 0 && is_of(&line->spec->reader, index))
+            take_over(pipes, line);
     }
 }
 
@@ -170,10 +251,22 @@ static void pass_on(struct line *line)
     end_if_through(line);
 }
 
+/* Nobody wants it. */
+static ssize_t drop_some(struct line *line)
+{
+    char nowhere[4096];
+    ssize_t got, dropped = 0;
+    while (dropped < CHUNK && (got = read(line->from, nowhere, sizeof(nowhere))) > 0)
+        dropped += got;
+    return dropped > 0 ? dropped : got;
+}
+
 /* What is read is kept before it goes on, so nothing is missing from it whatever the reader does. Returns
  * what read(2) did. */
 static ssize_t copy_some(struct line *line)
 {
+    if (line->to < 0 && !line->captures)
+        return drop_some(line);
     ssize_t got = read(line->from, line->chunk, CHUNK);
     if (got <= 0)
         return got;
@@ -222,7 +315,7 @@ static void relay(struct line *line)
 
 size_t pipes_poll_max(const struct pipes *pipes)
 {
-    return POLL_MAX * pipes->count;
+    return 1 + POLL_MAX * pipes->count;
 }
 
 static void want(struct pollfd *fds, size_t *used, int *position, int fd, short events)
@@ -234,14 +327,17 @@ static void want(struct pollfd *fds, size_t *used, int *position, int fd, short 
 size_t pipes_poll(struct pipes *pipes, struct pollfd *fds)
 {
     size_t used = 0;
+    pipes->poll_watch = pipes->watch_fd >= 0;
+    if (pipes->poll_watch)
+        fds[used++] = (struct pollfd){.fd = pipes->watch_fd, .events = POLLIN};
     for (size_t i = 0; i < pipes->count; i++) {
         struct line *line = &pipes->lines[i];
         bool held = has_waiting(line) || line->full;
         line->poll_from = line->poll_to = -1;
         if (line->from >= 0 && !held)
             want(fds, &used, &line->poll_from, line->from, POLLIN);
-        if (line->to >= 0) /* without events: POLLERR still tells that the reader has left */
-            want(fds, &used, &line->poll_to, line->to, held ? POLLOUT : 0);
+        if (line->to >= 0 && held) /* else it is seen when it is written to */
+            want(fds, &used, &line->poll_to, line->to, POLLOUT);
     }
     return used;
 }
@@ -253,6 +349,8 @@ static short seen(const struct pollfd *fds, size_t count, int position)
 
 void pipes_move(struct pipes *pipes, const struct pollfd *fds, size_t count)
 {
+    if (pipes->poll_watch && fds[0].revents != 0)
+        reader_watch_take(pipes->watch_fd, hear, pipes);
     for (size_t i = 0; i < pipes->count; i++) {
         struct line *line = &pipes->lines[i];
         short to = seen(fds, count, line->poll_to);
@@ -306,8 +404,10 @@ void pipes_close(struct pipes *pipes)
         return;
     for (size_t i = 0; i < pipes->count; i++) {
         struct line *line = &pipes->lines[i];
+        stop_watching(pipes, line);
         fd_close(&line->writer_end);
         fd_close(&line->reader_end);
+        fd_close(&line->spare);
         fd_close(&line->from);
         fd_close(&line->to);
         keep_free(&line->keep);

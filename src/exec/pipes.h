@@ -1,11 +1,17 @@
 /* The pipes of a group.
  *
- *     direct   writer ──pipe──► reader
- *     proxied  writer ──pipe──► relay (us) ──pipe──► reader
- *                                └─► kept, at most max bytes, when it has a name
+ *     direct             writer ──pipe──► reader
+ *     proxied            writer ──pipe──► reader
+ *                                └──► us, once the reader has left
+ *     proxied and kept   writer ──pipe──► relay (us) ──pipe──► reader
+ *                                           └──► kept, at most max bytes
  *
- * The relay is part of the group's one poll loop. It never holds the writer back for longer than the reader
- * does; when the reader has left, it takes what comes, so that the writer neither waits nor gets SIGPIPE.
+ * Proxied means that a reader may leave without its writer noticing: from then on we take what comes, so that
+ * the writer neither waits nor gets SIGPIPE. Where nothing is to be kept, a spare read end of the same pipe
+ * is enough for that, and a message costs what it costs in a direct pipe; a relay costs two more changes
+ * of processes each way. It is part of the group's one poll loop, and holds the writer back no longer
+ * than the reader does. (A relay also stands in where reader_watch.h cannot tell.)
+ *
  * Our copies of the programs' ends are closed once a program has its own, so that each end of file and
  * each broken pipe is seen when it happens. */
 #ifndef CJ_EXEC_PIPES_H
@@ -29,6 +35,9 @@ void pipes_place(const struct pipes *pipes, size_t index, struct container_descr
 
 /* The command has its ends, or will never get them: ours of them are closed. */
 void pipes_release(struct pipes *pipes, size_t index);
+
+/* The command has ended: it reads no more. */
+void pipes_ended(struct pipes *pipes, size_t index);
 
 /* Adds what to wait for, at most pipes_poll_max(). Returns the number added. */
 size_t pipes_poll_max(const struct pipes *pipes);

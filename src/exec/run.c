@@ -16,7 +16,8 @@
 #include "group_check.h"
 #include "result.h"
 
-struct group {
+/* A group that is being run. */
+struct running {
     size_t count;
     struct command *commands;
     struct pipes *pipes;
@@ -28,10 +29,10 @@ struct group {
 
 /* ---- the watch ---- */
 
-static bool is_running(const struct group *group)
+static bool is_running(const struct running *running)
 {
-    for (size_t i = 0; i < group->count; i++)
-        if (group->commands[i].state == COMMAND_RUNNING)
+    for (size_t i = 0; i < running->count; i++)
+        if (running->commands[i].state == COMMAND_RUNNING)
             return true;
     return false;
 }
@@ -43,13 +44,14 @@ static bool has_streams(const struct command *command)
 }
 
 /* Lays out the poll set: cancellation, each command's end and streams, pipes. Returns its size. */
-static size_t fill_poll(struct group *group)
+static size_t fill_poll(struct running *running)
 {
-    struct pollfd *fds = group->fds;
+    struct pollfd *fds = running->fds;
     size_t used = 0;
-    fds[used++] = (struct pollfd){.fd = group->cancelled ? -1 : group->cancel_fd, .events = POLLIN};
-    for (size_t i = 0; i < group->count; i++) {
-        struct command *command = &group->commands[i];
+    fds[used++] =
+        (struct pollfd){.fd = running->cancelled ? -1 : running->cancel_fd, .events = POLLIN};
+    for (size_t i = 0; i < running->count; i++) {
+        struct command *command = &running->commands[i];
         if (!has_streams(command))
             continue;
         int end = command->state == COMMAND_RUNNING ? container_run_fd(command->container) : -1;
@@ -58,37 +60,38 @@ static size_t fill_poll(struct group *group)
         command->poll_streams = streams_poll(command->streams, fds + used);
         used += command->poll_streams;
     }
-    group->pipes_at = used;
-    return used + pipes_poll(group->pipes, fds + used);
+    running->pipes_at = used;
+    return used + pipes_poll(running->pipes, fds + used);
 }
 
-static void serve_poll(struct group *group, size_t used)
+static void serve_poll(struct running *running, size_t used)
 {
-    const struct pollfd *fds = group->fds;
-    pipes_move(group->pipes, fds + group->pipes_at, used - group->pipes_at);
-    for (size_t i = 0; i < group->count; i++) {
-        struct command *command = &group->commands[i];
+    const struct pollfd *fds = running->fds;
+    pipes_move(running->pipes, fds + running->pipes_at, used - running->pipes_at);
+    for (size_t i = 0; i < running->count; i++) {
+        struct command *command = &running->commands[i];
         if (!has_streams(command))
             continue;
         streams_move(command->streams, fds + command->poll_end + 1, command->poll_streams);
-        if (fds[command->poll_end].revents != 0)
+        if (fds[command->poll_end].revents != 0) {
             command_end(command);
-        else if (streams_flooded(command->streams))
+            pipes_ended(running->pipes, i);
+        } else if (streams_flooded(command->streams))
             command_kill(command, KILL_OUTPUT);
     }
     if (fds[0].revents == 0)
         return;
-    group->cancelled = true;
-    for (size_t i = 0; i < group->count; i++)
-        command_kill(&group->commands[i], KILL_CANCEL);
+    running->cancelled = true;
+    for (size_t i = 0; i < running->count; i++)
+        command_kill(&running->commands[i], KILL_CANCEL);
 }
 
 /* Looks at all clocks; returns when the next look is due. */
-static int64_t check_clocks(struct group *group, int64_t now_ns)
+static int64_t check_clocks(struct running *running, int64_t now_ns)
 {
     int64_t next_ns = INT64_MAX;
-    for (size_t i = 0; i < group->count; i++) {
-        struct command *command = &group->commands[i];
+    for (size_t i = 0; i < running->count; i++) {
+        struct command *command = &running->commands[i];
         command_check(command, now_ns);
         if (command->state != COMMAND_RUNNING)
             continue;
@@ -98,20 +101,20 @@ static int64_t check_clocks(struct group *group, int64_t now_ns)
     return next_ns;
 }
 
-static int watch(struct group *group, struct cj_error *err)
+static int watch(struct running *running, struct cj_error *err)
 {
-    while (is_running(group)) {
+    while (is_running(running)) {
         int64_t now_ns = monotonic_ns();
-        int64_t next_ns = check_clocks(group, now_ns);
+        int64_t next_ns = check_clocks(running, now_ns);
         if (next_ns == INT64_MAX) /* the last one has failed */
             return 0;
         struct timespec timeout = timespec_from_ns(next_ns > now_ns ? next_ns - now_ns : 0);
-        size_t used = fill_poll(group);
-        int ready = ppoll(group->fds, used, &timeout, NULL);
+        size_t used = fill_poll(running);
+        int ready = ppoll(running->fds, used, &timeout, NULL);
         if (ready < 0 && errno != EINTR)
             return error_errno(err, "poll");
         if (ready > 0)
-            serve_poll(group, used);
+            serve_poll(running, used);
     }
     return 0;
 }
@@ -119,90 +122,90 @@ static int watch(struct group *group, struct cj_error *err)
 /* ---- the steps ---- */
 
 /* An error here is the whole request's: nothing of it has run. */
-static int prepare(struct group *group, const struct exec_group *request, struct cj_error *err)
+static int prepare(struct running *running, const struct exec_group *group, struct cj_error *err)
 {
     size_t polled = 1;
-    for (size_t i = 0; i < group->count; i++) {
-        struct command *command = &group->commands[i];
-        if (command_prepare(command, group_descriptor_count(request, i), err) < 0)
+    for (size_t i = 0; i < running->count; i++) {
+        struct command *command = &running->commands[i];
+        if (command_prepare(command, group_descriptor_count(group, i), err) < 0)
             return -1;
         polled += 1 + streams_poll_max(command->request->file_count);
     }
-    if (pipes_open(request, group->commands[0].settings->store, &group->pipes, err) < 0)
+    if (pipes_open(group, running->commands[0].settings->store, &running->pipes, err) < 0)
         return -1;
-    for (size_t i = 0; i < group->count; i++)
-        pipes_place(group->pipes, i, group->commands[i].descriptors);
-    polled += pipes_poll_max(group->pipes);
-    group->fds = calloc(polled, sizeof(*group->fds));
-    if (group->fds == NULL)
+    for (size_t i = 0; i < running->count; i++)
+        pipes_place(running->pipes, i, running->commands[i].descriptors);
+    polled += pipes_poll_max(running->pipes);
+    running->fds = calloc(polled, sizeof(*running->fds));
+    if (running->fds == NULL)
         return error_set(err, ERROR_SYSTEM, ENOMEM, "prepare a run: out of memory");
     return 0;
 }
 
 /* All files first: no program waits for a pipe, with its clock running, because others' files are being
  * copied. */
-static void start(struct group *group)
+static void start(struct running *running)
 {
-    for (size_t i = 0; i < group->count; i++)
-        command_copy_in(&group->commands[i]);
-    for (size_t i = 0; i < group->count; i++) {
-        if (group->commands[i].state == COMMAND_READY)
-            command_start(&group->commands[i]);
-        pipes_release(group->pipes, i);
+    for (size_t i = 0; i < running->count; i++)
+        command_copy_in(&running->commands[i]);
+    for (size_t i = 0; i < running->count; i++) {
+        if (running->commands[i].state == COMMAND_READY)
+            command_start(&running->commands[i]);
+        pipes_release(running->pipes, i);
     }
 }
 
-static void refuse(struct group *group, const struct cj_error *err)
+static void refuse(struct running *running, const struct cj_error *err)
 {
-    for (size_t i = 0; i < group->count; i++) {
-        command_fail(&group->commands[i], err);
-        group->commands[i].result->refused = true;
+    for (size_t i = 0; i < running->count; i++) {
+        command_fail(&running->commands[i], err);
+        running->commands[i].result->refused = true;
     }
 }
 
-static void run(struct group *group, const struct exec_group *request)
+static void run(struct running *running, const struct exec_group *group)
 {
     struct cj_error err;
-    if (exec_group_check(request, &err) < 0 || prepare(group, request, &err) < 0) {
-        refuse(group, &err);
+    if (exec_group_check(group, &err) < 0 || prepare(running, group, &err) < 0) {
+        refuse(running, &err);
         return;
     }
-    start(group);
-    if (watch(group, &err) < 0)
-        for (size_t i = 0; i < group->count; i++)
-            if (group->commands[i].state == COMMAND_RUNNING)
-                command_fail(&group->commands[i], &err);
-    pipes_finish(group->pipes);
-    for (size_t i = 0; i < group->count; i++)
-        command_conclude(&group->commands[i], group->pipes, group->cancel_fd, group->cancelled);
+    start(running);
+    if (watch(running, &err) < 0)
+        for (size_t i = 0; i < running->count; i++)
+            if (running->commands[i].state == COMMAND_RUNNING)
+                command_fail(&running->commands[i], &err);
+    pipes_finish(running->pipes);
+    for (size_t i = 0; i < running->count; i++)
+        command_conclude(&running->commands[i], running->pipes, running->cancel_fd,
+                         running->cancelled);
 }
 
 void exec_run_group(struct container *const *containers, const struct exec_settings *settings,
-                    const struct exec_group *request, int cancel_fd, struct exec_result *results)
+                    const struct exec_group *group, int cancel_fd, struct exec_result *results)
 {
     struct command one;
-    auto_free struct command *more =
-        request->count > 1 ? calloc(request->count, sizeof(*more)) : NULL;
-    struct group group = {
-        .count = request->count,
-        .commands = request->count > 1 ? more : &one,
+    auto_free struct command *more = group->count > 1 ? calloc(group->count, sizeof(*more)) : NULL;
+    struct running running = {
+        .count = group->count,
+        .commands = group->count > 1 ? more : &one,
         .cancel_fd = cancel_fd,
     };
-    for (size_t i = 0; i < group.count; i++) {
+    for (size_t i = 0; i < running.count; i++) {
         results[i] = (struct exec_result){.status = EXEC_INTERNAL_ERROR, .refused = true};
-        if (group.commands == NULL)
+        if (running.commands == NULL)
             result_set_error(&results[i], "out of memory");
         else
-            command_init(&group.commands[i], containers[i], settings, &request->commands[i], i,
+            command_init(&running.commands[i], containers[i], settings, &group->commands[i], i,
                          &results[i]);
     }
-    if (group.commands == NULL)
+    if (running.commands == NULL)
         return;
-    run(&group, request);
-    for (size_t i = 0; i < group.count; i++)
-        command_close(&group.commands[i]);
-    pipes_close(group.pipes);
-    free(group.fds);
+    run(&running, group);
+    for (size_t i = 0; i < running.count; i++)
+        command_close(&running.commands[i]);
+    pipes_close(running.pipes);
+    free(running.fds);
 }
 
 void exec_run(struct container *container, const struct exec_settings *settings,

@@ -164,6 +164,8 @@ uint32_t files_dirt(void)
             dirt |= (uint32_t)DIRT_TMPFS << i;
     if (ipc_left() || loopback_used())
         dirt |= DIRT_IPC;
+    if ((self.setup->flags & SETUP_SINGLE_ID) != 0 && own_changed())
+        dirt |= DIRT_INIT;
     if (sockets_left())
         dirt |= DIRT_SOCKETS;
     for (unsigned i = 0; i < INIT_KEPT_COUNT; i++)
@@ -241,7 +243,7 @@ int files_reset(uint32_t dirt)
     }
     if (first == self.tmpfs_count)
         return 0;
-    return setup_remount_tmpfs(first) < 0
+    return mounts_remount_tmpfs(first) < 0
                ? -1
                : chdir(self.work_dir); /* init may stand in the old one */
 }
@@ -372,64 +374,6 @@ static int open_out(const char *path, uint32_t *not_regular)
     return fd;
 }
 
-/* ---- figures where no cgroup has them ---- */
-
-static bool read_proc(const char *pid, const char *file, char *text, size_t size)
-{
-    char path[NAME_MAX + 16];
-    snprintf(path, sizeof(path), "%s/%s", pid, file);
-    int fd = openat(self.proc_fd, path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    ssize_t length = read(fd, text, size - 1);
-    close(fd);
-    if (length <= 0)
-        return false;
-    text[length] = '\0';
-    return true;
-}
-
-/* Adds up what lives in our pid namespace: utime and stime with those of reaped children, and threads
- * (proc_pid_stat(5), fields 14-17 and 20). Memory cannot be added up, forked processes share it: the
- * largest counts, without the files it maps (proc_pid_statm(5), resident less shared). */
-static void add_process(const char *pid, struct init_answer *answer)
-{
-    char text[1024];
-    unsigned long long user, system, resident, shared;
-    long long child_user, child_system, threads;
-    if (!read_proc(pid, "stat", text, sizeof(text)))
-        return;
-    const char *after_name = strrchr(text, ')'); /* the name may hold anything */
-    if (after_name == NULL ||
-        sscanf(after_name + 1,
-               " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %lld %lld %*d %*d %lld",
-               &user, &system, &child_user, &child_system, &threads) != 5)
-        return;
-    answer->value += ((long long)(user + system) + child_user + child_system) *
-                     (1000000000LL / sysconf(_SC_CLK_TCK));
-    answer->tasks += (uint64_t)threads;
-    if (!read_proc(pid, "statm", text, sizeof(text)) ||
-        sscanf(text, "%*u %llu %llu", &resident, &shared) != 2 || shared > resident)
-        return;
-    uint64_t anon = (resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
-    if (anon > answer->anon_bytes)
-        answer->anon_bytes = anon;
-}
-
-static void read_cpu_time(struct init_answer *answer)
-{
-    int fd = openat(self.proc_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-    if (dir == NULL) {
-        answer->error = errno;
-        return;
-    }
-    for (const struct dirent *entry; (entry = readdir(dir)) != NULL;)
-        if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && strcmp(entry->d_name, "1") != 0)
-            add_process(entry->d_name, answer);
-    closedir(dir);
-}
-
 /* ---- requests ---- */
 
 /* A path of the request, checked: inside the arena, NUL-terminated, relative, not empty. */
@@ -450,7 +394,7 @@ static int make_output(uint32_t number, struct init_answer *answer)
     int fd = -1;
     errno = EINVAL;
     if (number >= INIT_KEPT_OUTPUT && number < INIT_KEPT_COUNT &&
-        setup_make_kept((enum init_kept)number) == 0)
+        kept_make((enum init_kept)number) == 0)
         fd = openat(self.kept_make_dir, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         answer->error = errno;
@@ -495,8 +439,8 @@ static int serve(const struct init_request *request, int *passed, struct init_an
         if (files_reset(request->dirt) < 0)
             answer->error = errno;
         break;
-    case INIT_OP_CPU_TIME:
-        read_cpu_time(answer);
+    case INIT_OP_LOOK:
+        look_around(answer);
         break;
     case INIT_OP_KILL: /* answered, so that it can never meet the run after */
         kill(-1, SIGKILL);

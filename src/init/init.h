@@ -56,13 +56,31 @@ const char *setup_text(struct init_text text);
 bool setup_valid(const struct init_setup *setup, size_t size);
 /* Builds the container around the calling process. Returns 0, or -1 with errno and the step's name. */
 int setup_container(const char **step);
-/* Makes what is kept under that number anew. Returns 0, or -1 with errno. */
-int setup_make_kept(enum init_kept number);
-/* Mounts tmpfs number i, empty, and remembers what fresh looks like. Returns 0, or -1 with errno. */
-int setup_mount_tmpfs(unsigned i);
+/* Notes what failed for setup_container()'s caller. Returns -1 and keeps errno. */
+__attribute__((format(printf, 1, 2))) int setup_fail(const char *format, ...);
+
+/* mounts.c: functions that return int say 0, or -1 with errno; _build also with setup_fail(). */
+
+/* Builds the container's file system and makes it the root of the mount namespace. */
+int mounts_build(void);
+/* Mounts tmpfs number i, empty, and remembers what fresh looks like. */
+int mounts_make_tmpfs(unsigned i);
 /* Mounts the tmpfs from number first to the last again, empty, in their order, so that the table of
- * mounts looks as it did; remembers what fresh looks like. Returns 0, or -1 with errno. */
-int setup_remount_tmpfs(unsigned first);
+ * mounts looks as it did; remembers what fresh looks like. */
+int mounts_remount_tmpfs(unsigned first);
+/* Takes what the tmpfs looks like now for fresh. */
+void mounts_remember_fresh(struct tmpfs *tmpfs);
+/* mount_setattr(2): sets attributes (MOUNT_ATTR_*) of the mount that fd is the root of. */
+int mounts_set_attributes(int fd, unsigned flags, uint64_t attributes);
+
+/* kept.c */
+
+/* Makes the mounts of what is kept. Both borrow the directory "proc" of the working directory, on which
+ * nothing may be mounted yet. Return 0, or -1 after setup_fail(). */
+int kept_make_all(void);
+int kept_watch_queues(void);
+/* Makes what is kept under that number anew. Returns 0, or -1 with errno. */
+int kept_make(enum init_kept number);
 
 /* launch.c */
 
@@ -78,6 +96,22 @@ void files_remember_network(void);
 /* Cleans what dirt (enum init_dirt) names. Empties the tmpfs mounts of the mask (enum init_dirt): a few plain files are removed, anything more
  * is mounted anew. Returns 0, or -1 with errno: the container has to be replaced. */
 int files_reset(uint32_t dirt);
+
+/* look.c: where no control group has the figures */
+
+/* A run begins: notes what stands in files already. */
+void look_begin(void);
+/* Bytes that the run has more in files than when it began. */
+uint64_t look_files(void);
+/* INIT_OP_LOOK. */
+void look_around(struct init_answer *answer);
+
+/* own.c: where programs have our uid */
+
+/* Remembers what init is like when no run has been. */
+void own_remember(void);
+/* Whether a run has changed it. */
+bool own_changed(void);
 
 /* message.c */
 

@@ -78,7 +78,7 @@ static int child_limit_as_we_may(int resource, struct rlimit *limit)
     return (int)syscall(SYS_prlimit64, 0, resource, limit, NULL);
 }
 
-static void child_limit(void)
+static void child_limit(unsigned mask)
 {
     static const int resources[INIT_RLIMIT_COUNT] = {
         [INIT_RLIMIT_CPU] = RLIMIT_CPU,     [INIT_RLIMIT_FSIZE] = RLIMIT_FSIZE,
@@ -87,7 +87,7 @@ static void child_limit(void)
         [INIT_RLIMIT_NPROC] = RLIMIT_NPROC,
     };
     for (unsigned i = 0; i < INIT_RLIMIT_COUNT; i++) {
-        if ((run.request.rlimit_mask & 1U << i) == 0)
+        if ((run.request.rlimit_mask & mask & 1U << i) == 0)
             continue;
         struct rlimit limit = {.rlim_cur = run.request.rlimits[i].soft,
                                .rlim_max = run.request.rlimits[i].hard};
@@ -220,8 +220,9 @@ static bool set_own_oom_score(const char *score)
     return pwrite(oom_score.fd, score, strlen(score), 0) > 0;
 }
 
-/* The order matters: what needs /proc or a capability comes before credentials are dropped; a limit
- * on descriptors or processes before anything of the program's; the filter last. */
+/* The order matters: what needs /proc or a capability comes before credentials are dropped; limits before
+ * anything of the program's, that on descriptors once they are in place (dup2(2) takes no number beyond
+ * it); the filter last. */
 static int child_main(void *nothing)
 {
     (void)nothing;
@@ -240,9 +241,11 @@ static int child_main(void *nothing)
         syscall(SYS_sched_setaffinity, 0, sizeof(run.request.cpu_mask), run.request.cpu_mask) < 0)
         child_fail(STEP_AFFINITY, 0);
     child_take_descriptors(sources);
-    child_limit();
+    const unsigned open_files = 1U << INIT_RLIMIT_NOFILE;
+    child_limit(~open_files);
     child_drop_privileges();
     child_place_descriptors(sources);
+    child_limit(open_files);
     if ((run.request.flags & RUN_TTY) != 0 && ioctl(0, TIOCSCTTY, 0) < 0)
         child_fail(STEP_TTY, 0);
     child_install_own_filter();
@@ -445,12 +448,15 @@ static void serve_one(void)
                                        INIT_DESCRIPTORS_MAX);
     if (passed_count < 0)
         _exit(0); /* the service is gone */
+    bool without_cgroup = (self.setup->flags & (SETUP_CGROUP_NS | SETUP_RUN_CGROUP_NS)) == 0;
     struct init_end end = {.magic = INIT_MAGIC, .sequence = run.request.sequence};
     if (!request_valid(passed_count)) {
         end.step = STEP_PROTOCOL;
         end.error = EINVAL;
     } else {
         run.step = STEP_NONE;
+        if (without_cgroup)
+            look_begin();
         if ((run.request.flags & RUN_MOVED) != 0 && unshare(CLONE_NEWCGROUP) < 0)
             give_up("unshare the cgroup namespace");
         int64_t own_cpu = now_ns(CLOCK_THREAD_CPUTIME_ID);
@@ -472,6 +478,8 @@ static void serve_one(void)
             end.detail = run.detail;
         }
         end.init_cpu_ns = now_ns(CLOCK_THREAD_CPUTIME_ID) - own_cpu;
+        if (without_cgroup)
+            end.file_bytes = look_files();
         end.dirt = files_dirt();
     }
     for (int i = 0; i < passed_count; i++)
@@ -520,6 +528,7 @@ void launcher_main(void)
     if (self.filter.len > 0 && (self.setup->flags & SETUP_FILTER_INHERITED) != 0 &&
         syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &self.filter) < 0)
         give_up("install the system-call filter");
+    own_remember();
     struct init_ready ready = {.magic = INIT_MAGIC};
     message_send(INIT_FD_RUN, &ready, sizeof(ready), -1);
     for (;;)

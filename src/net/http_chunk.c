@@ -2,11 +2,6 @@
 
 enum { SIZE_DIGITS_MAX = 16 };
 
-static int fault_size(struct http_fault *fault)
-{
-    return http_fault_set(fault, 400, "a chunk's size is not valid");
-}
-
 static int hex_digit(unsigned char c)
 {
     if (c >= '0' && c <= '9')
@@ -19,20 +14,16 @@ static int hex_digit(unsigned char c)
 static int step_size(struct http_chunks *chunks, unsigned char c, struct http_fault *fault)
 {
     int digit = hex_digit(c);
-    if (digit >= 0) {
-        if (chunks->digits == SIZE_DIGITS_MAX)
-            return fault_size(fault);
+    if (digit >= 0 && chunks->digits < SIZE_DIGITS_MAX) {
         chunks->digits++;
         chunks->left = 16 * chunks->left + (uint64_t)digit;
         chunks->state = CHUNK_SIZE;
-    } else if (chunks->state == CHUNK_SIZE_FIRST) {
-        return fault_size(fault);
-    } else if (c == '\r') {
+    } else if (c == '\r' && chunks->state == CHUNK_SIZE) {
         chunks->state = CHUNK_SIZE_LF;
-    } else if (c == ';') {
+    } else if (c == ';' && chunks->state == CHUNK_SIZE) {
         chunks->state = CHUNK_EXTENSION;
     } else {
-        return fault_size(fault);
+        return http_fault_set(fault, 400, "a chunk's size is not valid");
     }
     return 0;
 }

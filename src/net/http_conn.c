@@ -16,15 +16,6 @@ enum { READ_BUDGET = 4 * READ_SIZE, WRITE_BUDGET = 1024 * 1024 };
 /* Buffers of idle connections above this are given back. */
 enum { KEPT_BYTES = 4 * 1024 };
 
-struct budget {
-    uint64_t read, write;
-};
-
-static int64_t now_ns(const struct http_conn *conn)
-{
-    return net_loop_now_ns(conn->server->loop);
-}
-
 /* ---- the end of requests and connections ---- */
 
 static void request_over(struct http_conn *conn, enum http_over how)
@@ -40,39 +31,34 @@ static void request_over(struct http_conn *conn, enum http_over how)
     free(request);
 }
 
-static void conn_lose(struct http_conn *conn)
+void conn_lose(struct http_conn *conn)
 {
     request_over(conn, HTTP_OVER_GONE);
     conn->phase = CONN_DEAD;
 }
 
 /* With a reset instead of an orderly end, so that what was cut off does not look whole. */
-static void conn_cut(struct http_conn *conn)
+void conn_cut(struct http_conn *conn)
 {
     static const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
     setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
     conn_lose(conn);
 }
 
-static void drop_window(struct http_conn *conn)
-{
-    conn->window_size = 0;
-}
-
 /* Closing a socket that holds unread bytes resets it, and a reset may overtake the answer: so the
  * client is first told that we are done, and what it still sends is read for a while (RFC 9112
  * 9.6). */
-static void conn_finish(struct http_conn *conn)
+void conn_finish(struct http_conn *conn)
 {
     bool more_comes =
         conn->window_size > 0 || conn->readable || conn->parser.state != PARSER_BETWEEN;
-    drop_window(conn);
+    conn_drop_window(conn);
     if (conn->eof || !more_comes || shutdown(conn->fd, SHUT_WR) < 0) {
         conn->phase = CONN_DEAD;
         return;
     }
     conn->phase = CONN_LINGER;
-    conn->since_ns = now_ns(conn);
+    conn->since_ns = conn_now_ns(conn);
 }
 
 static void set_idle(struct http_conn *conn, bool idle)
@@ -80,12 +66,10 @@ static void set_idle(struct http_conn *conn, bool idle)
     if (idle == conn->idle)
         return;
     conn->idle = idle;
-    if (!idle) {
+    if (idle)
+        TAILQ_INSERT_TAIL(&conn->server->idle, conn, idle_link);
+    else
         TAILQ_REMOVE(&conn->server->idle, conn, idle_link);
-        return;
-    }
-    TAILQ_INSERT_TAIL(&conn->server->idle, conn, idle_link);
-    server_conn_idle(conn->server);
 }
 
 static void conn_free(struct http_conn *conn)
@@ -108,38 +92,25 @@ void conn_destroy(struct http_conn *conn)
     conn_free(conn);
 }
 
-/* ---- parsing ---- */
+/* ---- refusing ---- */
 
-static void conn_refuse(struct http_conn *conn, const struct http_fault *fault)
+void conn_refuse(struct http_conn *conn, const struct http_fault *fault)
 {
     conn->server->counts.refused_total++;
     reply_refusal(conn, fault);
     request_over(conn, HTTP_OVER_REFUSED);
-    drop_window(conn);
+    conn_drop_window(conn);
     conn->keep = false;
     conn->phase = CONN_CLOSING;
-    conn->write_ns = now_ns(conn);
+    conn->write_ns = conn_now_ns(conn);
 }
 
-static void conn_refuse_because(struct http_conn *conn, int status, const char *reason)
+void conn_refuse_because(struct http_conn *conn, int status, const char *reason)
 {
     conn_refuse(conn, &(struct http_fault){.status = status, .reason = reason});
 }
 
-static enum http_event next_event(struct http_conn *conn, const char **piece, size_t *piece_size)
-{
-    size_t used;
-    enum http_event event =
-        http_parser_next(&conn->parser, conn->window, conn->window_size, &used, piece_size);
-    *piece = conn->window + used - *piece_size;
-    conn->window += used;
-    conn->window_size -= used;
-    if (event == HTTP_EVENT_MORE && used > 0 && conn->window_size > 0)
-        return next_event(conn, piece, piece_size); /* behind an empty line: at most a few times */
-    return event;
-}
-
-static void begin_request(struct http_conn *conn)
+void conn_begin_request(struct http_conn *conn)
 {
     struct http_request *request = calloc(1, sizeof(*request));
     if (!request) {
@@ -151,115 +122,14 @@ static void begin_request(struct http_conn *conn)
     conn->phase = CONN_EXCHANGE;
     set_idle(conn, false);
     conn->keep = true;
-    conn->read_ns = conn->since_ns = now_ns(conn);
+    conn->read_ns = conn->since_ns = conn_now_ns(conn);
     conn->request_count++;
     conn->server->counts.requests++;
     conn->server->counts.requests_total++;
     conn->server->door.head(request, conn->server->arg);
 }
 
-static bool parse_head(struct http_conn *conn)
-{
-    const char *piece;
-    size_t size;
-    switch (next_event(conn, &piece, &size)) {
-    case HTTP_EVENT_HEAD:
-        begin_request(conn);
-        return true;
-    case HTTP_EVENT_BAD:
-        conn_refuse(conn, &conn->parser.fault);
-        return true;
-    default:
-        return false;
-    }
-}
-
-/* Before the first byte of an accepted body. Returns false when it is refused. */
-static bool check_body(struct http_conn *conn)
-{
-    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
-    struct http_request *request = conn->request;
-    const struct http_head *head = &conn->parser.head;
-    request->checked = true;
-    if (!head->chunked && head->length > request->body_limit) {
-        conn_refuse_because(conn, 413, "the body is too large");
-        return false;
-    }
-    /* Who has begun to send does not wait for it (RFC 9110 10.1.1). */
-    if (head->expects_continue && conn->window_size == 0 && (head->chunked || head->length > 0)) {
-        out_add_copy(&conn->out, go_on, sizeof(go_on) - 1);
-        request->continued = true;
-    }
-    conn->read_ns = conn->write_ns = now_ns(conn);
-    return true;
-}
-
-static bool body_is_wanted(const struct http_request *request)
-{
-    return request->accepted && !request->paused && !request->body_done &&
-           request->reply == REPLY_NONE;
-}
-
-/* The answer came before the body's end: the rest is read and thrown away. */
-static bool body_is_unwanted(const struct http_request *request)
-{
-    return request->reply != REPLY_NONE && !request->body_done;
-}
-
-static bool parse_body(struct http_conn *conn)
-{
-    struct http_request *request = conn->request;
-    const char *piece;
-    size_t size;
-    if (!request->checked && !check_body(conn))
-        return true;
-    switch (next_event(conn, &piece, &size)) {
-    case HTTP_EVENT_BODY:
-        if (size > request->body_limit - request->body_bytes) {
-            conn_refuse_because(conn, 413, "the body is too large");
-            return true;
-        }
-        request->body_bytes += size;
-        if (request->calls.body)
-            request->calls.body(request, piece, size, request->arg);
-        return true;
-    case HTTP_EVENT_END:
-        request->body_done = true;
-        if (request->calls.end)
-            request->calls.end(request, request->arg);
-        return true;
-    case HTTP_EVENT_BAD:
-        conn_refuse(conn, &conn->parser.fault);
-        return true;
-    default:
-        return false;
-    }
-}
-
-/* Throws a body away. *done: its end has come. Returns whether there is more to do. */
-static bool parse_unwanted(struct http_conn *conn, bool *done)
-{
-    const char *piece;
-    size_t size;
-    if (!conn->keep) { /* whatever it is */
-        drop_window(conn);
-        return false;
-    }
-    switch (next_event(conn, &piece, &size)) {
-    case HTTP_EVENT_BODY:
-        return true;
-    case HTTP_EVENT_END:
-        *done = true;
-        return true;
-    case HTTP_EVENT_BAD:
-        conn->keep = false;
-        return true;
-    default:
-        return false;
-    }
-}
-
-static void next_request(struct http_conn *conn)
+void conn_next_request(struct http_conn *conn)
 {
     if (conn->server->stopping) {
         conn_finish(conn);
@@ -267,39 +137,7 @@ static void next_request(struct http_conn *conn)
     }
     conn->phase = CONN_HEAD;
     conn->in_head = false;
-    conn->since_ns = now_ns(conn);
-}
-
-/* Takes one step in what has come. Returns whether there was one. */
-static bool conn_parse(struct http_conn *conn)
-{
-    bool done = false, stepped;
-    switch (conn->phase) {
-    case CONN_HEAD:
-        return parse_head(conn);
-    case CONN_EXCHANGE:
-        if (body_is_wanted(conn->request))
-            return parse_body(conn);
-        if (!body_is_unwanted(conn->request))
-            return false;
-        stepped = parse_unwanted(conn, &done);
-        conn->request->body_done = done;
-        return stepped;
-    case CONN_DRAIN:
-        stepped = parse_unwanted(conn, &done);
-        if (done)
-            next_request(conn);
-        else if (!conn->keep || conn->server->stopping)
-            conn_finish(conn);
-        return stepped;
-    case CONN_CLOSING:
-    case CONN_LINGER:
-        drop_window(conn);
-        return false;
-    case CONN_DEAD:
-        break;
-    }
-    return false;
+    conn->since_ns = conn_now_ns(conn);
 }
 
 /* ---- sending ---- */
@@ -319,11 +157,11 @@ static bool client_takes(struct http_conn *conn)
     conn->unsent = unsent_bytes(conn->fd);
     if (conn->unsent >= before)
         return false;
-    conn->write_ns = now_ns(conn);
+    conn->write_ns = conn_now_ns(conn);
     return true;
 }
 
-static bool conn_send(struct http_conn *conn, struct budget *budget)
+static bool conn_send(struct http_conn *conn, uint64_t *budget)
 {
     bool blocked;
     uint64_t written;
@@ -333,21 +171,21 @@ static bool conn_send(struct http_conn *conn, struct budget *budget)
     }
     if (out_is_empty(&conn->out) || !conn->writable)
         return false;
-    if (budget->write == 0) {
+    if (*budget == 0) {
         conn->put_off = true;
         return false;
     }
-    if (out_write(&conn->out, conn->fd, budget->write, &blocked, &written) < 0) {
+    if (out_write(&conn->out, conn->fd, *budget, &blocked, &written) < 0) {
         conn_cut(conn);
         return true;
     }
-    budget->write -= written < budget->write ? written : budget->write;
+    *budget -= written < *budget ? written : *budget;
     if (blocked) {
         conn->writable = false;
         conn->unsent = unsent_bytes(conn->fd);
     }
     if (written > 0 || out_is_empty(&conn->out))
-        conn->write_ns = now_ns(conn);
+        conn->write_ns = conn_now_ns(conn);
     struct http_request *request = conn->request;
     if (request && request->drained_is_due && conn->out.waiting < HTTP_LOW_WATER) {
         request->drained_is_due = false;
@@ -380,25 +218,10 @@ static void settle_answered(struct http_conn *conn)
     if (!conn->keep)
         conn_finish(conn);
     else if (body_done)
-        next_request(conn);
+        conn_next_request(conn);
     else
         conn->phase = CONN_DRAIN;
-    conn->read_ns = now_ns(conn);
-}
-
-static bool wants_bytes(const struct http_conn *conn)
-{
-    const struct http_request *request = conn->request;
-    switch (conn->phase) {
-    case CONN_EXCHANGE:
-        if (body_is_wanted(request) || body_is_unwanted(request))
-            return true;
-        return !request->paused && conn->window_size < conn->server->settings.pipelined_bytes;
-    case CONN_DEAD:
-        return false;
-    default:
-        return true;
-    }
+    conn->read_ns = conn_now_ns(conn);
 }
 
 /* Asked when nothing else is left to do. The client has ended its side, and what it sent has been
@@ -406,7 +229,7 @@ static bool wants_bytes(const struct http_conn *conn)
  * sent. */
 static bool conn_hang_up(struct http_conn *conn)
 {
-    if (!conn->eof && (!conn->hung_up || wants_bytes(conn)))
+    if (!conn->eof && (!conn->hung_up || conn_wants_bytes(conn)))
         return false;
     switch (conn->phase) {
     case CONN_EXCHANGE:
@@ -436,94 +259,13 @@ static bool conn_settle(struct http_conn *conn)
     return true;
 }
 
-/* ---- receiving ---- */
-
-/* Moves the window into memory of the connection's own, to the front. */
-static bool save_window(struct http_conn *conn)
-{
-    struct buf *input = &conn->input;
-    bool own =
-        input->data && conn->window >= input->data && conn->window < input->data + input->capacity;
-    if (conn->window_size == 0) {
-        buf_cut(input, 0);
-    } else if (own) {
-        memmove(input->data, conn->window, conn->window_size);
-        buf_cut(input, conn->window_size);
-    } else {
-        buf_cut(input, 0);
-        buf_append(input, conn->window, conn->window_size);
-    }
-    conn->window = input->data ? input->data : "";
-    return buf_check(input, NULL) == 0;
-}
-
-/* New bytes become the window, or its end. */
-static bool grow_window(struct http_conn *conn, const char *data, size_t size)
-{
-    if (conn->window_size == 0) {
-        conn->window = data;
-        conn->window_size = size;
-        return true;
-    }
-    buf_append(&conn->input, data, size);
-    if (buf_check(&conn->input, NULL) < 0)
-        return false;
-    conn->window = conn->input.data;
-    conn->window_size = conn->input.size;
-    return true;
-}
-
-static size_t read_size(const struct http_conn *conn)
-{
-    uint64_t ahead = conn->server->settings.pipelined_bytes;
-    if (conn->phase != CONN_EXCHANGE || body_is_wanted(conn->request) ||
-        body_is_unwanted(conn->request) || ahead - conn->window_size > READ_SIZE)
-        return READ_SIZE;
-    return ahead - conn->window_size;
-}
-
-static bool conn_receive(struct http_conn *conn, struct budget *budget)
-{
-    char *scratch = conn->server->scratch;
-    if (!conn->readable || conn->eof || !wants_bytes(conn))
-        return false;
-    if (budget->read == 0) {
-        conn->put_off = true;
-        return false;
-    }
-    if (conn->window_size > 0 && !save_window(conn)) { /* it may be in the scratch */
-        conn_cut(conn);
-        return true;
-    }
-    size_t wanted = read_size(conn);
-    ssize_t got = recv(conn->fd, scratch, wanted, MSG_DONTWAIT);
-    if (got < 0 && errno == EINTR)
-        return true;
-    if (got < 0 && errno == EAGAIN) {
-        conn->readable = false;
-        return false;
-    }
-    if (got < 0) {
-        conn_lose(conn);
-        return true;
-    }
-    conn->eof = got == 0;
-    conn->read_ns = now_ns(conn);
-    if ((size_t)got < wanted && !conn->hung_up)
-        conn->readable = false; /* that was all (epoll(7)); more of it is a new event */
-    budget->read -= (uint64_t)got < budget->read ? (uint64_t)got : budget->read;
-    if (got > 0 && !grow_window(conn, scratch, (size_t)got))
-        conn_cut(conn);
-    return true;
-}
-
 /* ---- turns ---- */
 
 static void mark_head(struct http_conn *conn)
 {
     bool in_head = http_parser_in_head(&conn->parser, conn->window_size);
     if (in_head && !conn->in_head && conn->request_count > 0)
-        conn->since_ns = now_ns(conn);
+        conn->since_ns = conn_now_ns(conn);
     conn->in_head = in_head;
     set_idle(conn, !in_head);
     if (!in_head && conn->input.capacity > KEPT_BYTES)
@@ -534,7 +276,7 @@ static void mark_head(struct http_conn *conn)
 
 static void end_turn(struct http_conn *conn)
 {
-    if (conn->phase != CONN_DEAD && !save_window(conn))
+    if (conn->phase != CONN_DEAD && !conn_save_window(conn))
         conn_cut(conn);
     if (conn->phase == CONN_DEAD) {
         conn_free(conn);
@@ -551,7 +293,7 @@ static void end_turn(struct http_conn *conn)
 
 void conn_turn(struct http_conn *conn)
 {
-    struct budget budget = {.read = READ_BUDGET, .write = WRITE_BUDGET};
+    uint64_t read_budget = READ_BUDGET, write_budget = WRITE_BUDGET;
     bool again;
     conn->in_turn = true;
     conn->put_off = false;
@@ -559,11 +301,11 @@ void conn_turn(struct http_conn *conn)
         conn->stirred = false;
         again = conn_parse(conn);
         if (conn->phase != CONN_DEAD)
-            again |= conn_send(conn, &budget);
+            again |= conn_send(conn, &write_budget);
         if (conn->phase != CONN_DEAD)
             again |= conn_settle(conn);
         if (conn->phase != CONN_DEAD && !again && !conn->stirred)
-            again = conn_hang_up(conn) || conn_receive(conn, &budget);
+            again = conn_hang_up(conn) || conn_receive(conn, &read_budget);
     } while (conn->phase != CONN_DEAD && (again || conn->stirred));
     end_turn(conn);
 }
@@ -597,7 +339,7 @@ static void conn_ready(evutil_socket_t fd, short what, void *arg)
         conn->readable = true;
     if (what & EV_WRITE)
         conn->writable = true;
-    if ((what & EV_CLOSED) || ((what & EV_READ) && !wants_bytes(conn) && is_hung_up(fd)))
+    if ((what & EV_CLOSED) || ((what & EV_READ) && !conn_wants_bytes(conn) && is_hung_up(fd)))
         conn->hung_up = true;
     conn_turn(conn);
     loop_leave(loop);
@@ -663,7 +405,7 @@ int conn_new(struct http_server *server, int fd, const char *peer)
         .header_count = server->settings.header_count,
     };
     out_init(&conn->out);
-    conn->since_ns = conn->read_ns = conn->write_ns = now_ns(conn);
+    conn->since_ns = conn->read_ns = conn->write_ns = conn_now_ns(conn);
     strncpy(conn->peer, peer, sizeof(conn->peer) - 1);
     /* Edge-triggered, once and for all: nothing is asked of the kernel when reading pauses or a
      * queue fills up. EV_CLOSED is EPOLLRDHUP, which comes even behind bytes that nobody reads. */

@@ -1,7 +1,8 @@
 /* Servers, connections and requests, as the files of the HTTP server see them.
  *
  *     http_server.c   servers: connections in, out of time, and at the end
- *     http_conn.c     a connection's turn: parse, send, settle, receive
+ *     http_conn.c     a connection's turn: parse, send, settle, receive; its beginning and end
+ *     http_input.c    what a client sends: received, kept, taken apart, handed to the door
  *     http_request.c  what a door asks about a request
  *     http_reply.c    what a door answers
  *
@@ -160,6 +161,40 @@ void conn_expire(struct http_conn *conn);
 /* Closes it at once: over() is called if there is a request, and it is freed. Not in its turn. */
 void conn_destroy(struct http_conn *conn);
 
+/* For http_input.c. A head has come: the door gets a request. */
+void conn_begin_request(struct http_conn *conn);
+/* The request is over, and read to its end. */
+void conn_next_request(struct http_conn *conn);
+/* Answers with an error of this layer, and closes. */
+void conn_refuse(struct http_conn *conn, const struct http_fault *fault);
+void conn_refuse_because(struct http_conn *conn, int status, const char *reason);
+/* No more answers: an orderly end. */
+void conn_finish(struct http_conn *conn);
+/* The client has gone. */
+void conn_lose(struct http_conn *conn);
+/* With a reset instead of an orderly end, so that what was cut off does not look whole. */
+void conn_cut(struct http_conn *conn);
+
+static inline int64_t conn_now_ns(const struct http_conn *conn)
+{
+    return net_loop_now_ns(conn->server->loop);
+}
+
+/* ---- http_input.c ---- */
+
+/* Takes one step in what has come. Returns whether there was one. */
+bool conn_parse(struct http_conn *conn);
+/* Reads once, if anything is wanted and there, within the budget. Returns whether something is
+ * new. */
+bool conn_receive(struct http_conn *conn, uint64_t *budget);
+/* Whether it would read what came. */
+bool conn_wants_bytes(const struct http_conn *conn);
+bool body_is_wanted(const struct http_request *request);
+/* Moves the window into memory of the connection's own, to the front. Returns false without
+ * memory. */
+bool conn_save_window(struct http_conn *conn);
+void conn_drop_window(struct http_conn *conn);
+
 /* ---- http_reply.c ---- */
 
 /* Puts the answer to a refused request into the queue. */
@@ -170,7 +205,5 @@ void reply_refusal(struct http_conn *conn, const struct http_fault *fault);
 /* A connection has been made or is gone. */
 void server_conn_added(struct http_server *server, struct http_conn *conn);
 void server_conn_removed(struct http_server *server, struct http_conn *conn);
-/* One has become idle: it could make room for another. */
-void server_conn_idle(struct http_server *server);
 
 #endif

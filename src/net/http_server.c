@@ -18,6 +18,9 @@ static const int64_t TICK_MOST_NS = 500 * NS_PER_MS;
 /* Connections taken in before the others have their turn. */
 enum { ACCEPTS_AT_ONCE = 64 };
 
+/* So long an idle connection is not closed for the sake of a new one. */
+static const int64_t IDLE_GRACE_NS = 200 * NS_PER_MS;
+
 static const int64_t COMPLAIN_EVERY_NS = 10 * NS_PER_S;
 
 /* TAILQ_FOREACH for bodies that free the entry. */
@@ -69,6 +72,16 @@ static int64_t tick_of(const struct http_settings *settings)
 
 /* ---- time ---- */
 
+/* While connections are not taken in, whether they can be is asked more often. */
+static void tick_start(struct http_server *server)
+{
+    if (server->ticking)
+        return;
+    server->ticking = true;
+    bool soon = server->paused && server->tick_ns > IDLE_GRACE_NS;
+    net_timer_set(server->tick, soon ? IDLE_GRACE_NS : server->tick_ns);
+}
+
 static void pause_listeners(struct http_server *server, bool paused)
 {
     if (server->paused == paused)
@@ -79,19 +92,15 @@ static void pause_listeners(struct http_server *server, bool paused)
             event_del(server->listeners[i]->event);
         else
             event_add(server->listeners[i]->event, NULL);
+    if (paused) {
+        server->ticking = false;
+        tick_start(server);
+    }
 }
 
 static bool is_full(const struct http_server *server)
 {
     return server->counts.connections >= server->settings.connection_count;
-}
-
-static void tick_start(struct http_server *server)
-{
-    if (server->ticking)
-        return;
-    server->ticking = true;
-    net_timer_set(server->tick, server->tick_ns);
 }
 
 static void tick_ring(void *arg)
@@ -103,8 +112,9 @@ static void tick_ring(void *arg)
     FOR_EACH_CONN(conn, next, &server->conns)
     if (conn_deadline_ns(conn) <= now_ns)
         conn_expire(conn);
-    if (!is_full(server))
-        pause_listeners(server, false); /* descriptors may be there again */
+    /* Descriptors may be there again, or somebody has been idle for long enough. If not, the next
+     * connection that waits says so. */
+    pause_listeners(server, false);
     if (server->counts.connections > 0 || server->paused)
         tick_start(server);
 }
@@ -129,19 +139,26 @@ void server_conn_removed(struct http_server *server, struct http_conn *conn)
         loop_soon(server->loop, &server->stop_soon);
 }
 
-void server_conn_idle(struct http_server *server)
+static bool has_unread(const struct http_conn *conn)
 {
-    pause_listeners(server, false);
+    char byte;
+    return recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
-/* Makes room by closing whoever has been idle for the longest time. */
-static bool close_an_idle_one(struct http_server *server)
+/* Who has been idle for the longest time, and may be closed to make room: nobody who has just come
+ * or just been answered and may be about to ask, and nobody whose request waits to be read. */
+static struct http_conn *find_idle(struct http_server *server)
 {
-    struct http_conn *conn = TAILQ_FIRST(&server->idle);
-    if (!conn)
-        return false;
-    conn_destroy(conn);
-    return true;
+    struct http_conn *conn;
+    int64_t latest_ns = net_loop_now_ns(server->loop) - IDLE_GRACE_NS;
+    TAILQ_FOREACH(conn, &server->idle, idle_link)
+    {
+        if (conn->since_ns > latest_ns)
+            return NULL;
+        if (!has_unread(conn))
+            return conn;
+    }
+    return NULL;
 }
 
 static void complain(struct http_server *server, const char *what)
@@ -162,12 +179,13 @@ static void accept_failed(struct http_server *server, int listener_fd)
     struct pollfd pending = {.fd = listener_fd, .events = POLLIN};
     if (poll(&pending, 1, 0) == 0)
         return;
-    errno = failure;
-    complain(server, strerror(errno));
-    if (close_an_idle_one(server))
+    struct http_conn *idle = find_idle(server);
+    if (idle) {
+        conn_destroy(idle);
         return;
+    }
+    complain(server, strerror(failure));
     pause_listeners(server, true);
-    tick_start(server);
 }
 
 /* Takes one connection in. Returns false when there is none, or no room. */
@@ -177,7 +195,8 @@ static bool accept_one(struct http_listener *listener)
     struct sockaddr_storage address = {0};
     socklen_t size = sizeof(address);
     char peer[PEER_SIZE];
-    if (is_full(server) && TAILQ_EMPTY(&server->idle)) {
+    struct http_conn *idle = is_full(server) ? find_idle(server) : NULL;
+    if (is_full(server) && !idle) {
         complain(server, "all connections are busy");
         pause_listeners(server, true);
         return false;
@@ -192,8 +211,8 @@ static bool accept_one(struct http_listener *listener)
         return false;
     }
     address_format(&address, peer, sizeof(peer));
-    if (is_full(server))
-        close_an_idle_one(server);
+    if (idle)
+        conn_destroy(idle);
     if (conn_new(server, fd, peer) == 0)
         fd_take(&fd);
     return true;
@@ -289,18 +308,14 @@ static void accept_the_last(struct http_server *server)
 /* Ends those that have nothing to answer, after a last look at what their sockets hold. */
 static void end_idle(struct http_server *server)
 {
-    struct http_conn *conn;
-    struct http_conn_list idle;
-    TAILQ_INIT(&idle);
-    TAILQ_CONCAT(&idle, &server->idle, idle_link);
-    while ((conn = TAILQ_FIRST(&idle))) {
-        TAILQ_REMOVE(&idle, conn, idle_link);
-        TAILQ_INSERT_TAIL(&server->idle, conn, idle_link); /* where it thinks that it is */
+    struct http_conn *conn, *next;
+    FOR_EACH_CONN(conn, next, &server->conns)
+    {
         conn->readable = true;
         conn_turn(conn);
     }
-    while (close_an_idle_one(server))
-        ;
+    while ((conn = TAILQ_FIRST(&server->idle)))
+        conn_destroy(conn);
 }
 
 static void end_all(struct http_server *server)

@@ -221,14 +221,16 @@ static void posted_ready(evutil_socket_t fd, short what, void *arg)
 
 static int loop_open(struct net_loop *loop, struct cj_error *err)
 {
-    loop->base = event_base_new();
-    if (!loop->base)
+    struct event_config *config = event_config_new();
+    if (!config)
         return error_errno(err, "make an event loop");
-    if (!(event_base_get_features(loop->base) & EV_FEATURE_ET))
-        return error_set(err, ERROR_UNSUPPORTED, 0,
-                         "make an event loop: libevent's %s has no edge-triggered events; "
-                         "unset EVENT_NOEPOLL",
-                         event_base_get_method(loop->base));
+    /* Connections are edge-triggered and want EPOLLRDHUP, which is epoll(7) and nothing else. */
+    event_config_require_features(config, EV_FEATURE_ET | EV_FEATURE_EARLY_CLOSE);
+    event_config_set_flag(config, EVENT_BASE_FLAG_IGNORE_ENV | EVENT_BASE_FLAG_NOLOCK);
+    loop->base = event_base_new_with_config(config);
+    event_config_free(config);
+    if (!loop->base)
+        return error_set(err, ERROR_UNSUPPORTED, 0, "make an event loop: libevent has no epoll");
     loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (loop->wake_fd < 0)
         return error_errno(err, "eventfd");

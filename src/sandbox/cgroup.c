@@ -296,6 +296,14 @@ int cgroup_adopt_init(struct cgroup *cg, pid_t init_pid, struct cj_error *err)
     return is_v2(cg) ? v2_adopt_init(cg, init_pid, err) : v1_adopt_init(cg, init_pid, err);
 }
 
+int cgroup_learn_init(struct cgroup *cg, struct cj_error *err)
+{
+    if (is_v2(cg))
+        return 0; /* it stands beside the group */
+    group_reclaim(cg, 0);
+    return group_measure_share(cg, err);
+}
+
 int cgroup_begin(struct cgroup *cg, const struct cgroup_limits *limits, struct cj_error *err)
 {
     return group_begin(cg, limits, err);
@@ -339,6 +347,19 @@ int cgroup_lift_rate(struct cgroup *cg, struct cj_error *err)
     if (group_write(cg, CGROUP_CPU_QUOTA, "-1") < 0)
         return error_errno(err, "write '-1' to cpu.cfs_quota_us");
     cg->written.quota_us = -1;
+    return 0;
+}
+
+int cgroup_lift_memory(struct cgroup *cg, struct cj_error *err)
+{
+    const enum cgroup_file files[] = {CGROUP_MEMORY_SWAP_LIMIT, CGROUP_MEMORY_LIMIT};
+    if (is_v2(cg) || (cg->written.memory_known && cg->written.memory_bytes == UINT64_MAX))
+        return 0;
+    for (size_t i = 0; i < COUNT_OF(files); i++)
+        if (group_has(cg, files[i]) && group_write(cg, files[i], "-1") < 0)
+            return error_errno(err, "write '-1' to %s", cgroup_file_name(CGROUP_V1, files[i]));
+    cg->written.memory_known = true;
+    cg->written.memory_bytes = UINT64_MAX;
     return 0;
 }
 

@@ -100,15 +100,18 @@ int group_read_cpu_ns(const struct cgroup *cg, int64_t *cpu_ns, struct cj_error 
     return 0;
 }
 
-static int read_oom_kills(const struct cgroup *cg, uint64_t *kills, struct cj_error *err)
+/* events: how often the group was out of memory, whatever followed; v1 does not tell. */
+static int read_oom(const struct cgroup *cg, uint64_t *kills, uint64_t *events,
+                    struct cj_error *err)
 {
     char text[VALUE_SIZE];
-    *kills = 0;
+    *kills = *events = 0;
     if (!group_has(cg, CGROUP_MEMORY_OOM))
         return 0;
     if (read_text(cg, CGROUP_MEMORY_OOM, text, err) < 0)
         return -1;
     *kills = value_of(text, "oom_kill");
+    *events = value_of(text, "oom");
     return 0;
 }
 
@@ -269,6 +272,26 @@ static int write_plan(struct cgroup *cg, uint64_t memory_share, struct cj_error 
     return 0;
 }
 
+/* v1 refuses a limit below what stands in the group even after it has given back what it could: more than
+ * init's share then is there (kernel memory that goes a little later, or that stays with init's name).
+ * The run gets what it asked for beside that; whether it took more is for its figure to say. */
+static int write_plan_above_usage(struct cgroup *cg, struct cj_error *err)
+{
+    enum { TRIES = 8 };
+    struct cj_error refused;
+    error_clear(&refused);
+    int done = write_plan(cg, limit_share(cg), &refused);
+    for (uint64_t i = 0; done < 0 && refused.code == EBUSY && i < TRIES; i++) {
+        cg->begin.raised = true;
+        if (read_before(cg, err) < 0)
+            return -1;
+        done = write_plan(cg, cg->begin.usage_bytes + i * CGROUP_SHARE_ROUNDING, &refused);
+    }
+    if (done < 0 && err != NULL)
+        *err = refused;
+    return done;
+}
+
 /* Page cache of earlier runs is not in the way of this one: the kernel drops it when the limit is
  * reached. But that is work done in this run's time; when it could fill half of the limit, it is
  * done before. */
@@ -287,6 +310,7 @@ int group_begin(struct cgroup *cg, const struct cgroup_limits *limits, struct cj
         return error_set(err, ERROR_REQUEST, EINVAL, "CPU set '%.*s' is not a list such as 0-3,8",
                          CGROUP_CPU_SET_SIZE - 1, limits->cpu_set);
     cg->least_tasks = false;
+    cg->begin.raised = false;
     cg->begin.limits = *limits;
     cg->begin.time_ns = monotonic_ns();
     if (read_before(cg, err) < 0)
@@ -299,7 +323,7 @@ int group_begin(struct cgroup *cg, const struct cgroup_limits *limits, struct cj
     if (await_garbage(cg, err) < 0)
         return -1;
     follow_floors(cg);
-    if (write_plan(cg, limit_share(cg), err) < 0)
+    if (write_plan_above_usage(cg, err) < 0)
         return -1;
 
     cg->begin.peak_bytes = 0;
@@ -310,7 +334,7 @@ int group_begin(struct cgroup *cg, const struct cgroup_limits *limits, struct cj
         return -1;
     }
     if (group_read(cg, CGROUP_PIDS_PEAK, &cg->begin.tasks_peak, err) < 0 ||
-        read_oom_kills(cg, &cg->begin.oom_kills, err) < 0 ||
+        read_oom(cg, &cg->begin.oom_kills, &cg->begin.oom_events, err) < 0 ||
         group_read_cpu_ns(cg, &cg->begin.cpu_ns, err) < 0)
         return -1;
     return 0;
@@ -366,8 +390,11 @@ static int finish_memory(struct cgroup *cg, struct cgroup_usage *usage, struct c
     usage->has_memory = true;
     usage->memory_bytes = cgroup_memory_peak(&readings);
     /* The limit was rounded up a little; a figure above what was asked for would contradict OK. */
-    if (cg->begin.limits.memory_bytes > 0 && usage->memory_bytes > cg->begin.limits.memory_bytes)
+    if (cg->begin.limits.memory_bytes > 0 && usage->memory_bytes > cg->begin.limits.memory_bytes) {
         usage->memory_bytes = cg->begin.limits.memory_bytes;
+        if (cg->begin.raised && usage->oom_kills == 0)
+            usage->oom_kills = 1;
+    }
     return 0;
 }
 
@@ -375,10 +402,14 @@ int group_finish(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error 
 {
     memset(usage, 0, sizeof(*usage));
     int64_t cpu_ns;
-    if (group_read_cpu_ns(cg, &cpu_ns, err) < 0 || read_oom_kills(cg, &usage->oom_kills, err) < 0 ||
-        finish_tasks(cg, usage, err) < 0 || finish_memory(cg, usage, err) < 0)
+    uint64_t oom_events;
+    if (group_read_cpu_ns(cg, &cpu_ns, err) < 0 ||
+        read_oom(cg, &usage->oom_kills, &oom_events, err) < 0 || finish_tasks(cg, usage, err) < 0)
+        return -1;
+    usage->oom_kills -= cg->begin.oom_kills;
+    if (finish_memory(cg, usage, err) < 0)
         return -1;
     usage->cpu_ns = cpu_ns - cg->begin.cpu_ns;
-    usage->oom_kills -= cg->begin.oom_kills;
+    usage->refused = oom_events > cg->begin.oom_events;
     return 0;
 }

@@ -68,7 +68,8 @@ struct cgroup {
         uint64_t limit_bytes; /* of the counter; 0: none */
         uint64_t usage_bytes, kernel_bytes, peak_bytes;
         uint64_t tasks, tasks_peak;
-        uint64_t oom_kills;
+        uint64_t oom_kills, oom_events;
+        bool raised; /* v1: the limit is above what was asked and the share */
     } begin;
     uint64_t residue_bytes; /* without the kernel's part, above init's share, after the last run */
     uint64_t residue_kernel_bytes;

@@ -132,8 +132,7 @@ int v1_adopt_init(struct cgroup *cg, pid_t init_pid, struct cj_error *err)
         if (join(cg->run_fd[i], init_pid, err) < 0)
             return error_wrap(err, "move init to %s/%s", cg->host->trees[i].base, cg->run_name[i]);
     group_learn_cpus(cg, init_pid);
-    group_reclaim(cg, 0);
-    return group_measure_share(cg, err);
+    return 0;
 }
 
 /* ---- between runs ---- */

@@ -83,6 +83,8 @@ static int describe(struct sandbox *sandbox, const struct sandbox_options *optio
         return error_wrap(err, "system-call filter");
     sandbox->facts.filter_inherited = filter.inherited;
     uint32_t flags = 0;
+    if (sandbox->trees != NULL)
+        flags |= SETUP_TREES_PASSED;
     if (sandbox->single_id)
         flags |= SETUP_SINGLE_ID;
     if (options->loopback && !options->share_net)
@@ -112,6 +114,8 @@ static int open_parts(struct sandbox *sandbox, const struct sandbox_options *opt
         return too_little(sandbox, options->required, err);
     sandbox->into_cgroup = sandbox->facts.cgroup.kind == CGROUP_V2 && sandbox->cgroups != NULL;
     if (!sandbox->single_id && id_range_open(options->id_base, &sandbox->ids, err) < 0)
+        return -1;
+    if (bind_trees_open(options->mounts, &sandbox->trees, err) < 0)
         return -1;
     if (init_image_open(&sandbox->image_fd, err) < 0 || describe(sandbox, options, err) < 0)
         return -1;
@@ -162,6 +166,7 @@ void sandbox_close(struct sandbox *sandbox)
     fd_close(&sandbox->image_fd);
     fd_close(&sandbox->setup_fd);
     id_range_close(&sandbox->ids);
+    bind_trees_close(sandbox->trees);
     pthread_mutex_destroy(&sandbox->lock);
     free(sandbox);
 }

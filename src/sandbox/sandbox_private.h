@@ -1,9 +1,10 @@
-/* What sandbox.c gives container.c. */
+/* What sandbox.c gives a container's files. */
 #ifndef CJ_SANDBOX_PRIVATE_H
 #define CJ_SANDBOX_PRIVATE_H
 
 #include <pthread.h>
 
+#include "bind_trees.h"
 #include "id_range.h"
 #include "sandbox/sandbox.h"
 #include "spawner.h"
@@ -14,8 +15,9 @@ struct sandbox {
     struct spawner *spawner;
     pthread_mutex_t lock; /* spawner, ids */
     struct id_range ids;
-    int image_fd; /* cjudge-init */
-    int setup_fd; /* sealed memfd, struct init_setup */
+    int image_fd;             /* cjudge-init */
+    struct bind_trees *trees; /* NULL: init opens them */
+    int setup_fd;             /* sealed memfd, struct init_setup */
     bool single_id;
     bool share_net;
     bool into_cgroup; /* programs are cloned into their group (v2) */

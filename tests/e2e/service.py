@@ -1,4 +1,5 @@
 """A `cjudge serve` of a test's own, and a client that shows what is on the wire."""
+import contextlib
 import http.client
 import json
 import os
@@ -8,6 +9,8 @@ import subprocess
 import tempfile
 import time
 
+MIB = 1 << 20
+SANITIZED = any(name in os.environ for name in ("ASAN_OPTIONS", "TSAN_OPTIONS"))  # they keep freed memory
 START_SECONDS = 60  # sanitizers, and a machine that others use
 
 
@@ -26,13 +29,13 @@ class Answer:
 class Service:
     """Listens at a free port of localhost; what it logs is read from its stderr, which is JSON lines."""
 
-    def __init__(self, program, *options, env=None, address="127.0.0.1:0", judge="off", folder=None):
+    def __init__(self, program, *options, env=None, address="127.0.0.1:0", judge="off", folder=None, before=()):
         self.folder = folder or tempfile.mkdtemp(prefix="cjudge-serve-")
         self.log_path = os.path.join(self.folder, "serve.log")
         self.options = options
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
-                [program, "serve", "-http-addr", address, "-judge-addr", judge, *map(str, options)],
+                [*before, program, "serve", "-http-addr", address, "-judge-addr", judge, *map(str, options)],
                 cwd=self.folder,
                 env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.addresses = self.await_ready()
@@ -216,3 +219,49 @@ def shell(script, **more):
 
 def python(source, **more):
     return command("/usr/bin/python3", "-c", source, **more)
+
+
+def pipe_between(writer, reader, **more):
+    return {"in": {"index": writer[0], "fd": writer[1]}, "out": {"index": reader[0], "fd": reader[1]}, **more}
+
+
+WRITER = [{"content": ""}, None, collector("stderr")]
+READER = [None, collector("stdout"), collector("stderr")]
+
+
+# ---- what came of it ----
+
+def refused(answer, *words, status=400):
+    """A JSON string that has every word in it."""
+    assert answer.status == status, answer
+    assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
+    text = answer.json
+    assert isinstance(text, str)
+    for word in words:
+        assert word in text, text
+    return text
+
+
+def accepted(result):
+    assert result["status"] == "Accepted", result
+    assert result["exitStatus"] == 0
+    assert "error" not in result
+    return result["files"]["stdout"]
+
+
+def wait_for(condition, seconds=5):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it does not happen"
+        time.sleep(0.01)
+
+
+def processes(word):
+    """Host pids of processes with word as an argument."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                if word.encode() in file.read().split(b"\0"):
+                    found.append(int(pid))
+    return found

@@ -1311,6 +1311,31 @@ def test_an_ordinary_user_repeats_with_fresh_state(as_nobody):
     assert done.stdout == b"/tmp:\n\n/w:\n" * 3
 
 
+CHANGES_INIT = {  # init has the program's uid; the kernel itself denies all but limits
+    "limits": "import resource as r; r.prlimit(1, r.RLIMIT_NOFILE, (40, 40)); r.prlimit(1, r.RLIMIT_NICE, (0, 0))",
+    "affinity": "import os; os.sched_setaffinity(1, [0])",
+    "nice": "import os; os.setpriority(os.PRIO_PROCESS, 1, 7)",
+    "scheduler": "import os; os.sched_setscheduler(1, os.SCHED_IDLE, os.sched_param(0))",
+    "janitor": "import os; [os.sched_setscheduler(int(t), os.SCHED_IDLE, os.sched_param(0)) for t in os.listdir('/proc/1/task') if t != '1']",
+}
+SHOWS_ITSELF = ("import os, resource as r; print([r.getrlimit(i) for i in range(16)], os.sched_getaffinity(0), os.nice(0), "
+                "[os.sched_getscheduler(int(t)) for t in ['0', *os.listdir('/proc/1/task')]])")
+
+
+@pytest.mark.parametrize("filter_file", ["built-in", "own"])
+@pytest.mark.parametrize("what", CHANGES_INIT)
+def test_an_ordinary_users_programs_change_init_for_no_later_run(as_nobody, what, filter_file):
+    options = []
+    if filter_file == "own":
+        as_nobody.file("seccomp.yaml", "default_action: allow\nsyscalls:\n- action: errno\n  names: [mount]\n", 0o644)
+        options = ["--seccomp-conf", "seccomp.yaml"]
+    look = {"args": [PYTHON, "-c", SHOWS_ITSELF]}
+    _, results = as_nobody.script(look, {"args": [PYTHON, "-c", CHANGES_INIT[what]]}, look, options=options)
+    changed = (what, filter_file) == ("limits", "own")
+    assert [result["status"] for result in results] == ["Accepted", "Accepted" if changed else "Nonzero Exit Status", "Accepted"]
+    assert results[0]["files"]["stdout"] == results[2]["files"]["stdout"] != ""
+
+
 def test_an_ordinary_user_is_told_that_full_is_not_to_be_had(as_nobody):
     done = as_nobody("--require", "full", "--", "/bin/true")
     assert done.returncode == 125 and b"'full' is required" in done.stderr
@@ -1349,11 +1374,74 @@ def test_mount_binds_read_only_or_not(run, reachable):
 
 
 @needs_root
-def test_a_source_that_only_root_reaches_is_told(run):
+def test_a_source_that_only_root_reaches_is_shown_all_the_same(run):
+    """An interpreter below /root, say. Nothing beside it is."""
     with tempfile.TemporaryDirectory() as folder:  # 0700
         os.mkdir(os.path.join(folder, "inner"))
-        args = mount_yaml(run, mounts=[f"{{type: bind, source: {folder}/inner, target: /x}}"])
-        refused(run(*args, "--", "/bin/true"), folder + "/inner", "Permission denied", "every folder above")
+        for name in ("secret", "inner/data"):
+            with open(os.path.join(folder, name), "w") as f:
+                f.write(name)
+        os.chmod(os.path.join(folder, "inner"), 0o755)
+        args = mount_yaml(run, mounts=[f"{{type: bind, source: {folder}/inner, target: /x, readonly: true}}",
+                                       f"{{type: bind, source: {folder}/inner/data, target: /y, readonly: true}}"])
+        done = run(*args, "--", SH, "-c", f"cat /x/data /y; ls /x; ls {folder}; ls /x/..; touch /x/new")
+        assert done.stdout.decode().startswith("inner/datainner/datadata\n"), done
+        assert b"secret" not in done.stdout and not os.path.exists(os.path.join(folder, "inner/new"))
+
+
+def test_a_source_that_an_ordinary_user_does_not_reach_is_told(as_nobody):
+    with tempfile.TemporaryDirectory() as folder:
+        os.mkdir(os.path.join(folder, "inner"))
+        os.chmod(folder, 0o711)
+        args = mount_yaml(as_nobody, mounts=[f"{{type: bind, source: {folder}/inner, target: /x}}"])
+        os.chmod(folder, 0o700)
+        refused(as_nobody(*args, "--", "/bin/true"), folder + "/inner", "ermission denied")
+
+
+@needs_root
+def test_mounts_of_a_container_never_reach_the_host(run, reachable):
+    """The source is shared (mount_namespaces(7)), as systemd makes everything: a copy must not tell its peers."""
+    source = os.path.join(reachable, "source")
+    os.makedirs(os.path.join(source, "inner"))
+    with open(os.path.join(reachable, "look"), "w") as f:
+        f.write(f"set -e; mount -t tmpfs t {source}; mount --make-shared {source}; mkdir {source}/inner\n"
+                "\"$@\" > /dev/null; grep -c inner /proc/self/mountinfo || true; umount " + source)
+    args = mount_yaml(run, mounts=[f"{{type: bind, source: {source}, target: /shared}}",
+                                   "{type: tmpfs, target: /shared/inner, data: 'size=1m'}"])
+    done = subprocess.run(["unshare", "-m", SH, f"{reachable}/look", *run.command(*args, "--", SH, "-c", "touch /shared/inner/x")],
+                          cwd=run.folder, capture_output=True)
+    assert (done.returncode, done.stdout) == (0, b"0\n"), done
+
+
+@pytest.mark.parametrize("kind", ["tmpfs, data: 'size=1m'", "bind, source: /usr/share, readonly: true"])
+def test_a_link_in_a_writable_bind_leads_no_mount_astray(run, reachable, kind):
+    """A program made it where another container's mount is to be: /usr would be covered."""
+    os.symlink("/usr", os.path.join(reachable, "inner"))
+    args = mount_yaml(run, mounts=[f"{{type: bind, source: {reachable}, target: /shared}}",
+                                   f"{{type: {kind}, target: /shared/inner}}"])
+    refused(run(*args, "--", "/bin/true"), "/shared/inner", "symbolic links")
+
+
+def test_a_place_in_a_writable_bind_that_is_swapped_covers_nothing_else(run, reachable):
+    """While the container lives: it is made anew, which cannot be done, and says so."""
+    os.chmod(reachable, 0o777)
+    args = mount_yaml(run, mounts=[f"{{type: bind, source: {reachable}, target: /shared}}",
+                                   "{type: tmpfs, target: /shared/a/bin, data: 'size=1m'}"])
+    write = {"args": [SH, "-c", "mkdir /shared/a/bin/x; touch /shared/now; while test -e /shared/now; do sleep 0.01; done"]}
+    look = {"args": [SH, "-c", "test -e /usr/bin/env && echo there"]}
+    with contextlib.ExitStack() as stack:
+        process = stack.enter_context(run.start(*args, "--script", run.file("script", "".join(json.dumps(r) + "\n" for r in (write, look)))))
+        wait_for(lambda: os.path.exists(os.path.join(reachable, "now")))
+        os.rename(os.path.join(reachable, "a"), os.path.join(reachable, "gone"))
+        os.symlink("/usr", os.path.join(reachable, "a"))
+        os.unlink(os.path.join(reachable, "now"))
+        out, err = process.communicate(timeout=60)
+    results = [json.loads(line) for line in out.splitlines()]
+    assert results[0]["status"] == "Accepted"
+    if len(results) > 1:
+        assert results[1]["status"] == "Internal Error" or results[1]["files"]["stdout"] == "there\n", results[1]
+    else:
+        assert b"/shared/a/bin" in err, err
 
 
 def test_mount_binds_are_nosuid_and_nodev(run):

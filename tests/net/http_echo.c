@@ -445,18 +445,8 @@ static void set(struct http_settings *settings, int64_t *stop_ns, const char *wo
     exit(2);
 }
 
-static int serve(struct echo *echo, int argc, char **argv, struct cj_error *err)
+static int listen_at(struct echo *echo, int argc, char **argv, struct cj_error *err)
 {
-    static const struct http_door door = {.head = on_head, .refuse = on_refuse};
-    struct http_settings settings = {0};
-    struct net_signal *term;
-    for (int i = 1; i < argc; i++)
-        if (strchr(argv[i], '='))
-            set(&settings, &echo->stop_ns, argv[i]);
-    if (net_loop_new(&echo->loop, err) < 0 ||
-        net_signal_new(&term, echo->loop, SIGTERM, on_signal, echo, err) < 0 ||
-        http_server_new(&echo->server, echo->loop, &door, echo, &settings, err) < 0)
-        return -1;
     for (int i = 1; i < argc; i++)
         if (!strchr(argv[i], '=') && http_server_listen(echo->server, argv[i], err) < 0)
             return -1;
@@ -464,7 +454,23 @@ static int serve(struct echo *echo, int argc, char **argv, struct cj_error *err)
         printf("%s\n", http_server_address(echo->server, i));
     printf("ready\n");
     fflush(stdout);
-    int result = net_loop_run(echo->loop, err);
+    return 0;
+}
+
+static int serve(struct echo *echo, int argc, char **argv, struct cj_error *err)
+{
+    static const struct http_door door = {.head = on_head, .refuse = on_refuse};
+    struct http_settings settings = {0};
+    struct net_signal *term = NULL;
+    int result = -1;
+    for (int i = 1; i < argc; i++)
+        if (strchr(argv[i], '='))
+            set(&settings, &echo->stop_ns, argv[i]);
+    if (net_loop_new(&echo->loop, err) == 0 &&
+        net_signal_new(&term, echo->loop, SIGTERM, on_signal, echo, err) == 0 &&
+        http_server_new(&echo->server, echo->loop, &door, echo, &settings, err) == 0 &&
+        listen_at(echo, argc, argv, err) == 0)
+        result = net_loop_run(echo->loop, err);
     http_server_free(echo->server);
     net_signal_free(term);
     net_loop_free(echo->loop);

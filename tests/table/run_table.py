@@ -59,7 +59,8 @@ def command_line(case, cjudge, level, slow, programs, scratch):
     line = [cjudge, "run", "--json", "--cpu", f"{round(case['cpu'] * slow * 1000)}ms",
             "--wall", f"{round(case['wall'] * slow * 1000)}ms"]
     for option in ("memory", "procs", "stack", "output", "file_size", "open_files"):
-        line += ["--" + option.replace("_", "-"), str(case[option])]
+        if case[option] is not None:
+            line += ["--" + option.replace("_", "-"), str(case[option])]
     line += ["--require", "full"] if level == "full" else ["--protection", level]
     for entry in case["env"]:
         line += ["--env", entry]

@@ -1,4 +1,6 @@
 """Class 2: memory."""
+import json
+
 import pytest
 
 from box import MEMORY, MIB, MS, NONZERO, OK, SIGNALLED
@@ -48,6 +50,31 @@ def test_choosing_another_victim(threat, box):
     """Makes itself the last to be killed and init the first, as far as it can."""
     result = threat(box.command("takes_memory", ["oom_score", 150]))
     assert result.status == MEMORY, result
+
+
+def test_arguments_over_the_limit(threat, box):
+    """Out of memory within execve(2), when init still waits for its child: the run ends of it, not the container's use."""
+    fields = box.command(["/bin/true"] + ["x" * 120000] * 12, memory=MIB, stack=0, copyOut=["never"])
+    result = threat(fields)
+    assert (result.status, result["exitStatus"]) == (MEMORY, 9), result
+    assert 0.8 * MIB <= result["memory"] <= MIB and result.wall > 0, result
+    assert "never" in json.dumps(result["fileError"]), result
+
+
+def test_limits_below_what_a_process_takes(threat, box):
+    """Never our failure, also after a run that has left kernel memory behind."""
+    large = box.command("takes_memory", ["touching", 30])
+    tight = [box.command(["/bin/true"], memory=kib << 10) for kib in (4, 64, 100, 140)]
+    results = threat(*[command for each in tight for command in (large, each)], all_results=True)
+    assert [(result.status, result["memory"] <= each["memory"]) for each, result in zip(tight, results[1::2])] == [(MEMORY, True)] * 4
+    assert [result.status for result in results[::2]] == [OK] * 4
+
+
+def test_files_for_the_next_run_are_not_bound_by_this_ones_limit(threat, box):
+    many = {f"folder/f{i}": "/etc/passwd" for i in range(1000)}
+    results = threat(*[box.command(["/bin/true"], memory=512 << 10),
+                       box.command(["/bin/sh", "-c", "ls folder | wc -l"], copyIn=many)] * 2, all_results=True)
+    assert [(result.status, result.out) for result in results] == [(OK, ""), (OK, "1000\n")] * 2
 
 
 def test_peak_is_the_runs_own(threat, box):

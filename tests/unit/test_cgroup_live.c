@@ -657,6 +657,7 @@ static void kill_all_empties_the_group(void **state)
     cgroup_free(group);
     ok(cgroup_new(host, 0, OWNER, 1, &group, &err));
     ok(cgroup_adopt_init(group, init.pid, &err));
+    ok(cgroup_learn_init(group, &err));
     run(&ordinary, &status, "spin", "0");
     assert_int_equal(status, 0);
     recycle();
@@ -670,6 +671,7 @@ static int set_up(void **state)
     start_init();
     ok(cgroup_new(host, 0, OWNER, 1, &group, &err));
     ok(cgroup_adopt_init(group, init.pid, &err));
+    ok(cgroup_learn_init(group, &err));
     return 0;
 }
 

@@ -27,14 +27,14 @@ static void make_kept(void)
     CHILD_REQUIRE(mount("tmpfs", "/tmp", "tmpfs", 0, "nr_inodes=16") == 0);
     self.kept_make_dir = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     CHILD_REQUIRE(self.kept_make_dir >= 0 && umount2("/tmp", MNT_DETACH) == 0);
-    CHILD_REQUIRE(setup_make_kept(INIT_KEPT_EMPTY) == 0);
+    CHILD_REQUIRE(kept_make(INIT_KEPT_EMPTY) == 0);
     for (uint32_t i = INIT_KEPT_OUTPUT; i < INIT_KEPT_COUNT; i++) {
         struct init_answer answer = {0};
         CHILD_REQUIRE(make_output(i, &answer) >= 0 && answer.error == 0);
     }
 }
 
-/* What setup.c does for one tmpfs, at /tmp/w below a root tmpfs on /tmp. */
+/* What mounts.c does for one tmpfs, at /tmp/w below a root tmpfs on /tmp. */
 static void mount_fresh(void)
 {
     umask(0); /* as init has it */
@@ -49,12 +49,12 @@ static void mount_fresh(void)
     strcpy(self.tmpfs[0].target, "/tmp/w");
     strcpy(self.tmpfs[0].data, "size=1m,nr_inodes=4k");
     self.tmpfs_count = 1;
-    CHILD_REQUIRE(setup_mount_tmpfs(0) == 0);
+    CHILD_REQUIRE(mounts_make_tmpfs(0) == 0);
     self.work_dir = "/tmp/w";
     CHILD_REQUIRE(mkdir("/tmp/kept", 0755) == 0);
     self.kept_make_dir = self.kept_dir = open("/tmp/kept", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     for (unsigned number = 0; number < INIT_KEPT_COUNT; number++) {
-        CHILD_REQUIRE(setup_make_kept((enum init_kept)number) == 0);
+        CHILD_REQUIRE(kept_make((enum init_kept)number) == 0);
         fresh_pipe_size[number] = fcntl(self.kept[number], F_GETPIPE_SZ);
     }
 }
@@ -256,7 +256,7 @@ static void made_and_removed(void)
 static void without_an_inode_cap_it_is_always_touched(void)
 {
     strcpy(self.tmpfs[0].data, "size=1m,nr_inodes=0");
-    CHILD_REQUIRE(umount2("/tmp/w", MNT_DETACH) == 0 && setup_mount_tmpfs(0) == 0);
+    CHILD_REQUIRE(umount2("/tmp/w", MNT_DETACH) == 0 && mounts_make_tmpfs(0) == 0);
     CHILD_REQUIRE(files_dirt() == DIRT_TMPFS);
 }
 
@@ -272,7 +272,7 @@ static void only_what_the_mask_names(void)
     CHILD_REQUIRE(mkdir("/tmp/v", 0755) == 0);
     strcpy(self.tmpfs[1].target, "/tmp/v");
     strcpy(self.tmpfs[1].data, "size=1m,nr_inodes=4k");
-    CHILD_REQUIRE(setup_mount_tmpfs(1) == 0);
+    CHILD_REQUIRE(mounts_make_tmpfs(1) == 0);
     self.tmpfs_count = 2;
     touch("/tmp/w/a");
     touch("/tmp/v/b");

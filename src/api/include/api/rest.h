@@ -50,7 +50,7 @@ WARN_UNUSED int rest_new(const struct rest_options *options, struct rest **out,
 /* For http_server_new(), whose arg is the struct rest. */
 const struct http_door *rest_door(void);
 
-/* Cancels what waits and what runs: it is answered with 503. */
+/* Cancels what waits and what runs, and takes nothing more: all that is answered with 503. */
 void rest_cancel(struct rest *rest) NONNULL(1);
 
 /* Requests whose work has not ended, answered or not. */

@@ -28,9 +28,10 @@ enum {
 };
 
 enum {
-    INIT_MAGIC = 0x636a3032,    /* "cj02"; changes with every change below */
+    INIT_MAGIC = 0x636a3033,    /* "cj03"; changes with every change below */
     INIT_TASKS = 2,             /* threads of init: launcher and janitor */
     INIT_DESCRIPTORS_MAX = 250, /* of a program; SCM_MAX_FD is 253, unix(7) */
+    INIT_TREES_MAX = 64,        /* mounts in one message */
     INIT_OUTPUTS = 2,           /* pipes that init keeps between runs */
     INIT_TMPFS_MAX = 16,        /* writable tmpfs mounts of a container */
     INIT_ARENA_SIZE =
@@ -66,7 +67,8 @@ enum init_setup_flags {
     SETUP_FILTER_INHERITED = 1 << 5, /* the launcher installs the filter on itself */
     SETUP_LOOPBACK = 1 << 6,         /* bring lo up */
     SETUP_SHARED_NET = 1 << 7,       /* the network namespace is the host's */
-    SETUP_FLAGS_END = 1 << 8,        /* init refuses this and what is above */
+    SETUP_TREES_PASSED = 1 << 8,     /* copies of the bind sources come on INIT_FD_RUN */
+    SETUP_FLAGS_END = 1 << 9,        /* init refuses this and what is above */
 };
 
 enum init_mount_kind { INIT_MOUNT_BIND, INIT_MOUNT_TMPFS };
@@ -99,6 +101,13 @@ struct init_setup {
     struct init_text init_command;
     uint64_t
         clone3_args_address; /* where the launcher puts its clone3 arguments; 0: clone(2) only */
+};
+
+/* To init on INIT_FD_RUN, before anything else, where SETUP_TREES_PASSED: detached copies (open_tree(2)) of
+ * the bind sources, in the order of the mounts, INIT_TREES_MAX of them in each message but the last. */
+struct init_trees {
+    uint32_t magic;
+    uint32_t count; /* of descriptors beside it */
 };
 
 /* The first message on INIT_FD_RUN, from init: the container stands, or why it does not. */
@@ -200,6 +209,7 @@ enum init_dirt {
         1 << 16, /* IPC objects are left, or loopback was used: nothing but a new container helps */
     DIRT_KEPT = 1 << 17,    /* bits 17..19: what is kept under that number was changed */
     DIRT_SOCKETS = 1 << 25, /* sockets that nobody holds but each other */
+    DIRT_INIT = 1 << 26,    /* init's own limits: as DIRT_IPC */
 };
 
 struct init_end {
@@ -215,8 +225,10 @@ struct init_end {
     int64_t all_cpu_ns;         /* of all processes that were reaped, wait(2) rules */
     int64_t init_cpu_ns;        /* of init's launcher between start and end */
     uint64_t max_rss_bytes;     /* largest process */
-    uint32_t dirt;              /* enum init_dirt */
-    uint32_t reaped;            /* processes besides the main one */
+    uint64_t
+        file_bytes;  /* without cgroup: left in tmpfs and segments, not counting copied-in files */
+    uint32_t dirt;   /* enum init_dirt */
+    uint32_t reaped; /* processes besides the main one */
 };
 
 /* ---- everything else: INIT_FD_FILES ---- */
@@ -232,7 +244,7 @@ enum init_op {
     INIT_OP_RESET,  /* clean what dirt names: tmpfs mounts, sockets */
     INIT_OP_CGROUP, /* the descriptor that came is the directory to clone into from now on */
     INIT_OP_PING,
-    INIT_OP_CPU_TIME, /* CPU time of the run's live processes, from /proc (levels without cgroup) */
+    INIT_OP_LOOK, /* CPU time and memory of the run's live processes (levels without cgroup) */
 };
 
 struct init_request {
@@ -249,11 +261,11 @@ struct init_request {
 struct init_answer {
     uint32_t magic;
     uint32_t sequence;
-    int32_t error;       /* errno, 0 = done */
-    uint32_t detail;     /* OPEN_OUT: 1 = there, but not a regular file; else 0 */
-    int64_t value;       /* CPU_TIME: ns; PING: init's resident bytes */
-    uint64_t tasks;      /* CPU_TIME: tasks alive */
-    uint64_t anon_bytes; /* CPU_TIME: resident private memory of the largest process */
+    int32_t error;         /* errno, 0 = done */
+    uint32_t detail;       /* OPEN_OUT: 1 = there, but not a regular file; else 0 */
+    int64_t value;         /* LOOK: CPU time, ns */
+    uint64_t tasks;        /* LOOK: tasks alive */
+    uint64_t memory_bytes; /* LOOK: of the largest process, and of all files and segments */
 };
 
 #endif

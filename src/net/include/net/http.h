@@ -39,7 +39,7 @@ struct http_settings {
     uint64_t head_bytes;       /* request line and headers, also trailers (64 KiB): 431 */
     uint64_t target_bytes;     /* request target (8 KiB): 414 */
     uint64_t header_count;     /* headers of a request (100): 431 */
-    uint64_t connection_count; /* connections at once (4096) */
+    uint64_t connection_count; /* at once (4096); then idle ones are closed, others wait */
     uint64_t pipelined_bytes;  /* read ahead while an answer is pending (64 KiB) */
     uint64_t drain_bytes;      /* rest of a body that is read for the sake of keep-alive when the
                                     answer came first (64 KiB); more closes the connection */

@@ -123,8 +123,9 @@ int container_output_fd(const struct container *container, int which);
 
 /* What can be seen of a run while it goes on. */
 struct container_live {
-    int64_t cpu_ns;      /* until now; behind by up to a scheduler tick */
-    uint64_t anon_bytes; /* without cgroup: private memory of the largest process; else 0 */
+    int64_t cpu_ns; /* until now; behind by up to a scheduler tick */
+    uint64_t
+        memory_bytes; /* without cgroup: what is used at least, files in tmpfs and all; else 0 */
 };
 WARN_UNUSED int container_look(struct container *container, struct container_live *live,
                                struct cj_error *err);

@@ -1,0 +1,340 @@
+/* One run in a container: its start, what can be seen and done meanwhile, its end. */
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/attr.h"
+#include "base/clock.h"
+#include "container_channel.h"
+#include "container_state.h"
+#include "sandbox_private.h"
+
+/* ---- its start ---- */
+
+_Static_assert((int)CONTAINER_RLIMIT_COUNT == (int)INIT_RLIMIT_COUNT &&
+                   (int)CONTAINER_RLIMIT_NPROC == (int)INIT_RLIMIT_NPROC &&
+                   (int)CONTAINER_RLIMIT_STACK == (int)INIT_RLIMIT_STACK,
+               "one list of limits");
+
+static void put_string(struct container *container, uint64_t **slot, uint32_t *at, const char *text)
+{
+    size_t size = strlen(text) + 1;
+    memcpy(container->arena + *at, text, size);
+    *(*slot)++ = *at;
+    *at += (uint32_t)size;
+}
+
+/* Lays out argv and env in the arena. The last PATH counts for look-ups, as it does for a shell that
+ * reads its environment from front to back. */
+static int put_strings(struct container *container, const struct container_run *run,
+                       struct init_exec *request, struct cj_error *err)
+{
+    size_t env_count = container->env_count + run->env_count;
+    uint64_t table = (run->arg_count + env_count + 2) * sizeof(uint64_t);
+    uint64_t total = table + 1;
+    for (size_t i = 0; i < run->arg_count; i++)
+        total += strlen(run->args[i]) + 1;
+    for (size_t i = 0; i < run->env_count; i++)
+        total += strlen(run->env[i]) + 1;
+    for (size_t i = 0; i < container->env_count; i++)
+        total += strlen(container->env[i]) + 1;
+    if (total > INIT_LIVE_OFFSET)
+        return error_set(err, ERROR_REQUEST, E2BIG, "%s", strerror(E2BIG));
+    uint64_t *slot = (uint64_t *)(void *)container->arena;
+    uint32_t at = (uint32_t)table;
+    for (size_t i = 0; i < run->arg_count; i++)
+        put_string(container, &slot, &at, run->args[i]);
+    *slot++ = 0;
+    request->path_offset = 0;
+    for (size_t i = 0; i < env_count; i++) {
+        const char *entry =
+            i < container->env_count ? container->env[i] : run->env[i - container->env_count];
+        if (strncmp(entry, "PATH=", strlen("PATH=")) == 0)
+            request->path_offset = at + (uint32_t)strlen("PATH=");
+        put_string(container, &slot, &at, entry);
+    }
+    *slot = 0;
+    container->arena[at++] = '\0';
+    request->arg_count = (uint32_t)run->arg_count;
+    request->env_count = (uint32_t)env_count;
+    request->arena_used = at;
+    container->arena_used = at;
+    return 0;
+}
+
+static int put_descriptors(const struct container_run *run, struct init_exec *request, int *passed,
+                           struct cj_error *err)
+{
+    if (run->descriptor_count > INIT_DESCRIPTORS_MAX)
+        return error_set(err, ERROR_REQUEST, EINVAL,
+                         "files: %zu descriptors, at most %d are possible", run->descriptor_count,
+                         INIT_DESCRIPTORS_MAX);
+    for (size_t i = 0; i < run->descriptor_count; i++) {
+        const struct container_descriptor *from = &run->descriptors[i];
+        struct init_descriptor *to = &request->descriptors[i];
+        switch (from->source) {
+        case CONTAINER_CLOSED:
+            to->source = INIT_SOURCE_CLOSED;
+            break;
+        case CONTAINER_EMPTY:
+            *to = (struct init_descriptor){INIT_SOURCE_KEPT, INIT_KEPT_EMPTY};
+            break;
+        case CONTAINER_OUTPUT:
+            *to =
+                (struct init_descriptor){INIT_SOURCE_KEPT, (uint16_t)(INIT_KEPT_OUTPUT + from->fd)};
+            break;
+        case CONTAINER_PASSED:
+            *to = (struct init_descriptor){INIT_SOURCE_PASSED, (uint16_t)request->passed_count};
+            passed[request->passed_count++] = from->fd;
+            break;
+        }
+    }
+    request->descriptor_count = (uint32_t)run->descriptor_count;
+    return 0;
+}
+
+static void put_limits(const struct container_run *run, struct init_exec *request)
+{
+    request->rlimit_mask = run->rlimit_mask;
+    for (unsigned i = 0; i < CONTAINER_RLIMIT_COUNT; i++)
+        request->rlimits[i] = (struct init_rlimit_value){run->rlimits[i], run->rlimits[i]};
+    if (run->cpus != NULL) {
+        request->flags |= RUN_CPU_SET;
+        memcpy(request->cpu_mask, run->cpus, sizeof(request->cpu_mask));
+    }
+}
+
+int container_start(struct container *container, const struct container_run *run,
+                    struct cj_error *err)
+{
+    if (container->broken)
+        return error_set(err, ERROR_INTERNAL, 0, "the container is broken");
+    struct init_exec request;
+    memset(&request, 0, offsetof(struct init_exec, descriptors));
+    int passed[INIT_DESCRIPTORS_MAX];
+    if (put_strings(container, run, &request, err) < 0 ||
+        put_descriptors(run, &request, passed, err) < 0)
+        return -1;
+    put_limits(run, &request);
+    if (run->tty)
+        request.flags |= RUN_TTY;
+    if (container->cgroup != NULL) {
+        if (cgroup_begin(container->cgroup, &run->limits, err) < 0)
+            return -1;
+        if (container->sandbox->into_cgroup)
+            request.flags |= RUN_INTO_CGROUP;
+        else if (container->cgroup_moved)
+            request.flags |= RUN_MOVED;
+        container->cgroup_moved = false;
+    }
+    container->seen_bytes = 0;
+    container->limit_bytes = run->limits.memory_bytes;
+    __atomic_store_n(&container_live_page(container)->start_ns, 0, __ATOMIC_RELAXED);
+    request.magic = INIT_MAGIC;
+    request.sequence = ++container->sequence;
+    if (channel_send(container->run_fd, &request, sizeof(request), passed,
+                     (int)request.passed_count, err) < 0)
+        return container_break(container, err, "start a run");
+    container->running = true;
+    return 0;
+}
+
+/* ---- in progress ---- */
+
+int container_run_fd(const struct container *container)
+{
+    return container->run_fd;
+}
+
+int container_output_fd(const struct container *container, int which)
+{
+    return container->outputs[which];
+}
+
+int container_look(struct container *container, struct container_live *seen, struct cj_error *err)
+{
+    *seen = (struct container_live){0};
+    if (container->cgroup != NULL)
+        return cgroup_cpu_ns(container->cgroup, &seen->cpu_ns, err);
+    struct init_request request = {.op = INIT_OP_LOOK};
+    struct init_answer answer;
+    if (container_ask(container, &request, -1, &answer, NULL, err) < 0)
+        return -1;
+    seen->cpu_ns = answer.value;
+    seen->memory_bytes = answer.memory_bytes;
+    if (answer.memory_bytes > container->seen_bytes)
+        container->seen_bytes = answer.memory_bytes;
+    return 0;
+}
+
+int container_settle(struct container *container, struct cj_error *err)
+{
+    return container->cgroup != NULL ? cgroup_settle(container->cgroup, err) : 0;
+}
+
+int container_kill(struct container *container, struct cj_error *err)
+{
+    if (container->cgroup != NULL && cgroup_lift_rate(container->cgroup, err) < 0)
+        return -1;
+    struct init_request request = {.op = INIT_OP_KILL};
+    struct init_answer answer;
+    if (container_ask(container, &request, -1, &answer, NULL, err) == 0)
+        return 0;
+    return container_await_death(container, 0) ? 0 : -1; /* then nobody is left to be killed */
+}
+
+/* ---- its end ---- */
+
+static const char *step_text(enum init_step step)
+{
+    static const char *const texts[] = {
+        [STEP_PROTOCOL] = "protocol",
+        [STEP_CLONE] = "clone",
+        [STEP_SESSION] = "set process group",
+        [STEP_OOM_SCORE] = "oom score",
+        [STEP_CGROUP_NS] = "unshare cgroup namespace",
+        [STEP_SCHEDULER] = "set scheduler",
+        [STEP_RLIMIT] = "setrlimit",
+        [STEP_AFFINITY] = "set affinity",
+        [STEP_DESCRIPTOR] = "place descriptors",
+        [STEP_TTY] = "ioctl",
+        [STEP_CREDENTIALS] = "set credentials",
+        [STEP_KEYRING] = "session keyring",
+        [STEP_FILTER] = "seccomp",
+    };
+    return step > STEP_NONE && (size_t)step < COUNT_OF(texts) && texts[step] != NULL ? texts[step]
+                                                                                     : "execve";
+}
+
+static enum container_failure failure_of(enum init_step step)
+{
+    switch (step) {
+    case STEP_NONE:
+        return CONTAINER_STARTED;
+    case STEP_LOOKUP_NO_PATH:
+        return CONTAINER_NO_PATH;
+    case STEP_LOOKUP:
+        return CONTAINER_NOT_FOUND;
+    case STEP_EXEC:
+        return CONTAINER_EXEC;
+    default:
+        return CONTAINER_PREPARE;
+    }
+}
+
+static void fill_end(const struct init_end *from, struct container_end *end)
+{
+    *end = (struct container_end){
+        .failure = failure_of((enum init_step)from->step),
+        .error = from->error,
+        .step = from->step != STEP_NONE ? step_text((enum init_step)from->step) : "",
+        .wait_status = from->wait_status,
+        .wall_ns = from->end_ns - from->start_ns,
+        .cpu_ns = from->all_cpu_ns,
+        .memory_bytes = from->max_rss_bytes,
+    };
+}
+
+/* The group knows better than rusage, which leaves out who was never waited for; on v1 init is inside
+ * and its own time, measured by itself, is taken off. */
+static void use_group_figures(const struct container *container, const struct init_end *from,
+                              const struct cgroup_usage *usage, struct container_end *end)
+{
+    int64_t own = container->sandbox->into_cgroup ? 0 : from->init_cpu_ns;
+    if (own > CONTAINER_OWN_CPU_NS)
+        own =
+            CONTAINER_OWN_CPU_NS; /* the rest the program has caused, by stopping and starting children */
+    end->cpu_ns = usage->cpu_ns > own ? usage->cpu_ns - own : 0;
+    end->oom_kills = usage->oom_kills;
+    if (usage->has_memory) {
+        end->memory_bytes = usage->memory_bytes;
+        end->memory_is_group = true;
+    }
+    if (usage->has_process_peak)
+        end->process_peak = usage->process_peak;
+}
+
+/* Between two looks a run may have taken more, and what it left in files tells. */
+static void use_seen_figures(const struct container *container, const struct init_end *from,
+                             struct container_end *end)
+{
+    if (from->file_bytes > end->memory_bytes)
+        end->memory_bytes = from->file_bytes;
+    if (container->seen_bytes > end->memory_bytes)
+        end->memory_bytes = container->seen_bytes;
+    if (from->file_bytes > container->limit_bytes)
+        end->oom_kills = 1;
+}
+
+/* A process that still shares init's memory (vfork(2)) is no victim of the OOM killer: what its execve(2)
+ * takes for arguments is taken when it is the run's only process, and then init, which on v1 stands in
+ * the same group, is killed in its place. That is the run's end like any other out of memory, but the
+ * container and the files in it are gone. On v2 nobody is there to be killed, and execve fails. */
+static bool ended_by_memory(struct container *container, struct container_end *end)
+{
+    struct cgroup_usage usage;
+    const struct init_end nothing = {0};
+    int64_t wall_ns = container_wall_ns(container, monotonic_ns());
+    if (container->cgroup == NULL || !container->running ||
+        !container_await_death(container, CONTAINER_DEATH_TIMEOUT_NS) ||
+        cgroup_finish(container->cgroup, &usage, NULL) < 0 || usage.oom_kills == 0)
+        return false;
+    *end = (struct container_end){
+        .failure = CONTAINER_STARTED, .step = "", .wait_status = SIGKILL, .wall_ns = wall_ns};
+    use_group_figures(container, &nothing, &usage, end);
+    container->running = false;
+    container->broken = container->lost = true;
+    return true;
+}
+
+static void start_failed_for_memory(const struct init_end *from, const struct cgroup_usage *usage,
+                                    struct container_end *end)
+{
+    bool refused = from->step == STEP_EXEC && (from->error == ENOMEM || from->error == E2BIG);
+    if (!refused || !usage->refused)
+        return;
+    end->failure = CONTAINER_STARTED;
+    end->error = 0;
+    end->step = "";
+    end->wait_status = SIGKILL;
+    end->oom_kills = 1;
+}
+
+int container_finish(struct container *container, int64_t timeout_ns, struct container_end *end,
+                     struct cj_error *err)
+{
+    struct init_end from;
+    struct cj_error died;
+    if (channel_receive(container->run_fd, &from, sizeof(from), NULL, timeout_ns, &died) < 0) {
+        if (died.code == EPIPE && ended_by_memory(container, end))
+            return 0;
+        if (err != NULL)
+            *err = died;
+        return container_break(container, err, "wait for the end of a run");
+    }
+    container->running = false;
+    if (from.magic != INIT_MAGIC || from.sequence > container->sequence) {
+        error_set(err, ERROR_INTERNAL, EPROTO, "the end of another run");
+        return container_break(container, err, "wait for the end of a run");
+    }
+    container->dirt |= from.dirt;
+    fill_end(&from, end);
+    if (container->cgroup != NULL) {
+        struct cgroup_usage usage;
+        if (cgroup_finish(container->cgroup, &usage, err) < 0)
+            return container_break(container, err, "read the figures of a run");
+        use_group_figures(container, &from, &usage, end);
+        start_failed_for_memory(&from, &usage, end);
+    } else {
+        use_seen_figures(container, &from, end);
+    }
+    return 0;
+}
+
+int64_t container_wall_ns(const struct container *container, int64_t now_ns)
+{
+    int64_t start_ns = __atomic_load_n(&container_live_page(container)->start_ns, __ATOMIC_ACQUIRE);
+    return start_ns != 0 && now_ns > start_ns ? now_ns - start_ns : 0;
+}

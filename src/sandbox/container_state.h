@@ -1,0 +1,67 @@
+/* What the files of a container share: its state, and asking its init's janitor. */
+#ifndef CJ_SANDBOX_CONTAINER_STATE_H
+#define CJ_SANDBOX_CONTAINER_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/attr.h"
+#include "base/error.h"
+#include "init/protocol.h"
+#include "sandbox/container.h"
+
+#define CONTAINER_DEATH_TIMEOUT_NS INT64_C(10000000000)
+
+struct container {
+    struct sandbox *sandbox;
+    unsigned index;
+    int cpu;
+    uint32_t host_id; /* of programs; 0 = none leased */
+    pid_t pid;
+    int pid_fd;
+    int run_fd;
+    int files_fd;
+    char *arena;
+    int outputs[INIT_OUTPUTS]; /* read ends */
+    struct cgroup *cgroup;
+    unsigned cgroup_generation; /* that init knows of */
+    bool cgroup_moved;          /* v1: init is in another group since the last run */
+    uint32_t sequence;
+    uint32_t arena_used;
+    bool running;
+    bool broken;
+    bool lost; /* with its files: init was killed for the run's memory */
+    bool copied_in;
+    uint64_t seen_bytes;  /* without cgroup: the most memory that was seen of the run */
+    uint64_t limit_bytes; /* of the run */
+    uint32_t dirt;        /* enum init_dirt, of the last run */
+    char *env_text;
+    const char **env;
+    size_t env_count;
+};
+
+/* Init is gone, or not to be trusted any more: container_reset() makes a new container. Always -1, with
+ * what in front of err's words. */
+int container_break(struct container *container, struct cj_error *err, const char *what);
+
+/* One question to the janitor: fills in magic and sequence, passes pass_fd along (-1: none; it stays the
+ * caller's). *got_fd (may be NULL) gets the answer's descriptor or -1. A janitor that does not answer
+ * breaks the container; what it could not do is in answer->error. */
+WARN_UNUSED int container_ask(struct container *container, struct init_request *request,
+                              int pass_fd, struct init_answer *answer, int *got_fd,
+                              struct cj_error *err);
+
+/* Always -1: the answer's errno as an ERROR_REQUEST. */
+int container_answer_error(const struct init_answer *answer, struct cj_error *err);
+
+/* Whether init, and with it every process of the container, is dead; waits for that. */
+bool container_await_death(const struct container *container, int64_t timeout_ns);
+
+/* What init shows while a run goes on. */
+static inline struct init_live *container_live_page(const struct container *container)
+{
+    return (struct init_live *)(void *)(container->arena + INIT_LIVE_OFFSET);
+}
+
+#endif

@@ -1,0 +1,420 @@
+"""go-judge's REST door over a real socket: what a request can ask for, each edge case of the reference.
+
+A test that has a counterpart in go-judge is marked: its behaviour was kept, or made better, for a reason;
+the others are about what its clients never saw."""
+import os
+import re
+import time
+
+import pytest
+
+from service import MIB, READER, WRITER, accepted, collector, command, pipe_between, python, refused, shell
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: control groups")
+kept = pytest.mark.kept
+better = pytest.mark.better
+
+# ---- limits and statuses ----
+
+@better(reason="an absent limit is a default, never 0")
+@pytest.mark.parametrize("absent", ["memoryLimit", "cpuLimit", "procLimit", "clockLimit"])
+def test_an_absent_limit_is_a_default(service, absent):
+    for value in (None, 0):
+        assert accepted(service.run(shell("sleep 0.2; echo hi", **{absent: value}))) == "hi\n"
+
+
+@better(reason="clockLimit absent means 2 x cpuLimit + 1 s, not cpuLimit")
+def test_the_wall_limit_follows_the_cpu_limit(service):
+    result = service.run(command("/bin/sleep", "5", cpuLimit=100000000, clockLimit=None))
+    assert (result["status"], result["exitStatus"]) == ("Time Limit Exceeded", 9)
+    assert 1.2e9 <= result["runTime"] < 1.7e9
+
+
+@kept
+def test_real_cpu_limit_replaces_clock_limit(service):
+    result = service.run(command("/bin/sleep", "5", clockLimit=5000000000, realCpuLimit=200000000))
+    assert (result["status"], result["exitStatus"]) == ("Time Limit Exceeded", 9)
+    assert 0.2e9 <= result["runTime"] < 0.6e9
+
+
+@better(reason="Signalled with or without clockLimit: only a passed limit is a Time Limit Exceeded")
+@pytest.mark.parametrize("clock", [2000000000, None])
+def test_who_kills_itself_is_signalled(service, clock):
+    result = service.run(shell("kill -9 $$", clockLimit=clock))
+    assert (result["status"], result["exitStatus"]) == ("Signalled", 9)
+
+
+@kept
+def test_a_busy_loop(service):
+    result = service.run(shell("while :; do :; done", cpuLimit=300000000))
+    assert (result["status"], result["exitStatus"]) == ("Time Limit Exceeded", 9)
+    assert 300000000 <= result["time"] < 400000000
+
+
+@kept
+def test_too_much_memory(service):
+    limit = 32 * MIB
+    result = service.run(python("x = b'x' * (64 << 20)", memoryLimit=limit))
+    assert (result["status"], result["exitStatus"]) == ("Memory Limit Exceeded", 9)
+    assert limit - MIB <= result["memory"] <= limit + 16 * 1024 + 4096
+
+
+@kept
+@pytest.mark.parametrize("script, status, number", [
+    ("exit 3", "Nonzero Exit Status", 3), ("kill -SEGV $$", "Signalled", 11), ("kill -ABRT $$", "Signalled", 6),
+])
+def test_how_it_ended(service, script, status, number):
+    result = service.run(shell(script))
+    assert (result["status"], result["exitStatus"]) == (status, number)
+    assert "error" not in result and "fileError" not in result
+    assert list(result)[:5] == ["status", "exitStatus", "time", "memory", "runTime"]
+
+
+@kept
+def test_a_file_past_the_output_limit(serve):
+    service = serve("-output-limit", "64k", "-parallelism", 1)
+    result = service.run(shell("exec dd if=/dev/zero of=f bs=1k count=100 2>/dev/null"))
+    assert (result["status"], result["exitStatus"]) == ("Output Limit Exceeded", 25)
+    assert "error" not in result
+
+
+@kept
+def test_too_much_output_of_a_failure_is_only_told(service):
+    result = service.run(shell("echo hello; exit 1", files=[{"content": ""}, collector("stdout", 4), None][:2]))
+    assert (result["status"], result["exitStatus"]) == ("Nonzero Exit Status", 1)
+    assert [(e["name"], e["type"]) for e in result["fileError"]] == [("stdout", "CollectSizeExceeded")]
+
+
+@better(reason="at most max bytes come back, not one more")
+@pytest.mark.parametrize("pipe", [False, True])
+def test_too_much_output(service, pipe):
+    result = service.run(command("/bin/echo", "hello!", files=[{"content": ""}, collector("stdout", 4, pipe=pipe)]))
+    assert (result["status"], result["exitStatus"]) == ("Output Limit Exceeded", 0)
+    assert result["error"] == "Output Limit Exceeded"
+    assert result["files"] == {"stdout": "hell"}
+    assert result["fileError"] == [
+        {"name": "stdout", "type": "CollectSizeExceeded", "message": "Output Limit Exceeded"}]
+
+
+@kept
+def test_the_stack_limit_is_cut_to_the_memory_limit(service):
+    bash = ["/bin/bash", "-c", "ulimit -s"]
+    assert accepted(service.run(command(*bash, stackLimit=102400000, memoryLimit=100 * MIB))) == "100000\n"
+    assert accepted(service.run(command(*bash, stackLimit=102400000, memoryLimit=64 * MIB))) == "65552\n"
+
+
+@kept
+def test_a_cpu_rate_counts_only_when_the_server_says_so(service, serve):
+    burn = "import time\nend = time.process_time() + 0.2\nwhile time.process_time() < end: pass"
+    assert service.run(python(burn, cpuRateLimit=100, clockLimit=9000000000))["runTime"] < 1.5e9
+    limited = serve("-enable-cpu-rate", "-parallelism", 1)
+    result = limited.run(python(burn, cpuRateLimit=200, clockLimit=9000000000))
+    assert result["status"] == "Accepted" and result["runTime"] > 0.8e9, result
+
+
+@better(reason="signals are at their defaults")
+def test_signals_are_at_their_defaults(service):
+    result = service.run(shell("kill -TERM $$; echo alive"))
+    assert (result["status"], result["exitStatus"]) == ("Signalled", 15)
+    assert result["files"]["stdout"] == ""
+
+
+@kept
+def test_the_umask_is_zero(service):
+    assert accepted(service.run(shell("umask"))) == "0000\n"
+
+
+# ---- exec ----
+
+@kept
+@pytest.mark.parametrize("args, env, error", [
+    (["/nonexist"], ["PATH=/bin"], "start: /nonexist: execve: no such file or directory"),
+    (["nonexist"], ["PATH=/bin"], "handle: nonexist: executable file not found in $PATH"),
+    (["nonexist"], ["A=b"], "handle: nonexist: no PATH environment variable provided for look up"),
+    (["/etc"], ["PATH=/bin"], "start: /etc: execve: permission denied"),
+])
+def test_what_cannot_be_started(service, args, env, error):
+    result = service.run(command(*args, env=env))
+    assert (result["status"], result["exitStatus"], result["error"]) == ("Internal Error", 0, error)
+    assert result["files"] == {"stderr": "", "stdout": ""}
+
+
+@kept
+def test_a_copied_file_goes_before_path(service):
+    script = {"ls": {"content": "#!/bin/sh\necho mine\n"}}
+    assert accepted(service.run(command("ls", copyIn=script))) == "mine\n"
+
+
+@kept
+def test_the_first_argument_is_the_resolved_path(service):
+    source = "print(open('/proc/self/cmdline').read().split('\\0')[0])"
+    assert accepted(service.run(command("python3", "-c", source))) == "/usr/bin/python3\n"
+
+
+@better(reason="a mistake of the caller is a 400 that names the field")
+def test_no_arguments(service):
+    for args in ([], None):
+        body = {"cmd": [command(), {**command(), "args": args}]}
+        refused(service.post_run(body), "cmd[1]", "args", "empty")
+    assert accepted(service.run(command())) == "hi\n"
+
+
+@better(reason="as much as the kernel takes")
+@pytest.mark.parametrize("size", [40 << 10, 100 << 10])
+def test_large_environments(service, size):
+    env = ["PATH=/bin"] + [f"V{i}={'x' * size}" for i in range(4)]
+    assert accepted(service.run(shell('echo "${#V3}"', env=env))) == f"{size}\n"
+
+
+# ---- descriptors ----
+
+@better(reason="400, not 500")
+def test_a_missing_host_file_as_input(service):
+    refused(service.post_run({"cmd": [command(files=[{"src": "/nonexist"}])]}),
+            "cmd[0].files[0].src", "open /nonexist: no such file or directory")
+
+
+@better(reason="only regular files and harmless devices may be input")
+def test_what_cannot_be_input(service, tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    for path in ("/etc", str(tmp_path / "fifo"), "/dev/mem"):
+        refused(service.post_run({"cmd": [command(files=[None, {"src": path}], args=["/bin/true"])]}), "cmd[0].files")
+    assert accepted(service.run(command("/usr/bin/head", "-c", "3", files=[
+        {"src": "/dev/zero"}, collector("stdout"), collector("stderr")]))) == "\0\0\0"
+
+
+@kept
+def test_host_files_as_input(service, tmp_path):
+    (tmp_path / "in").write_text("from the host\n")
+    files = [{"src": str(tmp_path / "in")}, collector("stdout"), collector("stderr")]
+    assert accepted(service.run(command("/bin/cat", files=files))) == "from the host\n"
+    hostile = shell("echo x >> /proc/self/fd/0; chmod 666 /proc/self/fd/0; echo x >&0", files=files)
+    service.run(hostile)
+    assert (tmp_path / "in").read_text() == "from the host\n"
+
+
+@kept
+def test_one_collector_for_two_descriptors(service):
+    both = collector("o", 100)
+    for pipe in (False, True):
+        result = service.run(shell("echo a; echo b >&2; echo c", files=[
+            {"content": ""}, {**both, "pipe": pipe}, {**both, "pipe": pipe}]))
+        assert result["files"] == {"o": "a\nb\nc\n"}
+
+
+@kept
+def test_a_collector_where_no_file_can_be(service):
+    files = [{"content": ""}, collector("no/such/dir"), collector("stderr")]
+    answer = service.post_run({"cmd": [command(files=files)]})
+    assert refused(answer, "no/such/dir", "no such file or directory", status=500)
+    files[1]["pipe"] = True
+    result = service.run(command(files=files))
+    assert result["status"] == "Accepted" and result["files"]["no/such/dir"] == "hi\n"
+
+
+@better(reason="400 that names the descriptor")
+def test_a_null_descriptor_that_no_pipe_covers(service):
+    pipe = {"in": {"index": 0, "fd": 1}, "out": {"index": 0, "fd": 0}}
+    for body in ({"cmd": [command(files=[None, collector("stdout")])]},
+                 {"cmd": [command(files=[None, collector("stdout")])], "pipeMapping": [pipe]}):
+        refused(service.post_run(body), "cmd[0].files[0]")
+    pair = [command(files=[None, collector("stdout")]), command()]
+    refused(service.post_run({"cmd": pair}), "cmd[0].files[0]")
+
+
+@better(reason="400 that names the field, not 500 or the end of the server")
+@pytest.mark.parametrize("pipes, words", [
+    ([pipe_between((9, 1), (1, 0))], ["pipeMapping[0].in.index", "9"]),
+    ([pipe_between((0, 1), (-1, 0))], ["pipeMapping[0].out.index", "-1"]),
+    ([pipe_between((0, -1), (1, 0))], ["pipeMapping[0].in.fd", "-1"]),
+    ([pipe_between((0, 1), (1, 99999))], ["pipeMapping[0].out.fd", "99999"]),
+    ([pipe_between((0, 2), (1, 0))], ["pipeMapping[0].in"]),
+    ([pipe_between((0, 1), (1, 0)), pipe_between((0, 1), (1, 0))], ["pipeMapping[1]"]),
+])
+def test_pipes_that_cannot_be(service, pipes, words):
+    pair = [command(files=[{"content": ""}, None, collector("stderr")]),
+            command("/bin/cat", files=[None, collector("stdout"), collector("stderr")])]
+    refused(service.post_run({"cmd": pair, "pipeMapping": pipes}), *words)
+    assert accepted(service.run(command())) == "hi\n"
+
+
+@kept
+@pytest.mark.parametrize("proxy", [False, True])
+@pytest.mark.parametrize("zero_copy", [False, True])
+def test_programs_joined_by_a_pipe(service, proxy, zero_copy):
+    results = service.run_all(
+        command("/bin/echo", "through the pipe", files=WRITER), command("/bin/cat", files=READER),
+        pipes=[pipe_between((0, 1), (1, 0), proxy=proxy, disableZeroCopy=not zero_copy)])
+    assert [r["status"] for r in results] == ["Accepted"] * 2
+    assert results[1]["files"]["stdout"] == "through the pipe\n"
+
+
+@kept
+@pytest.mark.parametrize("copying", [False, True])
+def test_a_proxy_keeps_a_copy(service, copying):
+    results = service.run_all(
+        shell("printf 0123456789", files=WRITER), command("/bin/cat", files=READER),
+        pipes=[pipe_between((0, 1), (1, 0), proxy=True, name="p", max=3, disableZeroCopy=copying)])
+    assert [r["status"] for r in results] == ["Accepted"] * 2
+    assert results[1]["files"]["stdout"] == "0123456789"
+    assert results[0]["files"]["p"] == "012"
+
+
+@kept
+def test_a_reader_that_leaves(service):
+    pair = [command("/usr/bin/head", "-c", "1000000", "/dev/zero", files=WRITER),
+            command("/bin/true", files=READER)]
+    through_proxy = service.run_all(*pair, pipes=[pipe_between((0, 1), (1, 0), proxy=True)])
+    assert [r["status"] for r in through_proxy] == ["Accepted"] * 2
+    direct = service.run_all(*pair, pipes=[pipe_between((0, 1), (1, 0))])
+    assert (direct[0]["status"], direct[0]["exitStatus"]) == ("Signalled", 13)
+
+
+@kept
+def test_nothing_but_pipes_joins_a_group(service):
+    begun = time.monotonic()
+    results = service.run_all(command("/bin/false"), command("/bin/sleep", "1"))
+    assert [r["status"] for r in results] == ["Nonzero Exit Status", "Accepted"]
+    assert time.monotonic() - begun >= 1
+
+
+@kept
+def test_without_files_descriptors_are_closed(service):
+    result = service.run(shell("echo x > /dev/null; ls -l /proc/self/fd/0 || true; echo hi", files=None))
+    assert "files" not in result
+    assert result["status"] == "Nonzero Exit Status"  # sh cannot write
+
+
+# ---- copies ----
+
+@kept
+def test_a_file_that_is_not_there(service):
+    result = service.run(command(copyOut=["missing"]))
+    assert (result["status"], result["error"]) == ("File Error", "open missing: no such file or directory")
+    assert result["fileError"] == [
+        {"name": "missing", "type": "CopyOutOpen", "message": "open missing: no such file or directory"}]
+    assert "fileError" not in service.run(command(copyOut=["missing?"]))
+
+
+@kept
+@pytest.mark.parametrize("script", ["ln -s /etc/passwd out", "mkdir out", "mkfifo out"])
+def test_what_is_no_regular_file(service, script):
+    result = service.run(shell(script, copyOut=["out"]))
+    assert (result["status"], result["error"]) == ("File Error", "out is not a regular file")
+    assert [e["type"] for e in result["fileError"]] == ["CopyOutOpen"]
+    assert service.run(shell(script, copyOut=["out?"]))["status"] == "Accepted"
+
+
+@kept
+def test_a_file_that_is_too_large(service):
+    result = service.run(shell("printf 0123456789 > f", copyOut=["f"], copyOutMax=5))
+    assert (result["status"], result["error"]) == ("File Error", 'copyout: "f" size (10) exceeds limit (5)')
+    assert "f" not in result["files"]
+    cut = service.run(shell("printf 0123456789 > f", copyOut=["f"], copyOutMax=5, copyOutTruncate=True))
+    assert (cut["status"], cut["files"]["f"]) == ("File Error", "01234")
+    assert cut["fileError"][0]["message"] == 'copyout: "f" size exceeds limit (5)'
+
+
+@kept
+def test_a_failure_keeps_its_status(service):
+    result = service.run(shell("exit 1", copyOut=["missing"]))
+    assert (result["status"], result["exitStatus"]) == ("Nonzero Exit Status", 1)
+    assert [e["name"] for e in result["fileError"]] == ["missing"]
+
+
+@kept
+def test_a_collector_can_be_stored(service):
+    result = service.run(command(copyOutCached=["stdout"]))
+    assert "stdout" not in result["files"]
+    assert re.fullmatch("[A-Z2-7]{8}", result["fileIds"]["stdout"])
+    answer = service.get("/file/" + result["fileIds"]["stdout"])
+    assert answer.body == b"hi\n"
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="stdout"'
+
+
+@kept
+def test_parents_are_made(service):
+    copies = {"a/b/c.txt": {"content": "deep"}, "/tmp/x": {"content": "tmp"}}
+    assert accepted(service.run(shell("cat a/b/c.txt /tmp/x", copyIn=copies))) == "deeptmp"
+
+
+@better(reason="a copy that fails is a File Error, and nothing runs")
+def test_a_copy_that_cannot_be_made(service):
+    result = service.run(shell("echo ran", copyIn={"/usr/x": {"content": ""}}))
+    assert result["status"] == "File Error" and result["time"] == 0 and "files" not in result
+    assert [(e["name"], e["type"]) for e in result["fileError"]] == [("/usr/x", "CopyInCreateFile")]
+
+
+@kept
+def test_a_missing_host_file_to_copy(service):
+    result = service.run(shell("echo ran", copyIn={"x": {"src": "/nonexist"}}))
+    assert (result["status"], result["error"]) == ("File Error", "open /nonexist: no such file or directory")
+    assert (result["time"], result["runTime"], result["exitStatus"]) == (0, 0, 0)
+    assert [(e["name"], e["type"]) for e in result["fileError"]] == [("x", "CopyInOpenFile")]
+
+
+@kept
+def test_a_collector_is_no_source(service):
+    result = service.run(shell("echo ran", copyIn={"x": collector("y")}))
+    assert result["status"] == "File Error"
+    assert [(e["name"], e["type"]) for e in result["fileError"]] == [("x", "CopyInOpenFile")]
+
+
+@kept
+def test_symbolic_links_are_made(service):
+    links = {"l": {"symlink": "target"}, "target": {"content": "here"}}
+    assert accepted(service.run(shell("readlink l; cat l", copyIn=links))) == "target\nhere"
+
+
+@kept
+def test_a_symbolic_link_that_is_there(service):
+    files = [{"content": ""}, collector("l"), collector("stderr")]
+    result = service.run(command(files=files, copyIn={"l": {"symlink": "t"}}))
+    assert (result["status"], result["error"]) == ("File Error", "symlink: 1 operations failed")
+    assert result["fileError"] == [
+        {"name": "l", "type": "Symlink", "message": 'symlink: "l" -> "t": symlink t l: file exists'}]
+
+
+@kept
+def test_runs_begin_fresh(serve):
+    service = serve("-parallelism", 1)
+    assert accepted(service.run(shell("echo x > /w/x; echo y > /tmp/y; mkdir /w/d; chmod 0 /w/d; echo hi"))) == "hi\n"
+    assert accepted(service.run(shell("ls -A /w /tmp", files=[
+        {"content": ""}, collector("stdout", pipe=True), collector("stderr", pipe=True)]))) == "/tmp:\n\n/w:\n"
+
+
+@better(reason="an unknown id is a 400 that names it")
+def test_an_unknown_file_id(service):
+    text = 'file does not exists with id: "X"'
+    for part in ({"copyIn": {"a": {"fileId": "X"}}}, {"files": [{"fileId": "X"}]}):
+        refused(service.post_run({"cmd": [command(**part)]}), text, "cmd[0]", "fileId")
+    refused(service.post_run({"cmd": [command(copyIn={"a": {"fileId": "../etc/passwd"}})]}), "cmd[0].copyIn.a.fileId")
+
+
+@better(reason="what C strings cannot hold is refused instead of cut")
+@pytest.mark.parametrize("part, field", [
+    ({"args": ["/bin/echo", "a\0b"]}, "cmd[0].args[1]"),
+    ({"env": ["A=\0"]}, "cmd[0].env[0]"),
+    ({"copyIn": {"a\0": {"content": ""}}}, "cmd[0].copyIn"),
+    ({"copyOut": ["\0"]}, "cmd[0].copyOut[0]"),
+    ({"files": [{"name": "\0", "max": 1}]}, "cmd[0].files[0].name"),
+    ({"files": [{"src": "\0"}]}, "cmd[0].files[0].src"),
+])
+def test_nul_bytes(service, part, field):
+    refused(service.post_run({"cmd": [command(**part)]}), field, "NUL")
+
+
+@kept
+@pytest.mark.parametrize("files, field", [
+    ([{}], "cmd[0].files[0]"), ([{"symlink": "x"}], "cmd[0].files[0]"), ([{"streamIn": True}], "cmd[0].files[0]"),
+    ([{"name": "x"}], "cmd[0].files[0]"), ([{"content": None}], "cmd[0].files[0]"),
+])
+def test_files_that_are_none(service, files, field):
+    refused(service.post_run({"cmd": [command(files=files)]}), "file type is not valid for cmd", field)
+
+
+@kept
+def test_contents_are_exact(service):
+    content = "\0nul, \ud7ff\U0001f600\x7f\x01 and \u2028"
+    result = service.run(shell("cat; cat f", stdin=content, copyIn={"f": {"content": content}}))
+    assert accepted(result) == content * 2
