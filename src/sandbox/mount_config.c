@@ -428,9 +428,12 @@ static int read_list(struct mount_config *config, const struct yml_node *root, c
 /* Without caps a tmpfs takes half of the machine's memory, tmpfs(5). */
 static int cap_tmpfs(struct mount_config *config, const char *tmpfs_data, struct cj_error *err)
 {
+    auto_free char *checked = NULL;
+    if (mount_text_tmpfs_data(tmpfs_data, &checked, err) < 0)
+        return -1;
     for (size_t i = 0; i < config->mount_count; i++)
         if (config->mounts[i].kind == MOUNT_TMPFS &&
-            mount_text_tmpfs_caps(tmpfs_data, &config->mounts[i].data, err) < 0)
+            mount_text_tmpfs_caps(checked, &config->mounts[i].data, err) < 0)
             return -1;
     return 0;
 }
@@ -443,7 +446,7 @@ static int check_work_dir(const struct mount_config *config, const struct yml_no
     if (strncmp(path, "/proc", strlen("/proc")) != 0 ||
         (path[strlen("/proc")] != '/' && path[strlen("/proc")] != '\0'))
         return 0;
-    return yml_fail(yml_get(root, "workDir"), err, "workDir: programs cannot work in %s", path);
+    return yml_fail(yml_get(root, "workDir"), err, "programs cannot work in %s", path);
 }
 
 static int read_root(struct mount_config *config, const struct yml_node *root, struct cj_error *err)
