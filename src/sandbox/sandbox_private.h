@@ -20,6 +20,7 @@ struct sandbox {
     int setup_fd;             /* sealed memfd, struct init_setup */
     bool single_id;
     bool share_net;
+    bool has_init_command;
     bool into_cgroup; /* programs are cloned into their group (v2) */
     char work_dir[256];
 };

@@ -46,7 +46,8 @@ WARN_UNUSED int mount_config_default(const char *tmpfs_data, struct mount_config
                                      struct cj_error *err);
 
 /* Reads path; a file that does not exist gives the built-in table. Errors (ERROR_CONFIG) name the file,
- * the line and the key. Relative bind sources count from the current directory. */
+ * the line and the key. Relative bind sources count from the current directory. A tmpfs without a cap
+ * of its own on bytes or inodes gets that of tmpfs_data. */
 WARN_UNUSED int mount_config_load(const char *path, const char *tmpfs_data,
                                   struct mount_config *out, struct cj_error *err);
 
