@@ -38,6 +38,8 @@ static int make_map(struct keep *keep, size_t size)
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (map == MAP_FAILED)
         return no_room(keep, errno);
+    /* Page by page, to fill it takes 2 to 6 times as long. */
+    (void)madvise(map, size, MADV_HUGEPAGE);
     keep->map = map;
     keep->map_size = size;
     keep->map_used = keep->small.size;
