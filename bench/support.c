@@ -7,10 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/priority.h"
 #include "sandbox/mount_config.h"
 
 #define TMPFS_DATA "size=128m,nr_inodes=4k"
@@ -64,19 +63,7 @@ int bench_open(struct sandbox **out, struct cj_error *err)
 {
     struct mount_config mounts = {0};
     prctl(PR_SET_TIMERSLACK, 1UL);
-    (void)setpriority(PRIO_PROCESS, 0, -10); /* limits are watched by this thread; root only */
-    if (getenv("SLICE")) {
-        struct {
-            uint32_t size, policy;
-            uint64_t flags;
-            int32_t nice;
-            uint32_t prio;
-            uint64_t runtime, deadline, period;
-            uint32_t a, b;
-        } at = {.size = 56, .runtime = 100000};
-        if (syscall(314, 0, &at, 0) < 0)
-            perror("sched_setattr");
-    }
+    priority_raise(0, -10); /* limits are watched by this thread */
     if (mount_config_default(TMPFS_DATA, &mounts, err) < 0)
         return -1;
     mount_programs(&mounts);

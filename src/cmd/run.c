@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,6 +14,7 @@
 #include "answer.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/priority.h"
 #include "command.h"
 #include "exec/exec.h"
 #include "run_copies.h"
@@ -411,7 +411,7 @@ static int run_session(struct session *session, char **args, int arg_count, stru
         open_sandbox(session, err) < 0 || catch_signals(session, err) < 0 ||
         find_input(session, err) < 0)
         return -1;
-    (void)setpriority(PRIO_PROCESS, 0, -10); /* limits are watched by this thread; root only */
+    priority_raise(0, -10); /* limits are watched by this thread */
     struct run_given given = given_by(session);
     return scripted ? run_script(session, &given, err)
                     : run_command(session, &given, args, arg_count, err);

@@ -18,6 +18,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -46,6 +47,8 @@ struct run {
 };
 
 static struct run run;
+static bool batch;                    /* we are a batch thread, sched(7) */
+static int exec_fd = -1, end_fd = -1; /* pipes: EXEC comes, init_end goes */
 static char *child_stack;
 static struct clone3_args *clone3_args; /* at the address that the filter lets through; or NULL */
 
@@ -233,7 +236,7 @@ static int child_main(void *nothing)
     if (setsid() < 0)
         child_fail(STEP_SESSION, 0);
     struct sched_param ordinary = {0};
-    if (syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &ordinary) < 0)
+    if (batch && syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &ordinary) < 0)
         child_fail(STEP_SCHEDULER, 0);
     if ((self.setup->flags & SETUP_RUN_CGROUP_NS) != 0 && unshare(CLONE_NEWCGROUP) < 0)
         child_fail(STEP_CGROUP_NS, 0);
@@ -349,6 +352,14 @@ static char **pointers(uint64_t *offsets, uint32_t count, uint64_t begin, uint32
     return (char **)offsets;
 }
 
+/* Neither less nor more than the descriptors it speaks of. */
+static bool request_whole(size_t size)
+{
+    const size_t least = offsetof(struct init_exec, descriptors);
+    return size >= least && run.request.descriptor_count <= INIT_DESCRIPTORS_MAX &&
+           size == least + run.request.descriptor_count * sizeof(run.request.descriptors[0]);
+}
+
 static bool request_valid(int passed_count)
 {
     struct init_exec *request = &run.request;
@@ -442,12 +453,53 @@ static void await_end(pid_t main_pid, struct init_end *end)
     }
 }
 
+/* What the launcher has used since it asked last: the figures of a run begin where those of the run before
+ * it ended, when they follow each other closely (cgroup_begin()). */
+static int64_t own_cpu_since_last(void)
+{
+    static int64_t last_ns;
+    int64_t total_ns = now_ns(CLOCK_THREAD_CPUTIME_ID);
+    int64_t since_ns = total_ns - last_ns;
+    last_ns = total_ns;
+    return since_ns;
+}
+
+/* Returns the number of descriptors that came along. */
+static int receive_request(void)
+{
+    struct init_passed passed;
+    ssize_t got;
+    do
+        got = read(exec_fd, &run.request, sizeof(run.request));
+    while (got < 0 && errno == EINTR);
+    if (got == 0)
+        _exit(0); /* the service is gone */
+    if (got < 0 || !request_whole((size_t)got))
+        give_up("a request of the wrong size");
+    if (run.request.passed_count == 0)
+        return 0;
+    int count =
+        message_receive(INIT_FD_RUN, &passed, sizeof(passed), run.passed, INIT_DESCRIPTORS_MAX);
+    if (count < 0)
+        _exit(0);
+    if (passed.magic != INIT_MAGIC || passed.sequence != run.request.sequence)
+        give_up("descriptors of another request");
+    return count;
+}
+
+static void send_end(const struct init_end *end)
+{
+    ssize_t sent; /* less than PIPE_BUF: all or nothing, pipe(7) */
+    do
+        sent = write(end_fd, end, sizeof(*end));
+    while (sent < 0 && errno == EINTR);
+    if (sent < 0)
+        _exit(0);
+}
+
 static void serve_one(void)
 {
-    int passed_count = message_receive(INIT_FD_RUN, &run.request, sizeof(run.request), run.passed,
-                                       INIT_DESCRIPTORS_MAX);
-    if (passed_count < 0)
-        _exit(0); /* the service is gone */
+    int passed_count = receive_request();
     bool without_cgroup = (self.setup->flags & (SETUP_CGROUP_NS | SETUP_RUN_CGROUP_NS)) == 0;
     struct init_end end = {.magic = INIT_MAGIC, .sequence = run.request.sequence};
     if (!request_valid(passed_count)) {
@@ -459,7 +511,6 @@ static void serve_one(void)
             look_begin();
         if ((run.request.flags & RUN_MOVED) != 0 && unshare(CLONE_NEWCGROUP) < 0)
             give_up("unshare the cgroup namespace");
-        int64_t own_cpu = now_ns(CLOCK_THREAD_CPUTIME_ID);
         end.start_ns = now_ns(CLOCK_MONOTONIC);
         struct init_live *live = (struct init_live *)(void *)(self.arena + INIT_LIVE_OFFSET);
         __atomic_store_n(&live->start_ns, end.start_ns, __ATOMIC_RELEASE);
@@ -477,14 +528,14 @@ static void serve_one(void)
             end.error = run.error;
             end.detail = run.detail;
         }
-        end.init_cpu_ns = now_ns(CLOCK_THREAD_CPUTIME_ID) - own_cpu;
         if (without_cgroup)
             end.file_bytes = look_files();
         end.dirt = files_dirt();
+        end.init_cpu_ns = own_cpu_since_last();
     }
     for (int i = 0; i < passed_count; i++)
         close(run.passed[i]);
-    message_send(INIT_FD_RUN, &end, sizeof(end), -1);
+    send_end(&end);
 }
 
 static void open_oom_score(void)
@@ -495,12 +546,20 @@ static void open_oom_score(void)
 }
 
 /* We are woken by a slot that is about to sleep, and by a program that has just begun: neither should
- * be interrupted for us, a batch thread waits for the CPU, sched(7). */
+ * be interrupted for us. Since Linux 6.6 nobody is before his slice is used up (RUN_TO_PARITY in
+ * kernel/sched/features.h); before that a batch thread waits for the CPU, sched(7). Its children are batch
+ * processes until they say otherwise, for 3 us. */
 static void be_patient(void)
 {
     struct sched_param parameters = {0};
+    struct utsname kernel;
+    unsigned major, minor;
+    if (uname(&kernel) == 0 && sscanf(kernel.release, "%u.%u", &major, &minor) == 2 &&
+        (major > 6 || (major == 6 && minor >= 6)))
+        return;
     if (sched_setscheduler(0, SCHED_BATCH, &parameters) < 0)
         give_up("become a batch thread");
+    batch = true;
 }
 
 /* Where the filter lets clone3 through: a page at an address that only service and init know. */
@@ -514,6 +573,19 @@ static void place_clone3_args(void)
     if (page == MAP_FAILED)
         give_up("map the clone3 arguments");
     clone3_args = (struct clone3_args *)(uintptr_t)address;
+}
+
+static void take_pipes(void)
+{
+    struct init_pipes message;
+    int fds[2];
+    int count = message_receive(INIT_FD_RUN, &message, sizeof(message), fds, 2);
+    if (count < 0)
+        _exit(0); /* the service is gone */
+    if (count != 2 || message.magic != INIT_MAGIC)
+        give_up("no pipes");
+    exec_fd = fds[0];
+    end_fd = fds[1];
 }
 
 void launcher_main(void)
@@ -530,7 +602,9 @@ void launcher_main(void)
         give_up("install the system-call filter");
     own_remember();
     struct init_ready ready = {.magic = INIT_MAGIC};
+    (void)own_cpu_since_last(); /* what setting up has cost is nobody's */
     message_send(INIT_FD_RUN, &ready, sizeof(ready), -1);
+    take_pipes();
     for (;;)
         serve_one();
 }

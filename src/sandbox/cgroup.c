@@ -304,6 +304,12 @@ int cgroup_learn_init(struct cgroup *cg, struct cj_error *err)
     return group_measure_share(cg, err);
 }
 
+void cgroup_free_thread(struct cgroup *cg, pid_t thread_id)
+{
+    if (!is_v2(cg))
+        v1_free_thread(cg, thread_id);
+}
+
 int cgroup_begin(struct cgroup *cg, const struct cgroup_limits *limits, struct cj_error *err)
 {
     return group_begin(cg, limits, err);
@@ -361,6 +367,11 @@ int cgroup_lift_memory(struct cgroup *cg, struct cj_error *err)
     cg->written.memory_known = true;
     cg->written.memory_bytes = UINT64_MAX;
     return 0;
+}
+
+void cgroup_disturbed(struct cgroup *cg)
+{
+    cg->seen.undisturbed = false;
 }
 
 int cgroup_settle(struct cgroup *cg, struct cj_error *err)

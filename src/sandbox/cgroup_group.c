@@ -18,6 +18,10 @@ enum {
     GROUP_V2_KEPT_BYTES = 512 * 1024,
 };
 
+/* How long the readings of memory and CPU time at the end of a run are those before the next one:
+ * much shorter than the grace period (10 ms) after which kernel memory of the run is freed. */
+#define SEEN_NS (200 * NS_PER_US)
+
 static const int open_modes[CGROUP_FILE_COUNT] = {
     [CGROUP_MEMORY_LIMIT] = O_WRONLY,   [CGROUP_MEMORY_SWAP_LIMIT] = O_WRONLY,
     [CGROUP_MEMORY_USAGE] = O_RDONLY,   [CGROUP_MEMORY_PEAK] = O_RDWR,
@@ -30,6 +34,7 @@ static const int open_modes[CGROUP_FILE_COUNT] = {
 
 void group_open_files(struct cgroup *cg, size_t tree)
 {
+    cg->seen.valid = false;
     for (enum cgroup_file file = 0; file < CGROUP_FILE_COUNT; file++) {
         const char *name = cgroup_file_name(cg->host->facts.kind, file);
         if (name == NULL || !(cgroup_file_controller(file) & cg->host->trees[tree].controllers))
@@ -129,6 +134,7 @@ int group_write(const struct cgroup *cg, enum cgroup_file file, const char *valu
 void group_reclaim(struct cgroup *cg, uint64_t bytes)
 {
     char text[32];
+    cg->seen.undisturbed = false;
     if (!group_has(cg, CGROUP_MEMORY_RECLAIM))
         return;
     /* v1: force_empty takes no amount. v2: EAGAIN when less could be had, which is fine */
@@ -158,8 +164,11 @@ int group_measure_share(struct cgroup *cg, struct cj_error *err)
 void group_learn_cpus(struct cgroup *cg, pid_t init_pid)
 {
     cpu_set_t allowed;
+    if (cg->cpus_learned)
+        return;
     if (sched_getaffinity(init_pid, sizeof(allowed), &allowed) == 0)
         cg->init_cpus = (unsigned)CPU_COUNT(&allowed);
+    cg->cpus_learned = true;
 }
 
 static uint64_t stock_bytes(const struct cgroup *cg, uint64_t tasks)
@@ -195,6 +204,8 @@ static void follow_floors(struct cgroup *cg)
 
 static int apply(struct cgroup *cg, const struct cgroup_setting *setting, struct cj_error *err)
 {
+    if (setting->file == CGROUP_CPUSET_CPUS)
+        cg->cpus_learned = false;
     if (!group_has(cg, setting->file) || group_write(cg, setting->file, setting->value) == 0)
         return 0;
     int code = errno;
@@ -207,12 +218,41 @@ static int apply(struct cgroup *cg, const struct cgroup_setting *setting, struct
     return error_errno(err, "write '%s' to %s", setting->value, name);
 }
 
-static int read_before(struct cgroup *cg, struct cj_error *err)
+static int read_memory_before(struct cgroup *cg, struct cj_error *err)
 {
     if (group_read(cg, CGROUP_MEMORY_USAGE, &cg->begin.usage_bytes, err) < 0 ||
-        group_read(cg, CGROUP_MEMORY_KERNEL, &cg->begin.kernel_bytes, err) < 0 ||
-        group_read(cg, CGROUP_PIDS_CURRENT, &cg->begin.tasks, err) < 0)
+        group_read(cg, CGROUP_MEMORY_KERNEL, &cg->begin.kernel_bytes, err) < 0)
         return -1;
+    return 0;
+}
+
+/* After the limit is written: to make it lower, the kernel may have had to refuse somebody. */
+static int read_oom_before(struct cgroup *cg, uint64_t limit_before, struct cj_error *err)
+{
+    const struct cgroup_seen *seen = &cg->seen;
+    if (!seen->valid || !seen->undisturbed || cg->written.memory_bytes < limit_before)
+        return read_oom(cg, &cg->begin.oom_kills, &cg->begin.oom_events, err);
+    cg->begin.oom_kills = seen->oom_kills;
+    cg->begin.oom_events = seen->oom_events;
+    return 0;
+}
+
+/* Where the counters stand. What the end of the last run told is not asked for again (0.5 us each): counts
+ * that only a run changes hold as long as nobody was moved, the others for a moment. */
+static int read_before(struct cgroup *cg, struct cj_error *err)
+{
+    const struct cgroup_seen *seen = &cg->seen;
+    bool recent = seen->valid && seen->undisturbed && cg->begin.time_ns - seen->time_ns <= SEEN_NS;
+    if (seen->valid)
+        cg->begin.tasks_peak = seen->tasks_peak;
+    else if (group_read(cg, CGROUP_PIDS_CURRENT, &cg->begin.tasks, err) < 0 ||
+             group_read(cg, CGROUP_PIDS_PEAK, &cg->begin.tasks_peak, err) < 0)
+        return -1;
+    if (!recent)
+        return group_read_cpu_ns(cg, &cg->begin.cpu_ns, err) < 0 ? -1 : read_memory_before(cg, err);
+    cg->begin.cpu_ns = seen->cpu_ns;
+    cg->begin.usage_bytes = seen->usage_bytes;
+    cg->begin.kernel_bytes = seen->kernel_bytes;
     return 0;
 }
 
@@ -236,7 +276,7 @@ static int await_garbage(struct cgroup *cg, struct cj_error *err)
         if (i == RECLAIM_AT)
             group_reclaim(cg, cg->begin.usage_bytes);
         usleep(2000);
-        if (read_before(cg, err) < 0)
+        if (read_memory_before(cg, err) < 0)
             return -1;
     }
     return 0;
@@ -283,7 +323,7 @@ static int write_plan_above_usage(struct cgroup *cg, struct cj_error *err)
     int done = write_plan(cg, limit_share(cg), &refused);
     for (uint64_t i = 0; done < 0 && refused.code == EBUSY && i < TRIES; i++) {
         cg->begin.raised = true;
-        if (read_before(cg, err) < 0)
+        if (read_memory_before(cg, err) < 0)
             return -1;
         done = write_plan(cg, cg->begin.usage_bytes + i * CGROUP_SHARE_ROUNDING, &refused);
     }
@@ -317,12 +357,13 @@ int group_begin(struct cgroup *cg, const struct cgroup_limits *limits, struct cj
         return -1;
     if (cache_is_in_the_way(cg)) {
         group_reclaim(cg, cg->begin.usage_bytes);
-        if (read_before(cg, err) < 0)
+        if (read_memory_before(cg, err) < 0)
             return -1;
     }
     if (await_garbage(cg, err) < 0)
         return -1;
     follow_floors(cg);
+    uint64_t limit_before = cg->written.memory_known ? cg->written.memory_bytes : UINT64_MAX;
     if (write_plan_above_usage(cg, err) < 0)
         return -1;
 
@@ -333,10 +374,9 @@ int group_begin(struct cgroup *cg, const struct cgroup_limits *limits, struct cj
     } else if (group_read(cg, CGROUP_MEMORY_PEAK, &cg->begin.peak_bytes, err) < 0) {
         return -1;
     }
-    if (group_read(cg, CGROUP_PIDS_PEAK, &cg->begin.tasks_peak, err) < 0 ||
-        read_oom(cg, &cg->begin.oom_kills, &cg->begin.oom_events, err) < 0 ||
-        group_read_cpu_ns(cg, &cg->begin.cpu_ns, err) < 0)
+    if (read_oom_before(cg, limit_before, err) < 0)
         return -1;
+    cg->seen.valid = false; /* until the run is over */
     return 0;
 }
 
@@ -359,6 +399,7 @@ static int finish_tasks(struct cgroup *cg, struct cgroup_usage *usage, struct cj
         return 0;
     if (group_read(cg, CGROUP_PIDS_PEAK, &peak, err) < 0)
         return -1;
+    cg->seen.tasks_peak = peak;
     /* An older peak that this run did not pass says something only when it was the least a run has. */
     usage->has_process_peak = peak > cg->begin.tasks_peak || peak <= cg->begin.tasks + 1;
     if (usage->has_process_peak && peak > cg->begin.tasks)
@@ -382,6 +423,8 @@ static int finish_memory(struct cgroup *cg, struct cgroup_usage *usage, struct c
         group_read(cg, CGROUP_MEMORY_USAGE, &readings.usage_after, err) < 0 ||
         group_read(cg, CGROUP_MEMORY_KERNEL, &readings.kernel_after, err) < 0)
         return -1;
+    cg->seen.usage_bytes = readings.usage_after;
+    cg->seen.kernel_bytes = readings.kernel_after;
     cg->residue_bytes = minus(readings.usage_after, readings.kernel_after + cg->share_bytes);
     cg->residue_kernel_bytes = minus(readings.kernel_after, readings.kernel_floor);
     if (!group_has(cg, CGROUP_MEMORY_PEAK) ||
@@ -406,9 +449,14 @@ int group_finish(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error 
     if (group_read_cpu_ns(cg, &cpu_ns, err) < 0 ||
         read_oom(cg, &usage->oom_kills, &oom_events, err) < 0 || finish_tasks(cg, usage, err) < 0)
         return -1;
+    cg->seen.oom_kills = usage->oom_kills;
+    cg->seen.oom_events = oom_events;
+    cg->seen.cpu_ns = cpu_ns;
     usage->oom_kills -= cg->begin.oom_kills;
     if (finish_memory(cg, usage, err) < 0)
         return -1;
+    cg->seen.time_ns = monotonic_ns();
+    cg->seen.valid = cg->seen.undisturbed = true;
     usage->cpu_ns = cpu_ns - cg->begin.cpu_ns;
     usage->refused = oom_events > cg->begin.oom_events;
     return 0;

@@ -30,6 +30,15 @@ struct cgroup_host {
     uint64_t cpu_count;
 };
 
+/* Where the counters stood at the end of the last run. */
+struct cgroup_seen {
+    bool valid;       /* nobody was moved since, nothing reclaimed, and no run begun */
+    bool undisturbed; /* nor has init done anything */
+    int64_t time_ns, cpu_ns;
+    uint64_t usage_bytes, kernel_bytes;
+    uint64_t tasks_peak, oom_kills, oom_events;
+};
+
 struct cgroup {
     struct cgroup_host *host;
     unsigned index;
@@ -59,6 +68,7 @@ struct cgroup {
      * what is seen before each run down at once, and up by a page a run. */
     uint64_t user_floor, kernel_floor;
     unsigned init_cpus; /* CPUs init may use, and programs with it unless they are set free */
+    bool cpus_learned;  /* init_cpus is what holds now */
     bool least_tasks;   /* the last run is over, and pids.peak is the least that a run leaves */
 
     /* when the run began */
@@ -71,6 +81,7 @@ struct cgroup {
         uint64_t oom_kills, oom_events;
         bool raised; /* v1: the limit is above what was asked and the share */
     } begin;
+    struct cgroup_seen seen;
     uint64_t residue_bytes; /* without the kernel's part, above init's share, after the last run */
     uint64_t residue_kernel_bytes;
 };
@@ -97,7 +108,7 @@ void group_reclaim(struct cgroup *cg, uint64_t bytes);
 /* Learns init's share anew, after group_reclaim(). */
 WARN_UNUSED int group_measure_share(struct cgroup *cg, struct cj_error *err);
 
-/* Learns on how many CPUs programs run. */
+/* Learns on how many CPUs programs run, unless that is known. */
 void group_learn_cpus(struct cgroup *cg, pid_t init_pid);
 
 WARN_UNUSED int group_begin(struct cgroup *cg, const struct cgroup_limits *limits,
@@ -109,6 +120,7 @@ WARN_UNUSED int group_finish(struct cgroup *cg, struct cgroup_usage *usage, stru
 WARN_UNUSED int v1_prepare_host(struct cgroup_host *host, struct cj_error *err);
 WARN_UNUSED int v1_new(struct cgroup *cg, struct cj_error *err);
 WARN_UNUSED int v1_adopt_init(struct cgroup *cg, pid_t init_pid, struct cj_error *err);
+void v1_free_thread(struct cgroup *cg, pid_t thread_id);
 WARN_UNUSED int v1_recycle(struct cgroup *cg, pid_t init_pid, struct cj_error *err);
 WARN_UNUSED int v1_kill_all(struct cgroup *cg, int64_t deadline_ns, struct cj_error *err);
 void v1_free(struct cgroup *cg);

@@ -135,6 +135,18 @@ int v1_adopt_init(struct cgroup *cg, pid_t init_pid, struct cj_error *err)
     return 0;
 }
 
+/* The base is where this process stands itself, or stood when it looked. */
+void v1_free_thread(struct cgroup *cg, pid_t thread_id)
+{
+    char text[16];
+    size_t i = tree_of(cg->host, CGROUP_CPU);
+    if (i == cg->host->count)
+        return;
+    snprintf(text, sizeof(text), "%d", thread_id);
+    if (write_file_at(cg->host->trees[i].base_fd, "tasks", text, NULL) < 0)
+        return; /* a matter of milliseconds only */
+}
+
 /* ---- between runs ---- */
 
 struct move {

@@ -208,6 +208,7 @@ int v2_adopt_init(struct cgroup *cg, pid_t init_pid, struct cj_error *err)
     snprintf(text, sizeof(text), "%d", init_pid);
     if (write_file_at(cg->init_fd, "cgroup.procs", text, err) < 0)
         return error_wrap(err, "move init to %s", cg->box_name);
+    cg->cpus_learned = false;
     group_learn_cpus(cg, init_pid);
     return 0;
 }
@@ -270,13 +271,14 @@ static int replace_run_group(struct cgroup *cg, struct cj_error *err)
 int v2_recycle(struct cgroup *cg, pid_t init_pid, struct cj_error *err)
 {
     const struct cgroup_facts *facts = &cg->host->facts;
-    uint64_t usage, tasks_peak, memory_peak;
+    uint64_t usage = cg->seen.usage_bytes, tasks_peak = cg->seen.tasks_peak, memory_peak = 0;
     group_learn_cpus(cg, init_pid);
-    if (group_read(cg, CGROUP_MEMORY_USAGE, &usage, err) < 0 ||
-        group_read(cg, CGROUP_PIDS_PEAK, &tasks_peak, err) < 0 ||
-        group_read(cg, CGROUP_MEMORY_PEAK, &memory_peak, err) < 0)
+    if (!cg->seen.valid && (group_read(cg, CGROUP_MEMORY_USAGE, &usage, err) < 0 ||
+                            group_read(cg, CGROUP_PIDS_PEAK, &tasks_peak, err) < 0))
         return -1;
-    bool touched = memory_peak > 0 && facts->has_memory_peak && !facts->can_reset_memory_peak;
+    if (!facts->can_reset_memory_peak && group_read(cg, CGROUP_MEMORY_PEAK, &memory_peak, err) < 0)
+        return -1;
+    bool touched = memory_peak > 0 && facts->has_memory_peak;
     if (tasks_peak > 1 || touched || usage > KEPT_BYTES)
         return replace_run_group(cg, err);
     return 0;

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -20,6 +19,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/io.h"
+#include "base/priority.h"
 #include "container_channel.h"
 #include "container_state.h"
 #include "sandbox_private.h"
@@ -165,6 +165,32 @@ static int await_ready(struct container *container, struct cj_error *err)
     return 0;
 }
 
+/* Init alone holds the other ends: its death is seen as end of file. */
+static int give_pipes(struct container *container, struct cj_error *err)
+{
+    const struct init_pipes message = {.magic = INIT_MAGIC};
+    int exec_pair[2], end_pair[2];
+    if (pipe2(exec_pair, O_CLOEXEC) < 0)
+        return error_errno(err, "pipe");
+    auto_fd int exec_read_fd = exec_pair[0];
+    container->exec_fd = exec_pair[1];
+    if (pipe2(end_pair, O_CLOEXEC) < 0)
+        return error_errno(err, "pipe");
+    auto_fd int end_write_fd = end_pair[1];
+    container->end_fd = end_pair[0];
+    if (fcntl(container->end_fd, F_SETFL, O_NONBLOCK) < 0)
+        return error_errno(err, "pipe");
+    return channel_send(container->run_fd, &message, sizeof(message),
+                        (const int[]){exec_read_fd, end_write_fd}, 2, err);
+}
+
+static void free_janitor(const struct container *container, pid_t thread_id)
+{
+    priority_raise(thread_id, -20);
+    if (container->cgroup != NULL)
+        cgroup_free_thread(container->cgroup, thread_id);
+}
+
 /* Init's janitor kills on demand, also when a program burns the CPU they share: it must not wait for its
  * turn. A thread of init may not raise itself, we may where we are root. Programs inherit from the other
  * thread. */
@@ -176,7 +202,7 @@ static void hurry_janitor(const struct container *container)
     for (const struct dirent *entry; tasks != NULL && (entry = readdir(tasks)) != NULL;) {
         int tid = atoi(entry->d_name);
         if (tid > 0 && tid != container->pid)
-            (void)setpriority(PRIO_PROCESS, (id_t)tid, -20);
+            free_janitor(container, tid);
     }
     if (tasks != NULL)
         closedir(tasks);
@@ -228,8 +254,9 @@ static int make(struct container *container, struct cj_error *err)
         return -1;
     fd_close(&init_run_fd); /* init's death is then seen as end of file */
     fd_close(&init_files_fd);
-    if (await_ready(container, err) < 0 || make_outputs(container, err) < 0 ||
-        give_cgroup(container, err) < 0 || read_environment(container, err) < 0)
+    if (await_ready(container, err) < 0 || give_pipes(container, err) < 0 ||
+        make_outputs(container, err) < 0 || give_cgroup(container, err) < 0 ||
+        read_environment(container, err) < 0)
         return -1;
     if (container->cgroup != NULL && cgroup_learn_init(container->cgroup, err) < 0)
         return -1;
@@ -263,6 +290,8 @@ static void end_init(struct container *container)
 static void unmake(struct container *container)
 {
     fd_close(&container->run_fd);
+    fd_close(&container->exec_fd);
+    fd_close(&container->end_fd);
     fd_close(&container->files_fd);
     end_init(container);
     for (int i = 0; i < INIT_OUTPUTS; i++)
@@ -294,6 +323,7 @@ static void clear(struct container *container)
 {
     container->pid = -1;
     container->pid_fd = container->run_fd = container->files_fd = -1;
+    container->exec_fd = container->end_fd = -1;
     container->outputs[0] = container->outputs[1] = -1;
     container->running = container->broken = container->copied_in = container->lost = false;
     container->dirt = 0;

@@ -24,6 +24,8 @@ int container_ask(struct container *container, struct init_request *request, int
     request->sequence = ++container->sequence;
     if (got_fd != NULL)
         *got_fd = -1;
+    if (container->cgroup != NULL)
+        cgroup_disturbed(container->cgroup);
     if (channel_send(container->files_fd, request, sizeof(*request), &pass_fd, pass_fd >= 0, err) <
             0 ||
         channel_receive(container->files_fd, answer, sizeof(*answer), got_fd, ANSWER_TIMEOUT, err) <

@@ -106,6 +106,18 @@ static void put_limits(const struct container_run *run, struct init_exec *reques
     }
 }
 
+static int send_request(struct container *container, const struct init_exec *request,
+                        const int *passed, struct cj_error *err)
+{
+    const struct init_passed header = {.magic = INIT_MAGIC, .sequence = request->sequence};
+    size_t size = offsetof(struct init_exec, descriptors) +
+                  request->descriptor_count * sizeof(request->descriptors[0]);
+    if (request->passed_count > 0 && channel_send(container->run_fd, &header, sizeof(header),
+                                                  passed, (int)request->passed_count, err) < 0)
+        return -1;
+    return channel_write(container->exec_fd, request, size, err);
+}
+
 int container_start(struct container *container, const struct container_run *run,
                     struct cj_error *err)
 {
@@ -134,8 +146,7 @@ int container_start(struct container *container, const struct container_run *run
     __atomic_store_n(&container_live_page(container)->start_ns, 0, __ATOMIC_RELAXED);
     request.magic = INIT_MAGIC;
     request.sequence = ++container->sequence;
-    if (channel_send(container->run_fd, &request, sizeof(request), passed,
-                     (int)request.passed_count, err) < 0)
+    if (send_request(container, &request, passed, err) < 0)
         return container_break(container, err, "start a run");
     container->running = true;
     return 0;
@@ -145,7 +156,7 @@ int container_start(struct container *container, const struct container_run *run
 
 int container_run_fd(const struct container *container)
 {
-    return container->run_fd;
+    return container->end_fd;
 }
 
 int container_output_fd(const struct container *container, int which)
@@ -307,7 +318,7 @@ int container_finish(struct container *container, int64_t timeout_ns, struct con
 {
     struct init_end from;
     struct cj_error died;
-    if (channel_receive(container->run_fd, &from, sizeof(from), NULL, timeout_ns, &died) < 0) {
+    if (channel_read(container->end_fd, &from, sizeof(from), timeout_ns, &died) < 0) {
         if (died.code == EPIPE && ended_by_memory(container, end))
             return 0;
         if (err != NULL)

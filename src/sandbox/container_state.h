@@ -21,6 +21,8 @@ struct container {
     pid_t pid;
     int pid_fd;
     int run_fd;
+    int exec_fd; /* pipe: EXEC goes */
+    int end_fd;  /* pipe: the end of a run comes */
     int files_fd;
     char *arena;
     int outputs[INIT_OUTPUTS]; /* read ends */

@@ -258,6 +258,29 @@ static void there_are_no_more_descriptors_than_places_for_them(void **state)
     }
 }
 
+static void a_message_ends_with_its_last_descriptor(void **state)
+{
+    (void)state;
+    const size_t least = offsetof(struct init_exec, descriptors);
+    fill();
+    assert_true(request_whole(least));
+    assert_false(request_whole(0));
+    assert_false(request_whole(least - 1));
+    assert_false(request_whole(least + 4));
+    run.request.descriptor_count = 3;
+    assert_true(request_whole(least + 12));
+    assert_false(request_whole(least + 8));
+    assert_false(request_whole(least + 11));
+    assert_false(request_whole(sizeof(struct init_exec)));
+    run.request.descriptor_count = INIT_DESCRIPTORS_MAX;
+    assert_true(request_whole(sizeof(struct init_exec)));
+    run.request.descriptor_count = INIT_DESCRIPTORS_MAX + 1;
+    assert_false(request_whole(sizeof(struct init_exec)));
+    assert_false(request_whole(sizeof(struct init_exec) + 4));
+    run.request.descriptor_count = UINT32_MAX / 4 + 2;
+    assert_false(request_whole(least + 4));
+}
+
 static void flags_and_limits_that_do_not_exist_are_refused(void **state)
 {
     (void)state;
@@ -289,6 +312,7 @@ int main(void)
         cmocka_unit_test(the_search_path_lies_below_the_end),
         cmocka_unit_test(descriptors_come_from_somewhere),
         cmocka_unit_test(there_are_no_more_descriptors_than_places_for_them),
+        cmocka_unit_test(a_message_ends_with_its_last_descriptor),
         cmocka_unit_test(flags_and_limits_that_do_not_exist_are_refused),
     };
     return cmocka_run_group_tests(tests, make_arena, drop_arena);

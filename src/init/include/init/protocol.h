@@ -3,8 +3,10 @@
  * cjudge-init is pid 1 of a container's namespaces. It is started with four descriptors and never
  * opens another way in:
  *
- *     INIT_FD_RUN     SEQPACKET: one EXEC at a time; answered when the run has ended and everything
- *                     it started is dead and reaped. Served by the launcher thread.
+ *     INIT_FD_RUN     SEQPACKET: READY from init, then two pipes for it (struct init_pipes): one EXEC at
+ *                     a time comes through the first, its answer, when the run has ended and everything
+ *                     it started is dead and reaped, goes through the second. A pipe's round trip costs
+ *                     less; the socket carries descriptors of programs. Served by the launcher thread.
  *     INIT_FD_FILES   SEQPACKET: everything else (files, kept pipes, KILL, RESET). Served by the
  *                     janitor thread, also while a program runs.
  *     INIT_FD_SETUP   sealed memfd with a struct init_setup: how the container looks
@@ -28,7 +30,7 @@ enum {
 };
 
 enum {
-    INIT_MAGIC = 0x636a3033,    /* "cj03"; changes with every change below */
+    INIT_MAGIC = 0x636a3034,    /* "cj04"; changes with every change below */
     INIT_TASKS = 2,             /* threads of init: launcher and janitor */
     INIT_DESCRIPTORS_MAX = 250, /* of a program; SCM_MAX_FD is 253, unix(7) */
     INIT_TREES_MAX = 64,        /* mounts in one message */
@@ -118,11 +120,16 @@ struct init_ready {
     char step[244]; /* what failed */
 };
 
-/* ---- runs: INIT_FD_RUN ---- */
+/* The answer to READY, with two descriptors: the end to read EXEC from, the end to write init_end to. */
+struct init_pipes {
+    uint32_t magic;
+};
+
+/* ---- runs: the two pipes ---- */
 
 enum init_source {
     INIT_SOURCE_CLOSED, /* the descriptor is closed in the program */
-    INIT_SOURCE_PASSED, /* index: position in the SCM_RIGHTS array of this message */
+    INIT_SOURCE_PASSED, /* index: position in the SCM_RIGHTS array of struct init_passed */
     INIT_SOURCE_KEPT,   /* enum init_kept, opened anew so that no flag of an earlier run stays */
 };
 
@@ -163,7 +170,13 @@ struct init_rlimit_value {
 
 enum { INIT_CPU_MASK_WORDS = 16 }; /* 1024 CPUs */
 
-/* EXEC. The arena holds: uint64_t argv offsets (arg_count, then a 0), uint64_t env offsets (env_count,
+/* Precedes an EXEC with passed_count > 0, on INIT_FD_RUN: the descriptors. */
+struct init_passed {
+    uint32_t magic;
+    uint32_t sequence; /* of that EXEC */
+};
+
+/* EXEC: up to the last descriptor that counts, and no byte more. The arena holds: uint64_t argv offsets (arg_count, then a 0), uint64_t env offsets (env_count,
  * then a 0), strings with their NULs, the last byte being one. path_offset: the value of PATH, 0 = none;
  * used to look up an argv[0] without '/', work directory first. */
 struct init_exec {
@@ -223,7 +236,7 @@ struct init_end {
     int64_t end_ns;             /* right after the main process was reaped */
     int64_t user_ns, system_ns; /* of the main process and the children it waited for */
     int64_t all_cpu_ns;         /* of all processes that were reaped, wait(2) rules */
-    int64_t init_cpu_ns;        /* of init's launcher between start and end */
+    int64_t init_cpu_ns;        /* of init's launcher since the end of the run before */
     uint64_t max_rss_bytes;     /* largest process */
     uint64_t
         file_bytes;  /* without cgroup: left in tmpfs and segments, not counting copied-in files */

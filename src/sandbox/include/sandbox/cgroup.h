@@ -117,12 +117,21 @@ WARN_UNUSED int cgroup_adopt_init(struct cgroup *cg, pid_t init_pid, struct cj_e
  * is taken for the run's. Takes some 0.2 ms. */
 WARN_UNUSED int cgroup_learn_init(struct cgroup *cg, struct cj_error *err);
 
+/* v1: a thread of init, which stands in the run's groups, competes for the CPU where this process does: who
+ * is to kill must not wait for the turn of a group that the run has used up. Slow, like the above; where it is
+ * not possible nothing happens. v2: init stands beside the run's group. */
+void cgroup_free_thread(struct cgroup *cg, pid_t thread_id);
+
 /* Sets the limits (only values that changed are written) and starts counting from zero. The group
  * holds init only (v1) or nobody (v2). An unusable value (cpu_set) is an ERROR_REQUEST error. v1 takes no memory limit
  * below what the group holds for good: it is then set as low as possible, and cgroup_finish() counts it as
  * a kill when the run's peak was above what was asked. */
 WARN_UNUSED int cgroup_begin(struct cgroup *cg, const struct cgroup_limits *limits,
                              struct cj_error *err);
+
+/* To be called when init has been asked to do something between two runs: on v1 its CPU time and memory
+ * then are the group's, and cgroup_begin() looks anew where the counters stand. */
+void cgroup_disturbed(struct cgroup *cg);
 
 /* v2: the directory to clone into, owned by cg, may change at every cgroup_recycle(). v1: -1. */
 int cgroup_clone_fd(const struct cgroup *cg);

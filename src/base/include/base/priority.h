@@ -1,0 +1,14 @@
+/* Who goes first when several want a CPU. */
+#ifndef CJ_BASE_PRIORITY_H
+#define CJ_BASE_PRIORITY_H
+
+#include <sys/types.h>
+
+/* Lets a thread that watches limits, and works for microseconds at a time, run soon after it wakes: the
+ * nice value where we may set it (root), and slices of 0.1 ms, which put it in front of those who have a
+ * longer one (Linux 6.12; within an autogroup or control group a nice value counts only against its
+ * other members, sched(7)). What it forks begins without either. thread_id: 0 is the caller's. Where
+ * nothing of this is allowed nothing happens: it is a matter of milliseconds on a busy machine. */
+void priority_raise(pid_t thread_id, int nice);
+
+#endif
