@@ -11,6 +11,7 @@
  *     json_reader_free(&json);
  *
  * A value that nobody reads is skipped (and checked) by the next call, so unknown keys need nothing.
+ * Reading a value where none is next, or a key outside an object, is a bug and ends the program.
  *
  * Failure sticks: the first one is kept, every later call does nothing and returns false, and
  * json_reader_check() tells at the end. Nothing that was read counts before that: as in Go's
@@ -42,8 +43,8 @@ enum json_reader_flags {
     JSON_REJECT_INVALID_UTF8 = 1 << 0,
     /* So is a \uD800 to \uDFFF that is not half of a pair; otherwise each becomes U+FFFD. */
     JSON_REJECT_LONE_SURROGATES = 1 << 1,
-    /* null is accepted wherever a value is read, and leaves the result as it was (Go's rule);
-     * json_read_object() and json_read_array() return false. Otherwise it is an error of type. */
+    /* null is accepted wherever a value is read, and leaves the result as it was (Go's rule); as an
+     * object or array it is an empty one. Otherwise it is an error of type. */
     JSON_NULL_KEEPS = 1 << 2,
 };
 
@@ -81,6 +82,7 @@ struct json_reader {
     char *data;
     size_t size;
     size_t offset;   /* bytes read so far; after a failure those before what is wrong */
+    size_t value_at; /* where the value begins that was read last, or is next */
     unsigned depth;  /* arrays and objects that are open */
     unsigned flags;  /* enum json_reader_flags */
     uint8_t expect;  /* what has to come next */
@@ -138,7 +140,7 @@ bool json_read_raw(struct json_reader *json, struct json_text *text);
 bool json_skip(struct json_reader *json);
 
 /* Enters an object or an array. Go on with json_next_...() until that returns false; there is no
- * way out before. false also for a null that is allowed. */
+ * way out before. */
 bool json_read_object(struct json_reader *json);
 bool json_read_array(struct json_reader *json);
 
