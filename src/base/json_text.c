@@ -216,25 +216,34 @@ void json_text_free_copies(void **copies)
 
 /* ---- strings ---- */
 
+/* Reads the byte at *next, which is no UTF-8. */
+static bool read_invalid(const uint8_t **next, unsigned flags, struct output *out,
+                         struct json_text *text)
+{
+    const uint8_t *byte = (*next)++;
+    if ((flags & TEXT_KEEP_INVALID) != 0) {
+        text->invalid = true;
+        return output_append(out, *next, byte, 1);
+    }
+    text->replaced = true;
+    return output_append(out, *next, replacement, REPLACEMENT_SIZE);
+}
+
 /* Reads what is at *next: an escape, or a byte that is not UTF-8. */
 static enum text_result read_special(const uint8_t **next, const uint8_t *end, unsigned flags,
-                                     struct output *out, bool *replaced)
+                                     struct output *out, struct json_text *text)
 {
-    if (**next != '\\') {
-        ++*next;
-        *replaced = true;
-        return output_append(out, *next, replacement, REPLACEMENT_SIZE) ? TEXT_DONE
-                                                                        : TEXT_NO_MEMORY;
-    }
+    if (**next != '\\')
+        return read_invalid(next, flags, out, text) ? TEXT_DONE : TEXT_NO_MEMORY;
     uint32_t character;
-    enum text_result result = read_escape(next, end, flags, &character, replaced);
+    enum text_result result = read_escape(next, end, flags, &character, &text->replaced);
     if (result != TEXT_DONE)
         return result;
     return output_character(out, *next, character) ? TEXT_DONE : TEXT_NO_MEMORY;
 }
 
 static enum text_result read_all(const uint8_t **next, const uint8_t *end, unsigned flags,
-                                 struct output *out, bool *replaced)
+                                 struct output *out, struct json_text *text)
 {
     for (;;) {
         const uint8_t *span = *next;
@@ -245,7 +254,7 @@ static enum text_result read_all(const uint8_t **next, const uint8_t *end, unsig
         enum text_result result = check_stop(*next, end, flags);
         if (result != TEXT_DONE || **next == '"')
             return result;
-        result = read_special(next, end, flags, out, replaced);
+        result = read_special(next, end, flags, out, text);
         if (result != TEXT_DONE)
             return result;
     }
@@ -256,15 +265,15 @@ enum text_result json_text_read(char **next, char *end, unsigned flags, void **c
 {
     struct output out = {.begin = (uint8_t *)*next, .to = (uint8_t *)*next};
     const uint8_t *at = (uint8_t *)*next;
-    bool replaced = false;
-    enum text_result result = read_all(&at, (uint8_t *)end, flags, &out, &replaced);
+    struct json_text found = {0};
+    enum text_result result = read_all(&at, (uint8_t *)end, flags, &out, &found);
     *next += at - (uint8_t *)*next;
     if (result != TEXT_DONE) {
         free(out.copy);
         return result;
     }
-    output_finish(&out, copies, text);
-    text->replaced = replaced;
+    output_finish(&out, copies, &found);
+    *text = found;
     ++*next;
     return TEXT_DONE;
 }

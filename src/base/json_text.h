@@ -15,6 +15,9 @@ enum text_result {
     TEXT_NO_MEMORY,
 };
 
+/* Beside json_reader_flags: invalid UTF-8 stays as it is. */
+enum { TEXT_KEEP_INVALID = 1 << 16 };
+
 /* Reads from *next, behind the opening quote, to behind the closing one, which lies before end.
  * *next gets the place behind it, or that of what is wrong. flags are json_reader_flags.
  *

@@ -20,7 +20,8 @@
  *
  * Strings are unescaped in place: the buffer is the caller's, is changed, and has to stay as long as
  * the texts are used. So a document costs its own size in memory; only strings with invalid UTF-8,
- * which grow when it is replaced, are copied (json_reader_free() frees them).
+ * of which each byte becomes three, are copied (json_reader_free() frees them). json_read_bytes()
+ * spares even that, where much text may come.
  *
  * One reader belongs to one thread; readers share nothing. */
 #ifndef CJ_BASE_JSON_READER_H
@@ -53,6 +54,7 @@ struct json_text {
     char *data;
     size_t size;
     bool replaced; /* there is a U+FFFD that stands for invalid UTF-8 or a lone surrogate */
+    bool invalid;  /* of json_read_bytes(): there is invalid UTF-8 */
 };
 
 enum json_kind {
@@ -132,6 +134,11 @@ bool json_read_int64(struct json_reader *json, int64_t *value);
 bool json_read_double(struct json_reader *json, double *value);
 
 bool json_read_string(struct json_reader *json, struct json_text *text);
+
+/* As json_read_string(), but invalid UTF-8, unless it is rejected, stays as it is, so that a string
+ * never costs memory of its own. Whoever passes it on writes U+FFFD for each such byte then: they are
+ * where utf8_span() stops. */
+bool json_read_bytes(struct json_reader *json, struct json_text *text);
 
 /* Any value, as it is written; no NUL is put behind it. Another reader may read it later. */
 bool json_read_raw(struct json_reader *json, struct json_text *text);

@@ -73,4 +73,7 @@ static inline size_t utf8_encode(uint32_t character, uint8_t data[static 4])
     return length;
 }
 
+/* The bytes at data that are valid UTF-8, up to the first that begins no character. */
+size_t utf8_span(const uint8_t *data, size_t size);
+
 #endif
