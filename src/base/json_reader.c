@@ -194,14 +194,15 @@ bool json_skip(struct json_reader *json)
     return skipped;
 }
 
-bool json_read_raw(struct json_reader *json, struct json_text *text)
+bool json_read_raw(struct json_reader *json, char **data, size_t *size)
 {
     if (json_peek(json) == JSON_NONE)
         return false;
     size_t begin = json->offset;
     if (!json_skip(json))
         return false;
-    *text = (struct json_text){.data = json->data + begin, .size = json->offset - begin};
+    *data = json->data + begin;
+    *size = json->offset - begin;
     return true;
 }
 

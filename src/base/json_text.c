@@ -68,6 +68,14 @@ static enum text_result read_unit(const uint8_t **next, const uint8_t *end, uint
     return TEXT_DONE;
 }
 
+/* Whether the text ends so soon behind next, in the middle of a string, that what looks invalid may
+ * only be cut off. */
+static bool is_cut(const uint8_t *next, const uint8_t *end, size_t size)
+{
+    size_t left = (size_t)(end - next);
+    return left < size && memchr(next, '"', left) == NULL;
+}
+
 static bool is_surrogate(uint32_t character)
 {
     return character >= 0xd800 && character <= 0xdfff;
@@ -93,6 +101,8 @@ static enum text_result read_character(const uint8_t **next, const uint8_t *end,
         }
     }
     if ((flags & JSON_REJECT_LONE_SURROGATES) != 0) {
+        if (is_cut(*next, end, 6))
+            return TEXT_TRUNCATED;
         *next = begin;
         return TEXT_LONE_SURROGATE;
     }
@@ -131,7 +141,7 @@ static enum text_result check_stop(const uint8_t *next, const uint8_t *end, unsi
     if (*next < 0x20)
         return TEXT_CONTROL;
     if (*next >= 0x80 && (flags & JSON_REJECT_INVALID_UTF8) != 0)
-        return TEXT_BAD_UTF8;
+        return is_cut(next, end, 4) ? TEXT_TRUNCATED : TEXT_BAD_UTF8;
     return TEXT_DONE;
 }
 

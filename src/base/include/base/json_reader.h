@@ -51,7 +51,7 @@ enum json_reader_flags {
 
 /* Bytes in the reader's buffer. One NUL stands behind them, others may be in them. */
 struct json_text {
-    char *data;
+    const char *data;
     size_t size;
     bool replaced; /* there is a U+FFFD that stands for invalid UTF-8 or a lone surrogate */
     bool invalid;  /* of json_read_bytes(): there is invalid UTF-8 */
@@ -140,8 +140,9 @@ bool json_read_string(struct json_reader *json, struct json_text *text);
  * where utf8_span() stops. */
 bool json_read_bytes(struct json_reader *json, struct json_text *text);
 
-/* Any value, as it is written; no NUL is put behind it. Another reader may read it later. */
-bool json_read_raw(struct json_reader *json, struct json_text *text);
+/* Any value, as it is written: *size bytes of the buffer, without a NUL behind them, for another reader
+ * to read. */
+bool json_read_raw(struct json_reader *json, char **data, size_t *size);
 
 /* Any value; only its grammar is checked. */
 bool json_skip(struct json_reader *json);
