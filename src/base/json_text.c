@@ -52,18 +52,21 @@ static size_t valid_span(const uint8_t *data, size_t size)
 /* Four hexadecimal digits at *next. */
 static enum text_result read_unit(const uint8_t **next, const uint8_t *end, uint32_t *unit)
 {
+    static const uint8_t values[256] = {
+        /* one more than the digit, so that 0 is none */
+        ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,
+        ['6'] = 7,  ['7'] = 8,  ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12,
+        ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16, ['A'] = 11, ['B'] = 12,
+        ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+    };
     *unit = 0;
     for (int i = 0; i < 4; i++, ++*next) {
         if (*next == end)
             return TEXT_TRUNCATED;
-        uint8_t digit = **next;
-        uint8_t lower = digit | 0x20;
-        if (digit >= '0' && digit <= '9')
-            *unit = *unit << 4 | (uint32_t)(digit - '0');
-        else if (lower >= 'a' && lower <= 'f')
-            *unit = *unit << 4 | (uint32_t)(lower - 'a' + 10);
-        else
+        uint8_t value = values[**next];
+        if (value == 0)
             return TEXT_BAD_DIGIT;
+        *unit = *unit << 4 | (uint32_t)(value - 1);
     }
     return TEXT_DONE;
 }

@@ -9,32 +9,58 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "swar.h"
 
 /* ---- strings ---- */
 
-/* ASCII that is written as it is: all but controls, " \ < > &. A table, because the output of
- * programs passes here in bulk. */
+/* ASCII that is written as it is: all but controls, " \ < > &. */
 static const bool plain[256] = {
     [0x20 ... 0x21] = true, [0x23 ... 0x25] = true, [0x27 ... 0x3b] = true,
     [0x3d] = true,          [0x3f ... 0x5b] = true, [0x5d ... 0x7f] = true,
 };
 
+/* The ASCII at data that is written as it is, eight bytes at a time: the output of programs passes here
+ * in bulk. */
+static inline size_t plain_span(const uint8_t *data, size_t size)
+{
+    size_t i = 0;
+    for (; size - i >= 8; i += 8) {
+        uint64_t bytes = swar_load(data + i);
+        /* " and & differ in one bit, < and > as well */
+        uint64_t found = swar_below(bytes, 0x20) | swar_equal(bytes, '\\') |
+                         swar_equal(bytes | SWAR_ONES * ('"' ^ '&'), '"' | '&') |
+                         swar_equal(bytes | SWAR_ONES * ('<' ^ '>'), '<' | '>') |
+                         (bytes & SWAR_TOPS);
+        if (found != 0)
+            return i + swar_first(found);
+    }
+    while (i < size && plain[data[i]])
+        i++;
+    return i;
+}
+
+/* U+2028 or U+2029, which end a line in JavaScript. */
+static bool is_line_end(const uint8_t *character, size_t length)
+{
+    return length == 3 && character[0] == 0xe2 && character[1] == 0x80 &&
+           (character[2] | 1) == 0xa9;
+}
+
 /* Bytes at data that are written as they are, up to the first that is not. */
 static size_t literal_span(const uint8_t *data, size_t size)
 {
     size_t i = 0;
-    while (i < size) {
-        if (plain[data[i]]) {
-            i++;
-            continue;
+    for (;;) {
+        i += plain_span(data + i, size - i);
+        if (i == size || data[i] < 0x80)
+            return i;
+        while (i < size && data[i] >= 0x80) {
+            size_t length = utf8_length(data + i, size - i);
+            if (length == 0 || is_line_end(data + i, length))
+                return i;
+            i += length;
         }
-        uint32_t character;
-        size_t length = data[i] < 0x80 ? 0 : utf8_decode(data + i, size - i, &character);
-        if (length == 0 || character == 0x2028 || character == 0x2029)
-            break;
-        i += length;
     }
-    return i;
 }
 
 /* Writes the escape for what is at data; returns the bytes it stands for. */
@@ -49,8 +75,12 @@ static size_t escape_one(struct buf *buf, const uint8_t *data, size_t size)
         buf_append(buf, (const char[]){'\\', short_escapes[byte]}, 2);
         return 1;
     }
-    uint32_t character = 0xfffd;
-    size_t length = utf8_decode(data, size, &character);
+    uint32_t character = byte;
+    size_t length = 1;
+    if (byte >= 0x80) {
+        character = 0xfffd;
+        length = utf8_decode(data, size, &character);
+    }
     static const char hex[] = "0123456789abcdef";
     buf_append(buf,
                (const char[]){'\\', 'u', hex[character >> 12 & 15], hex[character >> 8 & 15],
