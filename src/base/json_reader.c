@@ -12,7 +12,8 @@
 
 void json_reader_init(struct json_reader *json, char *data, size_t size, unsigned flags)
 {
-    *json = (struct json_reader){.data = data, .size = size, .flags = flags};
+    *json = (struct json_reader){.size = size, .flags = flags};
+    json->data = data;
 }
 
 void json_reader_free(struct json_reader *json)
