@@ -13,6 +13,14 @@ static bool is_token(char c)
     return c > 0x20 && c < 0x7f && strchr("()<>@,;:\\\"/[]?=", c) == NULL;
 }
 
+size_t mime_token_span(const char *text)
+{
+    size_t size = 0;
+    while (is_token(text[size]))
+        size++;
+    return size;
+}
+
 static bool is_special(char c)
 {
     return c != '\0' && strchr("()<>@,;:\\\"/[]?=", c) != NULL;

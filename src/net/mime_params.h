@@ -26,6 +26,9 @@ struct mime_value {
     char text[2 * MIME_VALUE_SIZE + 2];
 };
 
+/* The characters at text that a token (a name, a word) may have. */
+size_t mime_token_span(const char *text);
+
 /* Reads the value of a header. Returns NULL, or why it cannot be read. A parameter may stand there
  * once. */
 WARN_UNUSED const char *mime_value_parse(struct mime_value *value, const char *header);

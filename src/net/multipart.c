@@ -25,6 +25,7 @@ enum state {
     IN_DASH,    /* and a '-': another one makes it the last */
     IN_PADDING, /* white space behind it, up to the end of its line */
     IN_HEADERS,
+    IN_END, /* white space behind the last delimiter */
     CLOSED,
 };
 
@@ -119,7 +120,8 @@ static void split_headers(char *text, size_t size)
             *to++ = text[i];
             continue;
         }
-        while (to > text && (to[-1] == '\r' || to[-1] == ' ' || to[-1] == '\t'))
+        to -= to > text && to[-1] == '\r';
+        while (to > text && (to[-1] == ' ' || to[-1] == '\t'))
             to--;
         bool continued = i + 1 < size && (text[i + 1] == ' ' || text[i + 1] == '\t');
         if (!continued)
@@ -144,9 +146,8 @@ struct headers {
 static int find_headers(char *text, struct headers *headers, struct cj_error *err)
 {
     for (char *line = text; *line != '\0'; line += strlen(line) + 1) {
-        const char *colon = strchr(line, ':');
-        if (colon == NULL || colon == line || strcspn(line, " \t") < (size_t)(colon - line) ||
-            strchr(line, '\r') != NULL)
+        size_t name = mime_token_span(line);
+        if (name == 0 || line[name] != ':' || strchr(line, '\r') != NULL)
             return refuse(err, "a header line that is none");
         const char *disposition = header_value(line, "content-disposition");
         const char *content_type = header_value(line, "content-type");
@@ -178,6 +179,8 @@ static int begin_part(struct multipart *multipart, struct cj_error *err)
     struct multipart_part part = {0};
     struct mime_value value;
     char extended[MIME_VALUE_SIZE + 1];
+    if (multipart->headers[0] == ' ' || multipart->headers[0] == '\t')
+        return refuse(err, "a header line that is none"); /* it continues no other */
     split_headers(multipart->headers, multipart->headers_size);
     if (find_headers(multipart->headers, &headers, err) < 0)
         return -1;
@@ -312,7 +315,7 @@ static int feed_tail(struct multipart *multipart, char c, struct cj_error *err)
 static int feed_dash(struct multipart *multipart, char c, struct cj_error *err)
 {
     if (c == '-')
-        return end_part(multipart, CLOSED, err);
+        return end_part(multipart, IN_END, err);
     multipart->state = IN_DATA;
     return give_matched(multipart, err) < 0 ? -1 : give(multipart, "-", 1, err);
 }
@@ -330,6 +333,15 @@ static int feed_padding(struct multipart *multipart, char c, struct cj_error *er
         return 0;
     }
     if (cr || (c != ' ' && c != '\t' && c != '\r'))
+        return refuse(err, "text behind a boundary");
+    return 0;
+}
+
+static int feed_end(struct multipart *multipart, char c, struct cj_error *err)
+{
+    if (c == '\r' || c == '\n')
+        multipart->state = CLOSED;
+    else if (c != ' ' && c != '\t')
         return refuse(err, "text behind a boundary");
     return 0;
 }
@@ -353,6 +365,9 @@ static int feed_some(struct multipart *multipart, const char **data, const char 
         return feed_padding(multipart, c, err);
     case IN_HEADERS:
         return feed_headers(multipart, data, end, err);
+    case IN_END:
+        ++*data;
+        return feed_end(multipart, c, err);
     case CLOSED:
         break;
     }
@@ -372,7 +387,7 @@ int multipart_feed(struct multipart *multipart, const void *data, size_t size, s
 
 int multipart_end(struct multipart *multipart, struct cj_error *err)
 {
-    if (multipart->state == CLOSED)
+    if (multipart->state == CLOSED || multipart->state == IN_END)
         return 0;
     return refuse(err, multipart->any_part ? "the body ends before the closing boundary"
                                            : "no boundary in the body");
