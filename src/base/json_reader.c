@@ -152,7 +152,8 @@ bool json_read_int64(struct json_reader *json, int64_t *value)
     return finish_number(json, end, valid, "int64");
 }
 
-/* strtod(3) of text that has no NUL behind it. false when memory is gone. */
+/* strtod(3), in the C locale, which we never leave, of text that has no NUL behind it. false when
+ * memory is gone. */
 static bool parse_double(const char *text, size_t size, double *value)
 {
     char small[64];
