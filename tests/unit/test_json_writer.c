@@ -59,6 +59,26 @@ static void strings_are_escaped_as_go_does(void **state)
     }
 }
 
+/* Wherever in a word of the scanner it stands, a byte is escaped as it is alone. */
+static void every_place_is_looked_at(void **state)
+{
+    (void)state;
+    for (size_t place = 0; place < 24; place++)
+        for (int byte = 0; byte < 256; byte++) {
+            char text[24];
+            char one = (char)byte;
+            memset(text, place % 2 == 0 ? 'x' : 0x7f, sizeof(text));
+            auto_buf struct buf buf = {0}, expected = {0};
+            buf_append(&expected, text, place);
+            json_escape(&expected, &one, 1);
+            buf_append(&expected, text + place, sizeof(text) - 1 - place);
+            buf_append_char(&expected, '\0');
+            text[place] = one;
+            json_escape(&buf, text, sizeof(text));
+            assert_text(&buf, expected.data);
+        }
+}
+
 static void write_sample(struct json_writer *json)
 {
     json_object_begin(json);
@@ -171,6 +191,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(strings_are_escaped_as_go_does),
+        cmocka_unit_test(every_place_is_looked_at),
         cmocka_unit_test(commas_come_by_themselves),
         cmocka_unit_test(pretty_is_indented_by_two),
         cmocka_unit_test(doubles_are_short_and_exact),
