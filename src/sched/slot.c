@@ -4,11 +4,11 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/priority.h"
 #include "scheduler.h"
 
 /* ---- for jobs ---- */
@@ -129,7 +129,7 @@ static void settle(const struct slot *slot)
     /* This thread watches limits: it is to wake by the microsecond, not by 50 of them, and not behind the
      * program that it watches (root only). */
     prctl(PR_SET_TIMERSLACK, 1UL);
-    (void)setpriority(PRIO_PROCESS, 0, -10); /* of this thread: sched(7), autogroup and nice */
+    priority_raise(0, -10);
     int error =
         slot->bound ? pthread_setaffinity_np(pthread_self(), sizeof(slot->cpus), &slot->cpus) : 0;
     if (error != 0)
