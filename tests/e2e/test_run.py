@@ -1594,9 +1594,9 @@ def test_host_ids_are_locked_somewhere(run, tmp_path, hidden, locked):
 @needs_root
 def test_a_stopped_spawner_does_not_keep_us(run):
     process = run.start("--quiet", "--", SH, "-c", "cat; true", stdin=subprocess.PIPE)
-    wait_for(lambda: os.listdir(f"/proc/{process.pid}/task") and open(f"/proc/{process.pid}/task/{process.pid}/children").read().split())
-    spawner = int(open(f"/proc/{process.pid}/task/{process.pid}/children").read().split()[0])
     wait_for(lambda: processes("cat"))
+    with open(f"/proc/{process.pid}/task/{process.pid}/children") as f:
+        spawner = int(f.read())  # the only one; inits are its children
     os.kill(spawner, signal.SIGSTOP)
     start = time.monotonic()
     process.communicate(b"", timeout=30)
