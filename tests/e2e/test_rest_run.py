@@ -414,6 +414,14 @@ def test_files_that_are_none(service, files, field):
 
 
 @kept
+def test_copy_out_dir_has_no_effect_and_that_is_said_once(serve):
+    service = serve("-parallelism", 1)
+    for _ in range(3):
+        assert accepted(service.run(command(copyOutDir="/tmp/x"))) == "hi\n"
+    assert len([line for line in service.log() if "copyOutDir" in line["message"]]) == 1
+
+
+@kept
 def test_contents_are_exact(service):
     content = "\0nul, \ud7ff\U0001f600\x7f\x01 and \u2028"
     result = service.run(shell("cat; cat f", stdin=content, copyIn={"f": {"content": content}}))
