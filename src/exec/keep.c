@@ -137,6 +137,26 @@ static size_t admit(struct keep *keep, uint64_t size)
     return (size_t)kept;
 }
 
+void keep_mark(struct keep *keep)
+{
+    if (!keep->marked)
+        keep->mark = keep->seen;
+    keep->marked = true;
+}
+
+void keep_cut_to_mark(struct keep *keep)
+{
+    if (!keep->marked || keep->seen <= keep->mark)
+        return;
+    keep->seen = keep->mark;
+    uint64_t kept = keep->mark < keep->max ? keep->mark : keep->max;
+    if (!keep->stored)
+        forget_tail(keep, (size_t)kept);
+    else if (keep->draft != NULL && keep->failure == 0 &&
+             ftruncate(store_draft_fd(keep->draft), (off_t)kept) < 0)
+        keep->failure = errno;
+}
+
 void keep_append(struct keep *keep, const void *data, size_t size)
 {
     size_t kept = admit(keep, size);
