@@ -23,7 +23,7 @@ enum { ASIDE_BYTES = 64 * 1024 }; /* bodies from here on are read beside the loo
 struct judge_door {
     struct judge_door_settings settings;
     struct aside *aside;
-    struct native *native; /* /v1 */
+    struct native *native;    /* /v1 */
     struct judging *judgings; /* all of them */
 };
 
@@ -115,8 +115,7 @@ static void answer_status(struct judge_door *door, struct http_request *request)
     struct json_writer json = json_writer_to(&body, JSON_COMPACT_PLAIN);
     sched_stats(door->settings.sched, &stats);
     uint64_t waiting = stats.waiting;
-    for (const struct judging *judging = door->judgings; judging != NULL;
-         judging = judging->next)
+    for (const struct judging *judging = door->judgings; judging != NULL; judging = judging->next)
         if (judging->batch != NULL)
             waiting += judge_batch_waiting(judging->batch);
     json_object_begin(&json);
@@ -406,7 +405,7 @@ static bool redirect(struct http_request *request, const char *path)
 }
 
 static void begin_judging(struct judge_door *door, struct http_request *request,
-                           const struct route *route)
+                          const struct route *route)
 {
     struct judging *judging = calloc(1, sizeof(*judging));
     if (judging == NULL) {

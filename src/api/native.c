@@ -44,7 +44,7 @@ struct task {
     struct evaluation *evaluation; /* NULL: not begun, or over */
     struct native_summary summary;
     struct rendered build;
-    struct rendered *results; /* not streamed: one for each case */
+    struct rendered *results;     /* not streamed: one for each case */
     struct judge_artefact *built; /* NATIVE_BUILD */
     bool over;
 };
@@ -113,7 +113,8 @@ static void reply_failure(struct http_request *http, const struct cj_error *err)
 {
     if (err->code == EAGAIN || err->code == ESHUTDOWN) {
         http_reply_header(http, "retry-after", "1");
-        reply_error(http, 503, err->code == EAGAIN ? "the queue is full" : "the service is shutting down");
+        reply_error(http, 503,
+                    err->code == EAGAIN ? "the queue is full" : "the service is shutting down");
     } else if (err->domain == ERROR_REQUEST) {
         reply_error(http, 400, err->message);
     } else {
@@ -175,7 +176,8 @@ static void stream_line(struct work *work, const char *event, const struct task 
         buf_printf(&line, ",\"submission\":%zu", task->index);
     if (task->request->id.size > 0) {
         struct json_writer id = json_writer_to(&line, JSON_COMPACT_PLAIN);
-        buf_append_text(&line, work->kind == NATIVE_BATCH ? ",\"submission_id\":" : ",\"request_id\":");
+        buf_append_text(&line,
+                        work->kind == NATIVE_BATCH ? ",\"submission_id\":" : ",\"request_id\":");
         json_string_bytes(&id, task->request->id.data, task->request->id.size);
     }
     buf_append_char(&line, ',');
@@ -488,8 +490,8 @@ static int prepare_task(struct work *work, struct task *task, struct cj_error *e
     }
     if (request->artifact.data != NULL &&
         artifacts_find(work->native->artifacts, request->artifact.data) == NULL)
-        return error_set(err, ERROR_REQUEST, ENOENT, "artifact: there is no '%.40s': build it again",
-                         request->artifact.data);
+        return error_set(err, ERROR_REQUEST, ENOENT,
+                         "artifact: there is no '%.40s': build it again", request->artifact.data);
     return 0;
 }
 
@@ -502,7 +504,8 @@ static int start_task(struct work *work, struct task *task, struct cj_error *err
         artefact = artifacts_find(work->native->artifacts, request->artifact.data);
         if (artefact == NULL)
             return error_set(err, ERROR_REQUEST, ENOENT,
-                             "artifact: there is no '%.40s': build it again", request->artifact.data);
+                             "artifact: there is no '%.40s': build it again",
+                             request->artifact.data);
     }
     const struct evaluation_task evaluation = {
         .program = &task->program,
@@ -551,8 +554,8 @@ static int begin(struct work *work, struct cj_error *err)
         net_timer_new(&work->retry, work->native->settings.loop, retry, work, err) < 0)
         return error_set(err, ERROR_SYSTEM, ENOMEM, "judge: out of memory");
     for (size_t i = 0; i < work->batch.count; i++) {
-        work->tasks[i] = (struct task){
-            .work = work, .index = i, .request = &work->batch.requests[i]};
+        work->tasks[i] =
+            (struct task){.work = work, .index = i, .request = &work->batch.requests[i]};
         if (prepare_task(work, &work->tasks[i], err) < 0)
             return -1;
     }
@@ -581,8 +584,8 @@ static void parse(void *arg)
     size_t size;
     work->parse_result = buf_take(&work->body, &body, &size, &work->error);
     if (work->parse_result == 0)
-        work->parse_result = native_request_parse(work->native->settings.languages, work->kind, body,
-                                                  size, &work->batch, &work->error);
+        work->parse_result = native_request_parse(work->native->settings.languages, work->kind,
+                                                  body, size, &work->batch, &work->error);
 }
 
 static void parsed(void *arg)
@@ -683,8 +686,9 @@ bool native_head(struct native *native, struct http_request *request)
     static const struct {
         const char *path;
         enum native_body_kind kind;
-    } routes[] = {
-        {"/v1/judge", NATIVE_JUDGE}, {"/v1/judge/batch", NATIVE_BATCH}, {"/v1/build", NATIVE_BUILD}};
+    } routes[] = {{"/v1/judge", NATIVE_JUDGE},
+                  {"/v1/judge/batch", NATIVE_BATCH},
+                  {"/v1/build", NATIVE_BUILD}};
     static const char artifacts[] = "/v1/artifacts/";
     const char *path = http_path(request), *method = http_method(request);
     for (size_t i = 0; i < COUNT_OF(routes); i++) {

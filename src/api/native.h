@@ -28,10 +28,10 @@ struct native_settings {
     const struct judge_settings *judge;
     unsigned slots;
     uint64_t body_bytes;
-    uint64_t output_bytes;    /* of stdout, and of stderr, when a request says nothing */
-    uint64_t artifact_bytes;  /* of all that are kept; the least used go first */
-    const char *protection;   /* "full" */
-    const char *accounting;   /* "cgroup v2" */
+    uint64_t output_bytes;   /* of stdout, and of stderr, when a request says nothing */
+    uint64_t artifact_bytes; /* of all that are kept; the least used go first */
+    const char *protection;  /* "full" */
+    const char *accounting;  /* "cgroup v2" */
 };
 
 WARN_UNUSED int native_new(const struct native_settings *settings, struct native **out,

@@ -373,7 +373,8 @@ static bool read_batch(struct json_reader *json, const struct languages *languag
         else
             unknown(json);
     }
-    return json->failure == JSON_OK && (out->count > 0 || json_fail(json, "submissions is missing"));
+    return json->failure == JSON_OK &&
+           (out->count > 0 || json_fail(json, "submissions is missing"));
 }
 
 /* ---- public ---- */

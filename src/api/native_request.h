@@ -23,10 +23,10 @@ struct native_text {
 };
 
 struct native_case {
-    struct native_text id;       /* size 0: its number */
-    struct native_text input;    /* neither this nor the next: empty */
-    struct native_text input_file;    /* id in the file store */
-    struct native_text expected;      /* neither this nor the next: nothing is compared */
+    struct native_text id;         /* size 0: its number */
+    struct native_text input;      /* neither this nor the next: empty */
+    struct native_text input_file; /* id in the file store */
+    struct native_text expected;   /* neither this nor the next: nothing is compared */
     struct native_text expected_file;
 };
 
@@ -37,11 +37,12 @@ struct native_request {
     size_t file_count;
     struct native_text artifact; /* an id of /v1/build in place of language and sources */
     struct exec_limits limits;   /* zero: the defaults */
-    uint64_t output_bytes;       /* of stdout, and of stderr, at most; more: Output Limit Exceeded. 0: default */
+    uint64_t
+        output_bytes; /* of stdout, and of stderr, at most; more: Output Limit Exceeded. 0: default */
     struct compare_options compare;
     bool stop_at_first_failure;
     bool stream;
-    bool with_sha256;        /* of stdout */
+    bool with_sha256;                    /* of stdout */
     uint64_t stdout_shown, stderr_shown; /* first bytes that come back */
     int64_t deadline_ns; /* all has begun within it, counted from its arrival; 0: none */
     struct native_case *cases;

@@ -19,7 +19,8 @@ void native_build_write(struct json_writer *json, const struct evaluation_result
 /* What all cases together came to. */
 struct native_summary {
     enum evaluation_verdict build;
-    const char *verdict; /* static; of the build if that failed, else of the failed case with the least index */
+    const char *
+        verdict; /* static; of the build if that failed, else of the failed case with the least index */
     size_t verdict_index;
     size_t case_count;
     size_t accepted;

@@ -101,11 +101,11 @@ static void stop(int number, void *arg)
     struct service *service = arg;
     int64_t patience_ns = service->stopping ? 0 : service->settings.drain_timeout_ns;
     log_info("stopping", log_text("signal", sigabbrev_np(number)),
-             log_uint("requests", at_work(service)),
-             log_duration("patience", patience_ns));
+             log_uint("requests", at_work(service)), log_duration("patience", patience_ns));
     service->stopping = true;
     net_timer_set(service->drain, patience_ns);
-    service->stopping_servers = service->judge != NULL ? 2 : 1; /* of two calls the last one counts */
+    service->stopping_servers =
+        service->judge != NULL ? 2 : 1; /* of two calls the last one counts */
     http_server_stop(service->server, patience_ns + LAST_WORDS, server_stopped, service);
     if (service->judge != NULL)
         serve_judge_stop(service->judge, patience_ns + LAST_WORDS, server_stopped, service);

@@ -21,9 +21,12 @@
 
 /* What every submission finds in its environment, and nothing else of ours but what -pass-env names. */
 static const char *const plain_env[] = {
-    "PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/w",
-    "LANG=C.UTF-8",                      "OMP_NUM_THREADS=1",
-    "OPENBLAS_NUM_THREADS=1",            "MKL_NUM_THREADS=1",
+    "PATH=/usr/local/bin:/usr/bin:/bin",
+    "HOME=/w",
+    "LANG=C.UTF-8",
+    "OMP_NUM_THREADS=1",
+    "OPENBLAS_NUM_THREADS=1",
+    "MKL_NUM_THREADS=1",
     "NUMEXPR_NUM_THREADS=1",
 };
 
@@ -31,7 +34,7 @@ struct serve_judge {
     const struct settings *settings;
     struct languages *languages;
     char *python_command, *cpp_compile_command; /* made of the executables' names */
-    char **env; /* the last ones, of -pass-env, are heap */
+    char **env;                                 /* the last ones, of -pass-env, are heap */
     size_t env_count;
     int error_cases_fd; /* -1: none are kept */
     struct submission_settings submission;
@@ -83,7 +86,8 @@ static int set_commands(struct serve_judge *judge, struct cj_error *err)
         compile = judge->cpp_compile_command;
     }
     /* code-judge's {exe} and {source} are absolute */
-    const char *run = strcmp(settings->cpp_command, "{exe}") == 0 ? "./{exe}" : settings->cpp_command;
+    const char *run =
+        strcmp(settings->cpp_command, "{exe}") == 0 ? "./{exe}" : settings->cpp_command;
     if (languages_override(judge->languages, "python", NULL, python, err) < 0 ||
         languages_override(judge->languages, "cpp", compile, run, err) < 0)
         return -1;
@@ -162,8 +166,8 @@ static uint64_t memory_share(unsigned slots)
 
 static void keep_error_case(void *arg, const struct submission *submission,
                             const struct submission_result *result,
-                            const struct submission_text *whole_stdout,
-                            const struct submission_text *whole_stderr)
+                            struct submission_view whole_stdout,
+                            struct submission_view whole_stderr)
 {
     const struct serve_judge *judge = arg;
     const struct error_case kept = {
@@ -176,10 +180,10 @@ static void keep_error_case(void *arg, const struct submission *submission,
         .input_size = submission->input_size,
         .expected_output = submission->expected_output,
         .expected_size = submission->expected_size,
-        .stdout_text = whole_stdout->data,
-        .stdout_size = whole_stdout->size,
-        .stderr_text = whole_stderr->data,
-        .stderr_size = whole_stderr->size,
+        .stdout_text = whole_stdout.data,
+        .stdout_size = whole_stdout.size,
+        .stderr_text = whole_stderr.data,
+        .stderr_size = whole_stderr.size,
         .exit_code = result->exit_code,
         .cost_s = result->cost_s,
     };
@@ -237,7 +241,8 @@ int serve_judge_prepare(const struct settings *settings, struct mount_config *mo
 
 int serve_judge_open(struct serve_judge *judge, const struct exec_settings *exec,
                      struct net_loop *loop, struct sched *sched, struct store *store,
-                     const struct sandbox_facts *facts, const struct http_settings *http, struct cj_error *err)
+                     const struct sandbox_facts *facts, const struct http_settings *http,
+                     struct cj_error *err)
 {
     if (judge == NULL)
         return 0;

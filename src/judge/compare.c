@@ -79,7 +79,7 @@ static bool is_unicode_space(uint32_t c)
 
 static struct text strip(struct text text)
 {
-    uint32_t c;
+    uint32_t c = 0;
     size_t length;
     while (text.size > 0 && (length = utf8_decode((const uint8_t *)text.data, text.size, &c)) > 0 &&
            is_unicode_space(c)) {

@@ -16,8 +16,7 @@
 
 void error_case_name(const char *sub_id, size_t size, char name[static ERROR_CASE_NAME_SIZE])
 {
-    static const char plain[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.";
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.";
     size_t used = 0;
     for (size_t i = 0; i < size && used + 4 < ERROR_CASE_NAME_SIZE; i++) {
         char c = sub_id[i];
@@ -60,8 +59,8 @@ static void write_text(struct json_writer *json, const char *key, const char *te
 /* Never through a link: the folder may be one that others can write to. */
 static int write_file(int folder_fd, const char *name, const void *data, size_t size)
 {
-    auto_fd int fd = openat(folder_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
-                            0666);
+    auto_fd int fd =
+        openat(folder_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
     return fd < 0 ? -1 : write_full(fd, data, size);
 }
 

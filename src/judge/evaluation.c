@@ -106,9 +106,9 @@ static bool is_accepted(struct evaluation *evaluation, const struct evaluation_c
         return false;
     }
     const struct exec_output *output = judge_output(run, "stdout");
-    bool same = compare_outputs(&evaluation->task.compare, output != NULL ? output->data : "",
-                                output != NULL ? output->size : 0, expected.data, expected.size,
-                                message);
+    bool same =
+        compare_outputs(&evaluation->task.compare, output != NULL ? output->data : "",
+                        output != NULL ? output->size : 0, expected.data, expected.size, message);
     if (expected.mapped != NULL)
         munmap(expected.mapped, expected.size);
     result->message = message;

@@ -62,8 +62,8 @@ static int ask(const char *path, struct buf *answer, struct cj_error *err)
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
     posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    char *const args[] = {(char *)path, "-I", "-c", (char *)question, NULL};
-    int failure = posix_spawn(&child, path, &actions, NULL, args, environ);
+    const char *const args[] = {path, "-I", "-c", question, NULL};
+    int failure = posix_spawn(&child, path, &actions, NULL, (char *const *)args, environ);
     posix_spawn_file_actions_destroy(&actions);
     close(ends[1]);
     if (failure != 0) {

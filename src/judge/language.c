@@ -311,8 +311,7 @@ static int check_override(const char *command, const struct language *language,
                           struct cj_error *err)
 {
     const struct command_value values[] = {
-        {"source", ""},    {"workdir", ""}, {"memory_mib", ""},
-        {"stack_mib", ""}, {"exe", ""},
+        {"source", ""}, {"workdir", ""}, {"memory_mib", ""}, {"stack_mib", ""}, {"exe", ""},
     };
     char **words;
     size_t count;

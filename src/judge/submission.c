@@ -43,12 +43,12 @@ void submission_text_cut(const char *data, size_t size, size_t characters,
         buf_free(&text);
 }
 
-static struct submission_text output_text(const struct exec_result *run, const char *name)
+static struct submission_view output_view(const struct exec_result *run, const char *name)
 {
     const struct exec_output *output = judge_output(run, name);
     if (output == NULL || output->size == 0)
-        return (struct submission_text){"", 0};
-    return (struct submission_text){output->data, output->size};
+        return (struct submission_view){"", 0};
+    return (struct submission_view){output->data, output->size};
 }
 
 /* ---- verdicts ---- */
@@ -83,21 +83,21 @@ static void add_note(struct buf *text, const struct exec_result *run,
 }
 
 static void tell_texts(const struct submission_settings *settings, const struct exec_result *run,
-                       uint64_t memory_bytes, struct submission_text *whole_stdout,
-                       struct submission_text *whole_stderr, struct buf *stdout_room,
+                       uint64_t memory_bytes, struct submission_view *whole_stdout,
+                       struct submission_view *whole_stderr, struct buf *stdout_room,
                        struct buf *stderr_room)
 {
-    *whole_stdout = output_text(run, "stdout");
-    *whole_stderr = output_text(run, "stderr");
+    *whole_stdout = output_view(run, "stdout");
+    *whole_stderr = output_view(run, "stderr");
     if (run->status == EXEC_TIME_LIMIT && run->wall_ns >= settings->execution_ns) {
         buf_append(stdout_room, whole_stdout->data, whole_stdout->size);
         buf_append_text(stdout_room, closing_text);
-        *whole_stdout = (struct submission_text){stdout_room->data, stdout_room->size};
+        *whole_stdout = (struct submission_view){stdout_room->data, stdout_room->size};
     }
     if (run->status == EXEC_MEMORY_LIMIT || run->status == EXEC_OUTPUT_LIMIT) {
         buf_append(stderr_room, whole_stderr->data, whole_stderr->size);
         add_note(stderr_room, run, settings, memory_bytes);
-        *whole_stderr = (struct submission_text){stderr_room->data, stderr_room->size};
+        *whole_stderr = (struct submission_view){stderr_room->data, stderr_room->size};
     }
 }
 
@@ -106,7 +106,7 @@ static void conclude(const struct submission_settings *settings,
                      const struct submission_observer *observer, const struct exec_result *run,
                      uint64_t memory_bytes, struct submission_result *result)
 {
-    struct submission_text whole_stdout, whole_stderr;
+    struct submission_view whole_stdout, whole_stderr;
     auto_buf struct buf stdout_room = {0}, stderr_room = {0};
     const struct compare_options strip = {.mode = COMPARE_STRIP};
     char message[COMPARE_MESSAGE_SIZE];
@@ -127,7 +127,7 @@ static void conclude(const struct submission_settings *settings,
     submission_text_cut(whole_stderr.data, whole_stderr.size, settings->text_characters,
                         &result->stderr_text);
     if (observer != NULL && !result->success)
-        observer->ended(observer->arg, submission, result, &whole_stdout, &whole_stderr);
+        observer->ended(observer->arg, submission, result, whole_stdout, whole_stderr);
 }
 
 static void conclude_compile_error(const struct submission_settings *settings,
@@ -136,15 +136,15 @@ static void conclude_compile_error(const struct submission_settings *settings,
                                    const struct exec_result *build,
                                    struct submission_result *result)
 {
-    struct submission_text none = {"", 0}, diagnostics = output_text(build, "stderr");
+    struct submission_view none = {"", 0}, diagnostics = output_view(build, "stderr");
     if (diagnostics.size == 0) /* some compilers speak on stdout */
-        diagnostics = output_text(build, "stdout");
+        diagnostics = output_view(build, "stdout");
     result->exit_code = exit_code(build);
     submission_text_cut(none.data, 0, 0, &result->stdout_text);
     submission_text_cut(diagnostics.data, diagnostics.size, settings->text_characters,
                         &result->stderr_text);
     if (observer != NULL)
-        observer->ended(observer->arg, submission, result, &none, &diagnostics);
+        observer->ended(observer->arg, submission, result, none, diagnostics);
 }
 
 static void fail(struct submission_result *result, const char *why)

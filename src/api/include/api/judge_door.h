@@ -35,9 +35,9 @@ struct judge_door_settings {
     uint64_t body_bytes;        /* largest body: 413 */
     int64_t queue_life_ns;      /* a submission or one of a batch begins within it */
     int64_t long_queue_life_ns; /* one of a long batch */
-    uint64_t artifact_bytes; /* of programs that are kept; the least recently used go first */
-    const char *protection;  /* "full" */
-    const char *accounting;  /* "cgroup v2" */
+    uint64_t artifact_bytes;    /* of programs that are kept; the least recently used go first */
+    const char *protection;     /* "full" */
+    const char *accounting;     /* "cgroup v2" */
 };
 
 WARN_UNUSED int judge_door_new(const struct judge_door_settings *settings, struct judge_door **out,

@@ -56,12 +56,17 @@ struct submission_result {
     int exit_code; /* -n: signal n */
 };
 
-/* What is seen of every output, before it is cut: for error cases. May be NULL. */
+/* An output as it is, before it is cut. */
+struct submission_view {
+    const char *data;
+    size_t size;
+};
+
+/* Hears of every submission that was no success: for error cases. */
 struct submission_observer {
     void (*ended)(void *arg, const struct submission *submission,
-                  const struct submission_result *result,
-                  const struct submission_text *whole_stdout,
-                  const struct submission_text *whole_stderr);
+                  const struct submission_result *result, struct submission_view whole_stdout,
+                  struct submission_view whole_stderr);
     void *arg;
 };
 
