@@ -102,11 +102,36 @@ void json_escape(struct buf *buf, const void *data, size_t size)
     }
 }
 
-static void quoted(struct buf *buf, const void *data, size_t size)
+/* What RFC 8259 asks for and no more: controls, " and \\; what is no UTF-8 as U+FFFD itself. */
+static void escape_plain(struct buf *buf, const uint8_t *data, size_t size)
 {
-    buf_append_char(buf, '"');
-    json_escape(buf, data, size);
-    buf_append_char(buf, '"');
+    size_t start = 0, at = 0;
+    while (at < size) {
+        bool is_ascii = data[at] < 0x80;
+        bool is_literal = data[at] >= 0x20 && data[at] != '"' && data[at] != '\\';
+        size_t length = is_ascii ? 1 : utf8_decode(data + at, size - at, NULL);
+        if (is_literal && length > 0) {
+            at += length;
+            continue;
+        }
+        buf_append(buf, data + start, at - start);
+        if (length == 0)
+            buf_append_text(buf, "\xef\xbf\xbd");
+        else
+            escape_one(buf, data + at, 1);
+        start = ++at;
+    }
+    buf_append(buf, data + start, at - start);
+}
+
+static void quoted(const struct json_writer *json, const void *data, size_t size)
+{
+    buf_append_char(json->buf, '"');
+    if (json->style == JSON_COMPACT_PLAIN)
+        escape_plain(json->buf, data, size);
+    else
+        json_escape(json->buf, data, size);
+    buf_append_char(json->buf, '"');
 }
 
 /* ---- structure ---- */
@@ -193,7 +218,7 @@ void json_key_bytes(struct json_writer *json, const void *key, size_t size)
 {
     assert(in_object(json) && !json->has_key);
     separate(json);
-    quoted(json->buf, key, size);
+    quoted(json, key, size);
     buf_append_text(json->buf, json->style == JSON_PRETTY ? ": " : ":");
     json->has_key = true;
 }
@@ -208,7 +233,7 @@ void json_key(struct json_writer *json, const char *key)
 void json_string_bytes(struct json_writer *json, const void *data, size_t size)
 {
     value_begin(json);
-    quoted(json->buf, data, size);
+    quoted(json, data, size);
 }
 
 void json_string(struct json_writer *json, const char *text)

@@ -35,6 +35,10 @@ const struct option_spec *options_find(const struct option_table *table, const c
 void options_env_name(const struct option_table *table, const struct option_spec *spec, char *name,
                       size_t size)
 {
+    if (spec->env != NULL) {
+        snprintf(name, size, "%s", spec->env);
+        return;
+    }
     snprintf(name, size, "%s%s", table->env_prefix, spec->name);
     for (char *c = name; *c != '\0'; c++)
         *c = *c == '-' ? '_' : (char)toupper((unsigned char)*c);

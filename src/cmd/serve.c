@@ -22,6 +22,7 @@
 #include "sandbox/mount_config.h"
 #include "sandbox/sandbox.h"
 #include "sched/sched.h"
+#include "serve_judge.h"
 #include "settings.h"
 #include "store/store.h"
 
@@ -43,9 +44,23 @@ struct service {
     struct net_timer *last;  /* waits for runs, after the server has stopped */
     struct rest *rest;
     struct http_server *server;
+    struct serve_judge *judge; /* NULL: no such door */
+    struct exec_settings exec;
+    unsigned stopping_servers;
     bool stopping;
     int64_t give_up_ns; /* monotonic */
 };
+
+static uint64_t at_work(const struct service *service)
+{
+    return rest_at_work(service->rest) + serve_judge_at_work(service->judge);
+}
+
+static void cancel_all(struct service *service)
+{
+    rest_cancel(service->rest);
+    serve_judge_cancel(service->judge);
+}
 
 /* ---- the end ---- */
 
@@ -54,12 +69,12 @@ struct service {
 static void await_runs(void *arg)
 {
     struct service *service = arg;
-    if (rest_at_work(service->rest) == 0) {
+    if (at_work(service) == 0) {
         net_loop_stop(service->loop);
     } else if (monotonic_ns() < service->give_up_ns) {
         net_timer_set(service->last, LOOK_AGAIN);
     } else {
-        log_error("requests do not end", log_uint("requests", rest_at_work(service->rest)));
+        log_error("requests do not end", log_uint("requests", at_work(service)));
         _exit(EXIT_FAILURE);
     }
 }
@@ -67,7 +82,9 @@ static void await_runs(void *arg)
 static void server_stopped(void *arg)
 {
     struct service *service = arg;
-    rest_cancel(service->rest);
+    if (--service->stopping_servers > 0)
+        return;
+    cancel_all(service);
     service->give_up_ns = monotonic_ns() + GIVE_UP;
     await_runs(service);
 }
@@ -75,8 +92,8 @@ static void server_stopped(void *arg)
 static void drained_long_enough(void *arg)
 {
     struct service *service = arg;
-    log_warn("cancelling what still runs", log_uint("requests", rest_at_work(service->rest)));
-    rest_cancel(service->rest);
+    log_warn("cancelling what still runs", log_uint("requests", at_work(service)));
+    cancel_all(service);
 }
 
 /* The first one lets go on what was taken, the second one does not wait. */
@@ -85,11 +102,14 @@ static void stop(int number, void *arg)
     struct service *service = arg;
     int64_t patience_ns = service->stopping ? 0 : service->settings.drain_timeout_ns;
     log_info("stopping", log_text("signal", sigabbrev_np(number)),
-             log_uint("requests", rest_at_work(service->rest)),
-             log_duration("patience", patience_ns));
+             log_uint("requests", at_work(service)), log_duration("patience", patience_ns));
     service->stopping = true;
     net_timer_set(service->drain, patience_ns);
+    service->stopping_servers =
+        service->judge != NULL ? 2 : 1; /* of two calls the last one counts */
     http_server_stop(service->server, patience_ns + LAST_WORDS, server_stopped, service);
+    if (service->judge != NULL)
+        serve_judge_stop(service->judge, patience_ns + LAST_WORDS, server_stopped, service);
 }
 
 /* ---- the beginning, in order ---- */
@@ -97,7 +117,8 @@ static void stop(int number, void *arg)
 static int open_sandbox(struct service *service, struct cj_error *err)
 {
     const struct settings *settings = &service->settings;
-    if (mount_config_load(settings->mount_conf, settings->tmpfs_data, &service->mounts, err) < 0)
+    if (mount_config_load(settings->mount_conf, settings->tmpfs_data, &service->mounts, err) < 0 ||
+        serve_judge_prepare(settings, &service->mounts, &service->judge, err) < 0)
         return -1;
     const struct sandbox_options options = {
         .mounts = &service->mounts,
@@ -201,10 +222,13 @@ static int open_door(struct service *service, struct cj_error *err)
         .head_timeout_ns = settings->header_timeout_ns,
         .idle_timeout_ns = settings->idle_timeout_ns,
     };
+    service->exec = rest.exec;
     if (rest_new(&rest, &service->rest, err) < 0 ||
         http_server_new(&service->server, service->loop, rest_door(), service->rest, &http, err) <
             0 ||
-        http_server_listen(service->server, settings->http_addr, err) < 0)
+        http_server_listen(service->server, settings->http_addr, err) < 0 ||
+        serve_judge_open(service->judge, &service->exec, service->loop, service->sched,
+                         service->store, sandbox_facts(service->sandbox), &http, err) < 0)
         return -1;
     return 0;
 }
@@ -259,6 +283,8 @@ static void say_hello(const struct service *service)
         log_info("serving", log_text("address", address),
                  log_bool("token", service->settings.auth_token[0] != '\0'));
     }
+    for (size_t i = 0; serve_judge_address(service->judge, i) != NULL; i++)
+        log_info("judging", log_text("address", serve_judge_address(service->judge, i)));
     log_info("ready", log_text("version", CJUDGE_VERSION), log_uint("slots", slots.slots),
              log_uint("queue", service->settings.queue_length));
 }
@@ -281,8 +307,10 @@ static int begin(struct service *service, struct cj_error *err)
 static void end(struct service *service)
 {
     http_server_free(service->server);
+    serve_judge_close_server(service->judge);
     sched_free(service->sched);
     rest_free(service->rest);
+    serve_judge_free(service->judge);
     net_timer_free(service->last);
     net_timer_free(service->drain);
     net_timer_free(service->sweep);

@@ -21,13 +21,16 @@ static const char *const protection_levels[] = {
     [PROTECTION_LEVELS] = NULL,
 };
 
+static const char *const template_sandboxes[] = {
+    [TEMPLATE_AUTO] = "auto", [TEMPLATE_INSIDE] = "inside", [TEMPLATE_HOST] = "host", NULL};
+
 static const struct option_spec specs[] = {
 /* clang-format off */
 #define GROUP .group = "Doors"
     {"http-addr", OPTION_STRING, AT(http_addr), "localhost:5050", .metavar = "HOST:PORT", GROUP,
      .help = "where the REST API listens, also unix:/PATH; as process 1: :5050"},
     {"judge-addr", OPTION_STRING, AT(judge_addr), "localhost:8000", .metavar = "HOST:PORT", GROUP,
-     .help = "where the batch judging API listens; as process 1: :8000", .status = OPTION_PLANNED},
+     .help = "where the batch judging API listens (off: nowhere); as process 1: :8000"},
     {"enable-grpc", OPTION_BOOL, AT(enable_grpc), GROUP,
      .help = "open the gRPC API", .status = OPTION_PLANNED},
     {"grpc-addr", OPTION_STRING, AT(grpc_addr), "localhost:5051", .metavar = "HOST:PORT", GROUP,
@@ -79,12 +82,55 @@ static const struct option_spec specs[] = {
     {"cpu-cfs-period", OPTION_DURATION, AT(cpu_period_ns), "100ms", GROUP,
      .help = "period of CPU rates"},
     {"pass-env", OPTION_LIST, AT(pass_env), .metavar = "NAME,NAME,...", GROUP,
-     .help = "variables of the service that programs of the batch judging API see",
-     .status = OPTION_PLANNED},
+     .help = "variables of the service that programs of the batch judging API see"},
     {"queue-length", OPTION_COUNT, AT(queue_length), "512", GROUP,
      .help = "requests that wait for a slot; more are answered with 503"},
     {"no-pinning", OPTION_BOOL, AT(no_pinning), GROUP,
      .help = "leave slots and their programs to the scheduler instead of binding each to a CPU"},
+#undef GROUP
+#define GROUP .group = "Batch judging"
+    {"languages", OPTION_STRING, AT(languages), .metavar = "FILE", .default_note = "built in", GROUP,
+     .help = "what can be judged and how; share/languages.yaml is the built-in one"},
+    {"max-execution-time", OPTION_COUNT, AT(max_execution_s), "10", .env = "MAX_EXECUTION_TIME",
+     .metavar = "SECONDS", GROUP, .help = "wall time, and CPU time, of a submission"},
+    {"max-memory", OPTION_COUNT, AT(max_memory_mib), "256", .env = "MAX_MEMORY", .metavar = "MIB",
+     GROUP, .help = "memory of a submission; Python gets 128 more; 0: a slot's share of the machine"},
+    {"max-stdout-error-length", OPTION_COUNT, AT(max_text_characters), "1000",
+     .env = "MAX_STDOUT_ERROR_LENGTH", GROUP,
+     .help = "characters of stdout and of stderr that come back"},
+    {"judge-output-limit", OPTION_SIZE, AT(judge_output_bytes), "64m", GROUP,
+     .help = "what a submission may write to stdout, and to stderr"},
+    {"artifact-limit", OPTION_SIZE, AT(artifact_bytes), "256m", GROUP,
+     .help = "programs kept for /v1/build take no more; the least recently used go first"},
+    {"max-workers", OPTION_COUNT, AT(max_workers), "0", .env = "MAX_WORKERS",
+     .default_note = "as -parallelism", GROUP,
+     .help = "code-judge's name for -parallelism, which comes first"},
+    {"max-queue-work-life-time", OPTION_COUNT, AT(queue_life_s), "4",
+     .env = "MAX_QUEUE_WORK_LIFE_TIME", .metavar = "SECONDS", GROUP,
+     .help = "a submission that has not begun within it is a queue_timeout"},
+    {"long-batch-max-queue-wait-time", OPTION_COUNT, AT(long_queue_life_s), "3615",
+     .env = "LONG_BATCH_MAX_QUEUE_WAIT_TIME", .metavar = "SECONDS", GROUP,
+     .help = "the same for those of a long batch"},
+    {"error-case-save-path", OPTION_STRING, AT(error_case_path), .env = "ERROR_CASE_SAVE_PATH",
+     .metavar = "DIRECTORY", .default_note = "none are kept", GROUP,
+     .help = "keep submissions that did not succeed, and what they printed"},
+    {"python-executor-path", OPTION_STRING, AT(python_executor), "python3",
+     .env = "PYTHON_EXECUTOR_PATH", .metavar = "FILE", GROUP,
+     .help = "interpreter of python; one outside of /usr is shown to programs with its packages"},
+    {"cpp-compiler-path", OPTION_STRING, AT(cpp_compiler), "g++", .env = "CPP_COMPILER_PATH",
+     .metavar = "FILE", GROUP, .help = "compiler of cpp"},
+    {"python-execute-command", OPTION_STRING, AT(python_command), .env = "PYTHON_EXECUTE_COMMAND",
+     .metavar = "TEMPLATE", .default_note = "PYTHON {source}", GROUP,
+     .help = "how python runs; {source} and {workdir} are filled in"},
+    {"cpp-compile-command", OPTION_STRING, AT(cpp_compile_command), .env = "CPP_COMPILE_COMMAND",
+     .metavar = "TEMPLATE", .default_note = "COMPILER -O2 -o {exe} {source}", GROUP,
+     .help = "how cpp is compiled; {source}, {exe} and {workdir} are filled in"},
+    {"cpp-execute-command", OPTION_STRING, AT(cpp_command), "{exe}", .env = "CPP_EXECUTE_COMMAND",
+     .metavar = "TEMPLATE", GROUP, .help = "how cpp runs; {exe} and {workdir} are filled in"},
+    {"template-sandbox", OPTION_CHOICE, AT(template_sandbox), "auto",
+     .choices = template_sandboxes, GROUP,
+     .help = "where templates run: in our sandbox, or on the host, for those that start a sandbox of "
+             "their own (docker, podman, firejail, bwrap, nsjail); auto tells by the command"},
 #undef GROUP
 #define GROUP .group = "Files"
     {"dir", OPTION_STRING, AT(dir), .metavar = "DIRECTORY", GROUP,
@@ -140,6 +186,16 @@ static const struct option_spec specs[] = {
      .help = "there is no garbage collector"},
     {"force-gc-interval", OPTION_DURATION, AT(force_gc_interval_ns), "5s", GROUP,
      .help = "there is no garbage collector"},
+#undef GROUP
+#define GROUP .group = "Accepted from code-judge's environment", .status = OPTION_NO_EFFECT
+    {"run-workers", OPTION_COUNT, AT(run_workers), "0", .env = "RUN_WORKERS", GROUP,
+     .help = "slots are part of the service"},
+    {"max-batch-chunk-size", OPTION_COUNT, AT(batch_chunk), "2", .env = "MAX_BATCH_CHUNK_SIZE",
+     GROUP, .help = "a batch is fed to the slots one by one"},
+    {"max-long-batch-chunk-size", OPTION_COUNT, AT(long_batch_chunk), "100",
+     .env = "MAX_LONG_BATCH_CHUNK_SIZE", GROUP, .help = "a batch is fed to the slots one by one"},
+    {"redis-uri", OPTION_STRING, AT(redis_uri), .env = "REDIS_URI", .metavar = "URI", GROUP,
+     .help = "this service needs no Redis"},
 #undef GROUP
 #define GROUP .group = "Other", .not_in_environment = true
     {"version", OPTION_BOOL, AT(version), GROUP, .help = "print the version and exit"},
@@ -208,7 +264,7 @@ static void fill_in(struct settings *settings)
     if (settings->cpuset.count > 0)
         settings->parallelism = settings->cpuset.count;
     else if (origin_of(settings, "parallelism") == OPTION_FROM_DEFAULT)
-        settings->parallelism = cpu_count();
+        settings->parallelism = settings->max_workers > 0 ? settings->max_workers : cpu_count();
     if (settings->id_base == 0)
         settings->id_base = SETTINGS_ID_BASE;
     if (settings->no_fallback)
@@ -249,6 +305,12 @@ static int check_ranges(const struct settings *s, struct cj_error *err)
          "at least 3 (standard input, output, error) and at most 1048576"},
         {"extra-memory-limit", s->extra_memory_bytes, 0, INT64_MAX, "too large"},
         {"max-body", s->max_body_bytes, 1, INT64_MAX, "at least 1b is needed"},
+        {"max-execution-time", s->max_execution_s, 1, 1 << 20, "1 to 1048576 seconds"},
+        {"max-memory", s->max_memory_mib, 0, 1 << 30, "at most 1073741824 MiB"},
+        {"max-queue-work-life-time", s->queue_life_s, 1, 1 << 30, "1 to 1073741824 seconds"},
+        {"long-batch-max-queue-wait-time", s->long_queue_life_s, 1, 1 << 30,
+         "1 to 1073741824 seconds"},
+        {"judge-output-limit", s->judge_output_bytes, 1, INT64_MAX, "at least 1b is needed"},
         {"max-connections", s->max_connections, 1, 1 << 20, "1 to 1048576 can be connected"},
         {"header-timeout", (uint64_t)s->header_timeout_ns, (uint64_t)NS_PER_MS, INT64_MAX,
          "at least 1ms is needed"},

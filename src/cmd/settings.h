@@ -16,10 +16,12 @@
 #include "sandbox/protection.h"
 
 enum {
-    SETTINGS_OPTIONS_MAX = 64,
+    SETTINGS_OPTIONS_MAX = 128,
     /* systemd's table of user ids calls 0x70000000 and what follows unused (UIDS-GIDS.md). */
     SETTINGS_ID_BASE = 0x70000000,
 };
+
+enum template_sandbox { TEMPLATE_AUTO, TEMPLATE_INSIDE, TEMPLATE_HOST };
 
 /* Strings and lists belong to the struct; strings are never NULL. */
 struct settings {
@@ -55,6 +57,27 @@ struct settings {
     uint64_t copy_out_bytes; /* of each file that says nothing itself */
     uint64_t open_files;
     struct option_list pass_env;
+
+    /* the batch judging API; code-judge's variables */
+    char *languages; /* "": the built-in file */
+    uint64_t max_execution_s;
+    uint64_t max_memory_mib; /* 0: the machine's share of a slot */
+    uint64_t max_text_characters;
+    uint64_t max_workers; /* 0: as parallelism */
+    uint64_t run_workers;
+    uint64_t queue_life_s;
+    uint64_t long_queue_life_s;
+    uint64_t judge_output_bytes;
+    uint64_t artifact_bytes;
+    uint64_t batch_chunk, long_batch_chunk;
+    char *error_case_path; /* "": none are kept */
+    char *python_executor;
+    char *cpp_compiler;
+    char *python_command; /* "": made of the executor */
+    char *cpp_compile_command;
+    char *cpp_command;
+    int template_sandbox; /* enum template_sandbox */
+    char *redis_uri;
 
     /* files */
     char *dir;                       /* "": a directory of our own in memory, removed at exit */

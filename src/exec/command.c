@@ -224,6 +224,13 @@ int64_t command_next_look(const struct command *command, int64_t now_ns)
     return look_at < command->settle_ns ? look_at : command->settle_ns;
 }
 
+void command_mark_late(struct command *command, int64_t now_ns)
+{
+    if (command->state == COMMAND_RUNNING &&
+        container_wall_ns(command->container, now_ns) > command->limits.wall_ns)
+        streams_mark_late(command->streams);
+}
+
 /* ---- after ---- */
 
 void command_end(struct command *command)
@@ -296,6 +303,8 @@ static int conclude(struct command *command, struct pipes *pipes, int cancel_fd,
     struct exec_outcome outcome = {0};
     struct outputs *outputs = &command->outputs;
     streams_finish(command->streams, cancel_fd, command->settings->forward_grace_ns);
+    if (command->end.wall_ns > command->limits.wall_ns)
+        streams_cut_late(command->streams);
     explain_failure(command);
     streams_take_made(command->streams, command->end.made);
     if (streams_collect(command->streams, outputs, &outcome.output_over, err) < 0 ||

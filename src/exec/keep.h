@@ -28,6 +28,8 @@ struct keep {
     struct store_draft *draft; /* until something fails */
     char *why;                 /* what the store said when it failed; or NULL */
     int failure;               /* errno, sticks: what came later is counted but not kept */
+    bool marked;
+    uint64_t mark; /* seen, when the run's wall time had passed */
 };
 
 /* From now on what comes goes into the store. Before anything has come. */
@@ -38,6 +40,12 @@ void keep_append(struct keep *keep, const void *data, size_t size);
 
 /* As keep_append() with the file's first size bytes, whatever its offset is. Holes stay holes. */
 void keep_file(struct keep *keep, int fd, uint64_t size);
+
+/* What comes from now on may be too late: the first mark counts. */
+void keep_mark(struct keep *keep);
+
+/* It was: forgets what came after the mark, if there is one. */
+void keep_cut_to_mark(struct keep *keep);
 
 /* 0, or -1 with err filled in when something that should have been kept was not. */
 WARN_UNUSED int keep_check(const struct keep *keep, struct cj_error *err);

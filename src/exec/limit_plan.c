@@ -26,7 +26,6 @@ void exec_settings_default(struct exec_settings *settings)
             },
         .copy_out_max_bytes = 256ULL * MIB,
         .cpu_period_ns = 100 * NS_PER_MS,
-        .forward_grace_ns = 60 * NS_PER_S,
     };
     long online = sysconf(_SC_NPROCESSORS_ONLN);
     settings->cpus = online > 0 ? (unsigned)online : 1;

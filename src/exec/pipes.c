@@ -53,21 +53,19 @@ static int open_direct(struct line *line, struct cj_error *err)
     return 0;
 }
 
-/* The spare is opened anew, because the reader's own must not be shared: whoever holds it is the reader. */
-static int open_spared(struct line *line, int watch_fd, struct cj_error *err)
+/* The spare is opened anew, because the reader's own must not be shared: whoever holds it is the reader.
+ * Returns false when that, or to watch it, is not possible. */
+static bool add_spare(struct line *line, int watch_fd)
 {
     char path[64];
-    if (open_direct(line, err) < 0)
-        return -1;
     snprintf(path, sizeof(path), "/proc/self/fd/%d", line->reader_end);
     line->spare = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    if (line->spare < 0)
-        return error_errno(err, "pipe: open reader");
-    line->watch = reader_watch_add(watch_fd, line->spare);
+    line->watch = line->spare < 0 ? -1 : reader_watch_add(watch_fd, line->spare);
     if (line->watch < 0)
-        return error_errno(err, "pipe: watch reader");
-    (void)fcntl(line->spare, F_SETPIPE_SZ, SPARED_SIZE);
-    return 0;
+        fd_close(&line->spare);
+    else
+        (void)fcntl(line->spare, F_SETPIPE_SZ, SPARED_SIZE);
+    return line->watch >= 0;
 }
 
 static int open_relayed(struct line *line, struct cj_error *err)
@@ -101,10 +99,19 @@ static int open_line(struct pipes *pipes, struct line *line, struct cj_error *er
     if (!line->spec->proxy)
         return open_direct(line, err);
     line->captures = line->spec->name != NULL && line->spec->name[0] != '\0';
-    if (!line->captures && pipes->watch_fd < 0)
+    if (line->captures)
+        return open_relayed(line, err);
+    if (pipes->watch_fd < 0)
         pipes->watch_fd = reader_watch_fd();
-    return line->captures || pipes->watch_fd < 0 ? open_relayed(line, err)
-                                                 : open_spared(line, pipes->watch_fd, err);
+    if (pipes->watch_fd < 0)
+        return open_relayed(line, err);
+    if (open_direct(line, err) < 0)
+        return -1;
+    if (add_spare(line, pipes->watch_fd))
+        return 0;
+    fd_close(&line->writer_end);
+    fd_close(&line->reader_end);
+    return open_relayed(line, err);
 }
 
 int pipes_open(const struct exec_group *group, struct store *store, struct pipes **out,

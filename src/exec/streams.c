@@ -529,6 +529,19 @@ void streams_move(struct streams *streams, const struct pollfd *fds, size_t coun
     }
 }
 
+void streams_mark_late(struct streams *streams)
+{
+    for (size_t i = 0; i < streams->count; i++)
+        keep_mark(&streams->streams[i].keep);
+}
+
+void streams_cut_late(struct streams *streams)
+{
+    for (size_t i = 0; i < streams->count; i++)
+        if (streams->streams[i].kind == EXEC_FILE_COLLECT)
+            keep_cut_to_mark(&streams->streams[i].keep);
+}
+
 bool streams_flooded(const struct streams *streams)
 {
     for (size_t i = 0; i < streams->count; i++) {

@@ -48,6 +48,13 @@ void streams_move(struct streams *streams, const struct pollfd *fds, size_t coun
  * and need not be waited for. */
 bool streams_flooded(const struct streams *streams);
 
+/* The run's wall time has passed: what is collected from now on may have been written too late. */
+void streams_mark_late(struct streams *streams);
+
+/* It was, for the run went on beyond its wall time: that is forgotten, so that what comes back does not
+ * depend on how soon a kill reaches the program. */
+void streams_cut_late(struct streams *streams);
+
 /* Everything of the run is dead: takes the rest, and passes it on at the reader's pace. cancel_fd
  * readable (-1: never): what is left is dropped. A reader that takes nothing for grace_ns (0: for ever): the
  * same, and streams_collect() fails. */

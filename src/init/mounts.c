@@ -501,7 +501,7 @@ int mounts_build(void)
         return -1;
     int work = make_target(root_fd, setup_text(setup->work_dir) + 1, true);
     if (work < 0)
-        return setup_fail("make the work directory");
+        return setup_fail("make the work directory %s", setup_text(setup->work_dir));
     close(work);
     if (syscall(SYS_pivot_root, ".", ".") < 0)
         return setup_fail("pivot_root");

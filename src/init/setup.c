@@ -296,6 +296,6 @@ int setup_container(const char **step)
             return -1;
     }
     if (chdir(self.work_dir) < 0) /* where programs begin */
-        return setup_fail("enter the work directory");
+        return setup_fail("enter the work directory %s", self.work_dir);
     return take_shares() < 0 ? -1 : drop_for_programs();
 }

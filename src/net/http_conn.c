@@ -121,7 +121,6 @@ void conn_begin_request(struct http_conn *conn)
     conn->request = request;
     conn->phase = CONN_EXCHANGE;
     set_idle(conn, false);
-    conn->keep = true;
     conn->read_ns = conn->since_ns = conn_now_ns(conn);
     conn->request_count++;
     conn->server->counts.requests++;

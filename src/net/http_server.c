@@ -251,13 +251,12 @@ static void drop_listeners(struct http_server *server, size_t kept)
 static int add_listener(struct http_server *server, struct listener *socket, struct cj_error *err)
 {
     size_t count = server->listener_count;
-    struct http_listener *made = calloc(1, sizeof(*made));
     struct http_listener **all = realloc(server->listeners, (count + 1) * sizeof(all[0]));
     if (all)
         server->listeners = all;
-    if (!made || !all) {
+    struct http_listener *made = all ? calloc(1, sizeof(*made)) : NULL;
+    if (!made) {
         listener_close(socket);
-        free(made);
         return error_set(err, ERROR_SYSTEM, ENOMEM, "listen at %s: out of memory", socket->text);
     }
     made->server = server;

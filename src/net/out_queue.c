@@ -119,11 +119,12 @@ static void advance(struct out_queue *queue, uint64_t sent)
         sent -= queue->first->size;
         drop_first(queue);
     }
-    if (sent == 0)
+    struct out_segment *segment = queue->first;
+    if (!segment || sent == 0)
         return;
-    queue->first->size -= sent;
-    if (queue->first->data)
-        queue->first->data += sent; /* sendfile(2) has moved the offset itself */
+    segment->size -= sent;
+    if (segment->data)
+        segment->data += sent; /* sendfile(2) has moved the offset itself */
     queue->waiting -= sent;
 }
 

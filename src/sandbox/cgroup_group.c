@@ -212,7 +212,7 @@ static int apply(struct cgroup *cg, const struct cgroup_setting *setting, struct
     const char *name = cgroup_file_name(cg->host->facts.kind, setting->file);
     if (setting->file == CGROUP_CPUSET_CPUS &&
         (code == EINVAL || code == ERANGE || code == EACCES || code == ENOSPC || code == E2BIG))
-        return error_set(err, ERROR_REQUEST, code,
+        return error_set(err, ERROR_REQUEST, EINVAL,
                          "CPU set '%s' is not part of this machine's '%s'", setting->value,
                          cg->host->cpu_set);
     return error_errno(err, "write '%s' to %s", setting->value, name);

@@ -29,7 +29,8 @@ enum {
     ARENA_KEEP = 64 * 1024, /* more than this is given back after a run */
 };
 
-#define START_TIMEOUT (15 * NS_PER_S) /* a new container, on a machine that is busy */
+#define START_TIMEOUT                                                                              \
+    (15 * NS_PER_S) /* a new container with its initCmd, on a machine that is busy */
 
 /* ---- making one ---- */
 
@@ -144,8 +145,16 @@ static int spawn(struct container *container, struct spawn_request *request, str
 static int await_ready(struct container *container, struct cj_error *err)
 {
     struct init_ready ready;
-    if (channel_receive(container->run_fd, &ready, sizeof(ready), NULL, START_TIMEOUT, err) < 0)
+    struct cj_error local;
+    if (channel_receive(container->run_fd, &ready, sizeof(ready), NULL, START_TIMEOUT, &local) <
+        0) {
+        if (local.code == ETIMEDOUT && container->sandbox->has_init_command)
+            return error_set(err, ERROR_CONFIG, ETIMEDOUT, "initCmd has not ended after %d s",
+                             (int)(START_TIMEOUT / NS_PER_S));
+        if (err != NULL)
+            *err = local;
         return error_wrap(err, "wait for the container's init");
+    }
     if (ready.magic != INIT_MAGIC)
         return error_set(err, ERROR_INTERNAL, EPROTO,
                          "the container's init speaks another protocol");

@@ -9,9 +9,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/attr.h"
 #include "base/fd.h"
+#include "base/log.h"
 
-enum { ID_COUNT = 65536 };
+enum { ID_COUNT = 65536, ID_BASE_LEAST = 1000 };
 
 /* Whether this user namespace maps [first, first + count). If not, *last_end is the end (exclusive) of
  * the last extent it maps: /proc/self/uid_map, "inside outside count" lines. */
@@ -35,11 +37,31 @@ static bool maps_ids(uint64_t first, uint64_t count, uint64_t *last_end, uint64_
     return found;
 }
 
+/* In a folder that is ours alone: whoever else could make one there might lock all ids. */
+static int open_lock_file_in(const char *folder)
+{
+    struct stat info;
+    if (mkdir(folder, 0700) < 0 && errno != EEXIST)
+        return -1;
+    auto_fd int dir = open(folder, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (dir < 0 || fstat(dir, &info) < 0 || info.st_uid != geteuid() || (info.st_mode & 0077) != 0)
+        return -1;
+    return openat(dir, "ids", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+}
+
+/* The first place that can be written: in containers /run is sometimes read-only. */
 static int open_lock_file(void)
 {
-    if (mkdir("/run/cjudge", 0700) < 0 && errno != EEXIST)
-        return -1;
-    return open("/run/cjudge/ids", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    static const char *const folders[] = {"/run/cjudge", "/dev/shm/cjudge", "/tmp/cjudge"};
+    for (size_t i = 0; i < COUNT_OF(folders); i++) {
+        int fd = open_lock_file_in(folders[i]);
+        if (fd >= 0)
+            return fd;
+    }
+    log_warn("host ids are not locked",
+             log_text("folders", "/run/cjudge, /dev/shm/cjudge, /tmp/cjudge"),
+             log_text("cost", "another cjudge on this host may give its containers the same ids"));
+    return -1;
 }
 
 int id_range_open(uint32_t wanted_base, struct id_range *out, struct cj_error *err)
@@ -47,13 +69,17 @@ int id_range_open(uint32_t wanted_base, struct id_range *out, struct cj_error *e
     uint64_t end, length;
     uint32_t base = wanted_base != 0 ? wanted_base : ID_BASE_DEFAULT;
     uint32_t count = ID_COUNT;
+    if (wanted_base != 0 && wanted_base < ID_BASE_LEAST)
+        return error_set(err, ERROR_CONFIG, 0,
+                         "container-cred-start %u: ids below %d belong to the system", wanted_base,
+                         (int)ID_BASE_LEAST);
     if (!maps_ids(base, count, &end, &length)) {
         if (wanted_base != 0)
             return error_set(
                 err, ERROR_CONFIG, 0,
                 "container-cred-start %u: this user namespace does not map the ids %u to "
-                "%u (see /proc/self/uid_map)",
-                wanted_base, base, base + count - 1);
+                "%llu (see /proc/self/uid_map)",
+                wanted_base, base, (unsigned long long)base + count - 1);
         count = 1024;
         if (length < count + 1000)
             return error_set(
@@ -94,7 +120,7 @@ int id_range_take(struct id_range *range, uint32_t hint, uint32_t *id, struct cj
             return 0;
         }
         if (errno != EAGAIN && errno != EACCES)
-            return error_errno(err, "lock id %u in /run/cjudge/ids", candidate);
+            return error_errno(err, "lock host id %u", candidate);
     }
     return error_set(err, ERROR_SYSTEM, EAGAIN, "all %u ids of the range are in use",
                      range->count - 1);

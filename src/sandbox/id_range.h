@@ -16,7 +16,7 @@ enum { ID_BASE_DEFAULT = 1879048192 }; /* 0x70000000: unused by systemd, UIDS-GI
 struct id_range {
     uint32_t base; /* of every container's init; containers get base + 1, base + 2, ... */
     uint32_t count;
-    int lock_fd; /* -1: no place for the file; ids then are this process's own numbering */
+    int lock_fd; /* -1: no place for the file, which was said; ids then are this process's own numbering */
 };
 
 /* Picks the range. wanted_base 0: the default, or where this user namespace maps fewer ids

@@ -81,6 +81,7 @@ static const char *const default_masks[] = {
     "/sys/firmware",
     "/sys/devices/virtual/powercap",
     "/proc/acpi",
+    "/proc/cmdline", /* of the kernel; boot loaders put ids and secrets there */
     "/proc/asound",
     "/proc/kcore",
     "/proc/keys",
@@ -424,6 +425,30 @@ static int read_list(struct mount_config *config, const struct yml_node *root, c
     return 0;
 }
 
+/* Without caps a tmpfs takes half of the machine's memory, tmpfs(5). */
+static int cap_tmpfs(struct mount_config *config, const char *tmpfs_data, struct cj_error *err)
+{
+    auto_free char *checked = NULL;
+    if (mount_text_tmpfs_data(tmpfs_data, &checked, err) < 0)
+        return -1;
+    for (size_t i = 0; i < config->mount_count; i++)
+        if (config->mounts[i].kind == MOUNT_TMPFS &&
+            mount_text_tmpfs_caps(checked, &config->mounts[i].data, err) < 0)
+            return -1;
+    return 0;
+}
+
+/* Nothing can be written there, and what there is are other processes' affairs. */
+static int check_work_dir(const struct mount_config *config, const struct yml_node *root,
+                          struct cj_error *err)
+{
+    const char *path = config->work_dir;
+    if (strncmp(path, "/proc", strlen("/proc")) != 0 ||
+        (path[strlen("/proc")] != '/' && path[strlen("/proc")] != '\0'))
+        return 0;
+    return yml_fail(yml_get(root, "workDir"), err, "programs cannot work in %s", path);
+}
+
 static int read_root(struct mount_config *config, const struct yml_node *root, struct cj_error *err)
 {
     if (read_list(config, root, "mount", read_mount, err) < 0 ||
@@ -432,6 +457,7 @@ static int read_root(struct mount_config *config, const struct yml_node *root, s
         read_bool(root, "proc", &config->proc, err) < 0 ||
         read_bool(root, "procrw", &config->proc_writable, err) < 0 ||
         read_text(root, "workDir", mount_text_path, &config->work_dir, err) < 0 ||
+        check_work_dir(config, root, err) < 0 ||
         read_text(root, "hostName", mount_text_host_name, &config->host_name, err) < 0 ||
         read_text(root, "domainName", mount_text_host_name, &config->domain_name, err) < 0 ||
         read_text(root, "initCmd", mount_text_copy, &config->init_command, err) < 0 ||
@@ -464,13 +490,14 @@ static void warn_of_unknown_keys(const char *path, const struct yml_node *root)
 }
 
 static int read_document(const char *path, const struct yml_document *document,
-                         struct mount_config *out, struct cj_error *err)
+                         const char *tmpfs_data, struct mount_config *out, struct cj_error *err)
 {
     auto_config struct mount_config config = {0};
     const struct yml_node *root = yml_root(document);
     if (root != NULL && yml_expect(root, YML_MAP, err) < 0)
         return -1;
-    if (set_scalars(&config, err) < 0 || read_root(&config, root, err) < 0)
+    if (set_scalars(&config, err) < 0 || read_root(&config, root, err) < 0 ||
+        cap_tmpfs(&config, tmpfs_data, err) < 0)
         return -1;
     warn_of_unknown_keys(path, root);
     hand_over(&config, out);
@@ -487,7 +514,28 @@ int mount_config_load(const char *path, const char *tmpfs_data, struct mount_con
             return mount_config_default(tmpfs_data, out, err);
         return error_set(err, ERROR_CONFIG, reason.code, "%s", reason.message);
     }
-    int result = read_document(path, document, out, err);
+    int result = read_document(path, document, tmpfs_data, out, err);
     yml_free(document);
     return result;
+}
+
+/* Whether a bind of the config shows path in its own place. */
+static bool is_shown(const struct mount_config *config, const char *path)
+{
+    for (size_t i = 0; i < config->mount_count; i++) {
+        const struct mount_item *mount = &config->mounts[i];
+        size_t length = strlen(mount->source != NULL ? mount->source : "");
+        if (mount->kind == MOUNT_BIND && length > 0 && strcmp(mount->source + 1, mount->target) == 0 &&
+            strncmp(path, mount->source, length) == 0 &&
+            (path[length] == '\0' || path[length] == '/'))
+            return true;
+    }
+    return false;
+}
+
+int mount_config_show(struct mount_config *config, const char *path, struct cj_error *err)
+{
+    if (is_shown(config, path))
+        return 0;
+    return add_default_bind(config, true, path, err);
 }

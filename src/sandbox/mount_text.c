@@ -161,3 +161,37 @@ int mount_text_tmpfs_data(const char *text, char **out, struct cj_error *err)
     }
     return mount_text_copy(text, out, err);
 }
+
+static const char *find_option(const char *options, const char *name)
+{
+    size_t length = strlen(name);
+    for (const char *at = options; *at != '\0'; at += strcspn(at, ",")) {
+        at += *at == ',';
+        if (strncmp(at, name, length) == 0 && at[length] == '=')
+            return at;
+    }
+    return NULL;
+}
+
+static int add_option(const char *option, char **options, struct cj_error *err)
+{
+    char *longer;
+    if (asprintf(&longer, "%s%s%.*s", *options, **options != '\0' ? "," : "",
+                 (int)strcspn(option, ","), option) < 0)
+        return error_set(err, ERROR_SYSTEM, ENOMEM, "out of memory");
+    free(*options);
+    *options = longer;
+    return 0;
+}
+
+int mount_text_tmpfs_caps(const char *defaults, char **options, struct cj_error *err)
+{
+    const char *bytes = find_option(defaults, "size");
+    const char *inodes = find_option(defaults, "nr_inodes");
+    if (bytes != NULL && find_option(*options, "size") == NULL &&
+        find_option(*options, "nr_blocks") == NULL && add_option(bytes, options, err) < 0)
+        return -1;
+    if (inodes != NULL && find_option(*options, "nr_inodes") == NULL)
+        return add_option(inodes, options, err);
+    return 0;
+}

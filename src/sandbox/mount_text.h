@@ -29,6 +29,9 @@ mount_text_fn mount_text_link_target;
 /* Options of tmpfs(5) that limit it, with values above zero: size, nr_blocks, nr_inodes, mode. */
 mount_text_fn mount_text_tmpfs_data;
 
+/* Adds to checked options those of defaults that limit what they leave open: bytes, and inodes. */
+WARN_UNUSED int mount_text_tmpfs_caps(const char *defaults, char **options, struct cj_error *err);
+
 /* At most 64 bytes, sethostname(2). */
 mount_text_fn mount_text_host_name;
 

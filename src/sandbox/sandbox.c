@@ -115,11 +115,15 @@ static int open_parts(struct sandbox *sandbox, const struct sandbox_options *opt
 {
     sandbox->single_id = geteuid() != 0;
     sandbox->share_net = options->share_net;
+    sandbox->has_init_command = options->mounts->init_command[0] != '\0';
     sandbox->facts.uid = sandbox->single_id ? 0 : options->mounts->uid;
     sandbox->facts.gid = sandbox->single_id ? 0 : options->mounts->gid;
     snprintf(sandbox->work_dir, sizeof(sandbox->work_dir), "%s", options->mounts->work_dir);
     sandbox->facts.work_dir = sandbox->work_dir;
     sandbox->own_work_dir = has_own_work_dir(options->mounts);
+    if (!protection_meets(options->highest, PROTECTION_NO_CGROUP))
+        return error_set(err, ERROR_UNSUPPORTED, 0, "protection '%s' is not built yet",
+                         protection_name(options->highest));
     if (find_cgroups(sandbox, options, err) < 0)
         return -1;
     if (!protection_meets(sandbox->facts.level, options->required))

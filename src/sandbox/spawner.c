@@ -32,7 +32,10 @@ struct spawner {
 };
 
 enum spawn_op { SPAWN_START = 1, SPAWN_RELEASE };
-enum { SPAWN_FDS = 5 };
+enum {
+    SPAWN_FDS = 5,
+    ANSWER_SECONDS = 15, /* for what takes milliseconds, on a machine that is busy */
+};
 
 /* Every message is one of these, both ways; descriptors of START: image, setup, arena, run, files. */
 struct spawn_message {
@@ -336,12 +339,20 @@ int spawner_open(struct spawner **out, struct cj_error *err)
         free(spawner);
         return error_errno(err, "fork the spawner");
     }
+    const struct timeval patience = {.tv_sec = ANSWER_SECONDS};
+    (void)setsockopt(ours, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     pthread_mutex_init(&spawner->lock, NULL);
     spawner->socket = fd_take(&ours);
     spawner->pid = pid;
     spawner->pid_fd = pid_fd;
     *out = spawner;
     return 0;
+}
+
+/* It has nothing to leave in order. A kill reaches it also when it is stopped. */
+static void end_process(const struct spawner *spawner)
+{
+    (void)syscall(SYS_pidfd_send_signal, spawner->pid_fd, SIGKILL, NULL, 0);
 }
 
 static int call(struct spawner *spawner, struct spawn_message *message, const int *fds, int count,
@@ -352,9 +363,13 @@ static int call(struct spawner *spawner, struct spawn_message *message, const in
     int result = send_message(spawner->socket, message, fds, count);
     if (result == 0)
         result = receive_message(spawner->socket, message, answer_fds);
+    int code = errno;
+    if (result < 0) /* or stopped: then a new one is better, too */
+        end_process(spawner);
     pthread_mutex_unlock(&spawner->lock);
     if (result < 0)
-        return error_set(err, ERROR_INTERNAL, errno, "the spawner has died (%s)", strerror(errno));
+        return error_set(err, ERROR_INTERNAL, code, "the spawner %s (%s)",
+                         code == EAGAIN ? "does not answer" : "has died", strerror(code));
     if (result > 0 && pid_fd != NULL)
         *pid_fd = answer_fds[0];
     if (message->error.domain != ERROR_NONE) {
@@ -400,6 +415,7 @@ void spawner_close(struct spawner *spawner)
     if (spawner == NULL)
         return;
     close(spawner->socket);
+    end_process(spawner);
     (void)waitpid(spawner->pid, NULL, 0);
     close(spawner->pid_fd);
     pthread_mutex_destroy(&spawner->lock);

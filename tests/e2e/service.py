@@ -29,16 +29,18 @@ class Answer:
 class Service:
     """Listens at a free port of localhost; what it logs is read from its stderr, which is JSON lines."""
 
-    def __init__(self, program, *options, env=None, address="127.0.0.1:0", folder=None, before=()):
+    def __init__(self, program, *options, env=None, address="127.0.0.1:0", judge="off", folder=None, before=()):
         self.folder = folder or tempfile.mkdtemp(prefix="cjudge-serve-")
         self.log_path = os.path.join(self.folder, "serve.log")
         self.options = options
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
-                [*before, program, "serve", "-http-addr", address, *map(str, options)], cwd=self.folder,
+                [*before, program, "serve", "-http-addr", address, "-judge-addr", judge, *map(str, options)],
+                cwd=self.folder,
                 env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.addresses = self.await_ready()
         self.address = self.addresses[0]
+        self.judge_addresses = [line["address"] for line in self.log() if line.get("message") == "judging"]
 
     def await_ready(self):
         end = time.monotonic() + START_SECONDS
@@ -77,8 +79,8 @@ class Service:
         host, port = self.address.rsplit(":", 1)
         return socket.create_connection((host.strip("[]"), int(port)), timeout=60)
 
-    def connection(self):
-        host, port = self.address.rsplit(":", 1)
+    def connection(self, address=None):
+        host, port = (address or self.address).rsplit(":", 1)
         return http.client.HTTPConnection(host.strip("[]"), int(port), timeout=120)
 
     def url(self, path):
@@ -125,6 +127,22 @@ class Service:
     def put(self, name, content):
         """The id of a new stored file."""
         answer = self.upload(name, content)
+        assert answer.status == 200, answer
+        return answer.json
+
+    # ---- the judging door ----
+
+    def judge(self, method, path, body=None, **headers):
+        """A request to the judging door; a body that is no bytes goes as JSON."""
+        headers = {key.replace("_", "-"): value for key, value in headers.items()}
+        if body is not None and not isinstance(body, (bytes, str)):
+            body = json.dumps(body)
+            headers.setdefault("content-type", "application/json")
+        return self.request(method, path, body=body, headers=headers,
+                            connection=self.connection(self.judge_addresses[0]))
+
+    def judged(self, path, body):
+        answer = self.judge("POST", path, body)
         assert answer.status == 200, answer
         return answer.json
 

@@ -603,6 +603,19 @@ def test_a_client_that_goes_away_is_noticed(serve, goodbye, behind):
     assert server.wait_for(waiting=0, gone=1) < 1
 
 
+@pytest.mark.parametrize("behind", [b"", b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n", b"x" * 100000])
+@pytest.mark.parametrize("goodbye", ["close", "half_close"])
+def test_a_request_and_its_clients_end_in_one_event(serve, goodbye, behind):
+    server = serve()
+    client = server.connect()
+    client.get(b"/hello").reply()
+    server.process.send_signal(signal.SIGSTOP)
+    client.get(b"/wait?ms=60000").send(behind)
+    GOODBYES[goodbye](client)
+    server.process.send_signal(signal.SIGCONT)
+    assert server.wait_for(waiting=0, gone=1) < 1
+
+
 def test_a_client_that_goes_while_another_thread_works(serve):
     server = serve()
     for _ in range(20):
@@ -962,6 +975,14 @@ def test_a_pause_is_not_the_clients_fault(serve):
     assert client.get(b"/count?pause_ms=600", method=b"POST", body=b"x" * 100000).reply().body == b"100000\n"
 
 
+def test_the_time_for_a_body_begins_anew_behind_a_pause(serve):
+    server = serve("body_timeout=400")
+    client = server.connect()
+    client.send(b"POST /count?pause_ms=1200 HTTP/1.1\r\n" + HEAD + b"Content-Length: 20\r\n\r\n0123456789")
+    time.sleep(1.35)
+    assert client.send(b"0123456789").reply().body == b"20\n"
+
+
 def test_a_long_wait_is_no_timeout(serve):
     server = serve("body_timeout=100", "head_timeout=100", "idle_timeout=100", "write_timeout=100")
     assert server.get(b"/wait?ms=600").body == b"waited\n"
@@ -1003,6 +1024,24 @@ def test_beyond_the_cap_idle_connections_are_closed_first(serve):
     assert busy.is_open() and young.is_open()
 
 
+def test_who_is_about_to_ask_is_not_closed_for_others(serve):
+    """Who has just come is left some time, and whose request waits to be read is left alone."""
+    server = serve("connection_count=2")
+    first, second = server.connect(), server.connect()
+    third = server.connect().get(b"/hello")
+    for client in (first, second):
+        assert client.get(b"/hello").reply().body == b"hello\n"
+    assert third.reply().body == b"hello\n"
+    assert first.ends()
+    time.sleep(0.3)
+    server.process.send_signal(signal.SIGSTOP)
+    fourth = server.connect().get(b"/hello")
+    second.get(b"/hello")  # idle for longer than the third, but for this
+    server.process.send_signal(signal.SIGCONT)
+    assert second.reply().body == b"hello\n"
+    assert fourth.reply().body == b"hello\n"
+
+
 def test_a_used_connection_is_younger(serve):
     server = serve("connection_count=2")
     first, second = server.connect(), server.connect()
@@ -1027,11 +1066,26 @@ def test_beyond_the_cap_of_busy_connections_others_wait(serve):
     assert third.reply().body == b"hello\n"
 
 
+def leave_descriptors(server, count):
+    """So many more can be opened."""
+    used = set(map(int, os.listdir(f"/proc/{server.process.pid}/fd")))
+    last = sorted(set(range(len(used) + count)) - used)[count - 1]
+    subprocess.run(["prlimit", "--pid", str(server.process.pid), f"--nofile={last + 1}"], check=True)
+
+
+def test_the_last_descriptor_costs_nobody_the_connection(serve):
+    server = serve()
+    leave_descriptors(server, 2)
+    first = server.connect()
+    time.sleep(0.3)
+    second = server.connect()
+    for client in (first, second):
+        assert client.get(b"/hello").reply().body == b"hello\n"
+
+
 def test_without_descriptors_others_wait(serve):
     server = serve()
-    used = set(map(int, os.listdir(f"/proc/{server.process.pid}/fd")))
-    second_free = sorted(set(range(len(used) + 2)) - used)[1]
-    subprocess.run(["prlimit", "--pid", str(server.process.pid), f"--nofile={second_free + 1}"], check=True)
+    leave_descriptors(server, 2)
     busy = [server.connect() for _ in range(2)]
     for client in busy:
         client.get(b"/wait?ms=60000")

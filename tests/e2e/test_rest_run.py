@@ -27,14 +27,14 @@ def test_an_absent_limit_is_a_default(service, absent):
 def test_the_wall_limit_follows_the_cpu_limit(service):
     result = service.run(command("/bin/sleep", "5", cpuLimit=100000000, clockLimit=None))
     assert (result["status"], result["exitStatus"]) == ("Time Limit Exceeded", 9)
-    assert 1.2e9 <= result["runTime"] < 1.7e9
+    assert 1.2e9 <= result["runTime"] < 2.2e9
 
 
 @kept
 def test_real_cpu_limit_replaces_clock_limit(service):
     result = service.run(command("/bin/sleep", "5", clockLimit=5000000000, realCpuLimit=200000000))
     assert (result["status"], result["exitStatus"]) == ("Time Limit Exceeded", 9)
-    assert 0.2e9 <= result["runTime"] < 0.6e9
+    assert 0.2e9 <= result["runTime"] < 1e9
 
 
 @better(reason="Signalled with or without clockLimit: only a passed limit is a Time Limit Exceeded")
@@ -458,6 +458,14 @@ def test_nul_bytes(service, part, field):
 ])
 def test_files_that_are_none(service, files, field):
     refused(service.post_run({"cmd": [command(files=files)]}), "file type is not valid for cmd", field)
+
+
+@kept
+def test_copy_out_dir_has_no_effect_and_that_is_said_once(serve):
+    service = serve("-parallelism", 1)
+    for _ in range(3):
+        assert accepted(service.run(command(copyOutDir="/tmp/x"))) == "hi\n"
+    assert len([line for line in service.log() if "copyOutDir" in line["message"]]) == 1
 
 
 @kept

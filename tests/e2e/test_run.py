@@ -707,6 +707,7 @@ def test_cpuset_pins(run):
 @pytest.mark.parametrize("cpus", ["999", "x", "0-", "1-0", "-1", "0,,1", " "])
 def test_a_cpuset_that_is_none_is_said(run, cpus):
     done = run("--cpuset", cpus, "--", "/bin/echo", "ran")
+    assert b"execve" not in done.stderr, done.stderr
     assert done.returncode == 125 and done.stdout == b""
     assert b"cpu" in done.stderr.lower()
 
@@ -1261,9 +1262,8 @@ def test_full_protection_is_there_for_root(run):
 
 
 @pytest.mark.parametrize("level", ["no-userns", "none"])
-def test_levels_that_are_not_built_yet_get_the_one_above_and_say_so(run, level):
-    done = run("--protection", level, "--", "/bin/true")
-    assert done.returncode == 0 and b"protection: no-cgroup" in done.stderr
+def test_levels_that_are_not_built_yet_are_refused(run, level):
+    refused(run("--protection", level, "--", "/bin/true"), level, "not built yet")
 
 
 @pytest.fixture
@@ -1467,6 +1467,30 @@ def test_mount_tmpfs_has_its_options(run):
     assert lines[1:-1] == ["1", "2", "3"]
 
 
+def test_mount_tmpfs_is_never_without_caps(run):
+    """Those of -tmp-fs-param, where it has none of its own; half of the machine's memory otherwise."""
+    args = mount_yaml(run, mounts=["{type: tmpfs, target: /plain}", "{type: tmpfs, target: /mode, data: 'mode=700'}",
+                                   "{type: tmpfs, target: /inodes, data: 'nr_inodes=7'}", "{type: tmpfs, target: /size, data: 'size=64k'}"])
+    done = run("--tmp-fs-param", "size=3m,nr_inodes=99", *args, "--", SH, "-c", "cat /proc/mounts")
+    options = {line.split()[1]: set(line.split()[3].split(",")) for line in output(done).splitlines()}
+    for place, caps in {"/plain": {"size=3072k", "nr_inodes=99"}, "/mode": {"size=3072k", "nr_inodes=99", "mode=700"},
+                        "/inodes": {"size=3072k", "nr_inodes=7"}, "/size": {"size=64k", "nr_inodes=99"}}.items():
+        assert caps <= options[place], (place, options[place])
+
+
+@pytest.mark.parametrize("place", ["/proc", "/proc/self", "/proc/1/"])
+def test_a_work_dir_in_proc_is_told(run, place):
+    refused(run(*mount_yaml(run, f"workDir: {place}"), "--", "/bin/true"), "mount.yaml", "workDir", "/proc")
+
+
+def test_a_work_dir_that_is_none_is_told(run):
+    refused(run(*mount_yaml(run, "workDir: /usr/bin/env"), "--", "/bin/true"), "work directory /usr/bin/env", "Not a directory")
+
+
+def test_the_kernels_command_line_is_masked(run):
+    assert output(run("--quiet", "--", "/bin/cat", "/proc/cmdline")) == ""
+
+
 def test_proc_is_not_there_when_it_is_not_wanted(run):
     args = mount_yaml(run, proc=False)
     assert output(run(*args, "--", SH, "-c", "ls -A /proc 2>/dev/null | wc -l")) == "0\n"
@@ -1525,6 +1549,58 @@ def test_init_command_prepares_the_container_once(run, reachable):
                       mounts=[f"{{type: bind, source: {reachable}, target: /count}}"])
     done = run(*args, "--repeat", "3", "--", SH, "-c", "ls -A /w | wc -l; wc -l < /count/n")
     assert output(done) == "0\n1\n" * 3
+
+
+def test_an_init_command_that_does_not_end_is_told(run):
+    refused(run(*mount_yaml(run, "initCmd: sleep 60"), "--", "/bin/true"), "initCmd", "15 s")
+
+
+@needs_root
+@pytest.mark.parametrize("start", [1000, 5000, 65536])
+def test_host_ids_begin_where_they_are_told_to(run, start):
+    lines = output(run("--quiet", "--container-cred-start", start, "--", "/bin/cat", "/proc/self/uid_map")).splitlines()
+    assert lines[0].split() == ["0", str(start), "1"] and start < int(lines[1].split()[1]) < start + 65536
+
+
+@needs_root
+@pytest.mark.parametrize("start", [1, 999, 4294967295])
+def test_host_ids_that_cannot_be_are_told(run, start):
+    refused(run("--container-cred-start", start, "--", "/bin/true"), "container-cred-start", str(start))
+
+
+@needs_root
+@pytest.mark.parametrize("hidden, locked", [([], "/run/cjudge"), (["/run"], "/dev/shm/cjudge"),
+                                            (["/run", "/dev/shm"], "/tmp/cjudge"), (["/run", "/dev/shm", "/tmp"], None)])
+def test_host_ids_are_locked_somewhere(run, tmp_path, hidden, locked):
+    """In a mount namespace where those places cannot be written; two at once never get the same id."""
+    text = "set -e; cd /; " + "".join(f"mount -t tmpfs -o ro t {place}; " for place in hidden) + 'exec "$@"'
+    program = run.file("cjudge-copy", open(run.program, "rb").read(), 0o755)  # /tmp may be hidden
+    unshared = ["unshare", "-m", SH, "-c", text, "sh"]
+    here = os.path.join("/var/tmp", os.path.basename(str(tmp_path)) + str(os.getpid()))
+    shutil.copy(program, here)
+    try:
+        command = [*unshared, here, "run", "--quiet", "--", SH, "-c", "head -2 /proc/self/uid_map; sleep 0.5"]
+        both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL) for _ in range(2)]
+        outs = [process.communicate(timeout=60) for process in both]
+    finally:
+        os.unlink(here)
+    assert all(process.returncode == 0 for process in both), outs
+    if locked is None:
+        assert all(b"host ids are not locked" in err for _, err in outs), outs
+    else:
+        assert outs[0][0] != outs[1][0] and not outs[0][1], outs
+
+
+@needs_root
+def test_a_stopped_spawner_does_not_keep_us(run):
+    process = run.start("--quiet", "--", SH, "-c", "cat; true", stdin=subprocess.PIPE)
+    wait_for(lambda: processes("cat"))
+    with open(f"/proc/{process.pid}/task/{process.pid}/children") as f:
+        spawner = int(f.read())  # the only one; inits are its children
+    os.kill(spawner, signal.SIGSTOP)
+    start = time.monotonic()
+    process.communicate(b"", timeout=30)
+    assert process.returncode == 0 and time.monotonic() - start < 5
 
 
 def test_an_init_command_that_fails_is_told(run):

@@ -168,7 +168,7 @@ TABLE = [
     # less than the kernel takes for a process
     over_memory("memory_4_kib", program="hello", memory=4096, langs=["c"], used=(0, 0.004), repeat=3,
                 no_cgroup=dict(status=(OK, MEMORY), used=None)),
-    over_memory("memory_100_kib", program="hello", memory=100 << 10, langs=["c"], used=(0, 0.1), repeat=3,
+    over_memory("memory_20_kib", program="hello", memory=20 << 10, langs=["c"], used=(0, 0.02), repeat=3,
                 no_cgroup=dict(status=(OK, MEMORY), used=None)),
 
     # ---- output and files

@@ -215,9 +215,44 @@ static void memory_that_is_not_there_is_an_error_not_a_hole(void **state)
     free(piece);
 }
 
+/* What came after the mark is forgotten, on the heap and in a mapping. */
+static void a_mark_cuts(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {3, KEEP_SMALL + 5};
+    char *data = calloc(1, KEEP_SMALL + 5);
+    for (size_t i = 0; i < 2; i++) {
+        struct keep keep = {.max = UINT64_MAX};
+        struct exec_output output = {0};
+        struct cj_error err;
+        keep_append(&keep, data, sizes[i]);
+        keep_cut_to_mark(&keep); /* there is none yet */
+        keep_mark(&keep);
+        keep_append(&keep, "late", 4);
+        keep_mark(&keep); /* the first one counts */
+        keep_append(&keep, data, KEEP_SMALL);
+        keep_cut_to_mark(&keep);
+        assert_int_equal(keep.seen, sizes[i]);
+        assert_int_equal(keep_take(&keep, &output, &err), 0);
+        assert_int_equal(output.size, sizes[i]);
+        exec_output_free(&output);
+        keep_free(&keep);
+    }
+    struct keep capped = {.max = 2};
+    keep_append(&capped, "abc", 3);
+    keep_mark(&capped);
+    keep_append(&capped, "d", 1);
+    keep_cut_to_mark(&capped);
+    assert_int_equal(capped.seen, 3);
+    assert_int_equal(capped.small.size, 2);
+    keep_free(&capped);
+    free(data);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_mark_cuts),
         cmocka_unit_test(bytes_stay_exact_over_every_border),
         cmocka_unit_test(no_more_than_max_is_kept_and_all_is_counted),
         cmocka_unit_test(files_are_read_from_their_beginning_with_their_holes),

@@ -83,9 +83,9 @@ static void assert_default(const struct mount_config *config)
     assert_int_equal(config->link_count, 4);
     assert_string_equal(config->links[1].path, "/dev/stdin");
     assert_string_equal(config->links[1].target, "/proc/self/fd/0");
-    assert_int_equal(config->mask_count, 16);
+    assert_int_equal(config->mask_count, 17);
     assert_string_equal(config->masks[0], "/sys/firmware");
-    assert_string_equal(config->masks[15], "/usr/lib/wsl/lib");
+    assert_string_equal(config->masks[16], "/usr/lib/wsl/lib");
     assert_true(config->proc);
     assert_false(config->proc_writable);
     assert_string_equal(config->work_dir, "/w");
@@ -190,7 +190,7 @@ static void a_whole_file_is_read(void **state)
     assert_string_equal(config.mounts[2].data, "size=25%,nr_inodes=4K,mode=0755");
     assert_false(config.mounts[2].read_only);
     assert_string_equal(config.mounts[3].target, "a..b");
-    assert_string_equal(config.mounts[3].data, "");
+    assert_string_equal(config.mounts[3].data, tmpfs_data);
     assert_true(config.proc);
     assert_true(config.proc_writable);
     assert_int_equal(config.link_count, 1);
@@ -218,7 +218,7 @@ static void an_empty_file_mounts_nothing(void **state)
         assert_int_equal(load(empty[i], &config, &err), 0);
         assert_int_equal(config.mount_count, 0);
         assert_int_equal(config.link_count, 4);
-        assert_int_equal(config.mask_count, 16);
+        assert_int_equal(config.mask_count, 17);
         assert_false(config.proc);
         assert_string_equal(config.work_dir, "/w");
         assert_string_equal(config.host_name, "executor_server");
@@ -258,6 +258,8 @@ static void errors_name_file_line_and_key(void **state)
          "m.yaml:2: mount[0].target: a NUL byte is not allowed"},
         {"mount:\n- {type: bind, source: /usr, target: /x, readonly: maybe}",
          "m.yaml:2: mount[0].readonly: 'maybe' is not true or false"},
+        {"proc: true\nworkDir: proc/self/",
+         "m.yaml:2: workDir: programs cannot work in /proc/self"},
         {"mount:\n- {type: tmpfs, target: /x, data: 'size=1m,exec'}",
          "m.yaml:2: mount[0].data: 'exec' is not an option of tmpfs: write size=128m, "
          "nr_inodes=4k, nr_blocks=4k or mode=1777, separated by commas"},

@@ -24,10 +24,17 @@ static void prefixes_are_compared_part_by_part(void **state)
         const char *prefix, *path;
         bool below;
     } cases[] = {
-        {"/data", "/data", true},    {"/data", "/data/x", true},   {"/data", "/database", false},
-        {"/data", "/dat", false},    {"/data", "/", false},        {"/data/", "/data/x", true},
-        {"/data/", "/data", true},   {"/", "/", true},             {"/", "/x", true},
-        {"/data/a", "/data", false}, {"/data/a", "/data/ab", false},
+        {"/data", "/data", true},
+        {"/data", "/data/x", true},
+        {"/data", "/database", false},
+        {"/data", "/dat", false},
+        {"/data", "/", false},
+        {"/data/", "/data/x", true},
+        {"/data/", "/data", true},
+        {"/", "/", true},
+        {"/", "/x", true},
+        {"/data/a", "/data", false},
+        {"/data/a", "/data/ab", false},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++)
         if (src_path_below(cases[i].prefix, cases[i].path) != cases[i].below)
@@ -76,8 +83,8 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct fixture *fixture = *state;
-    static const char *const names[] = {"inside/away", "inside/file", "outside/back",
-                                        "outside/file", "inside",     "outside"};
+    static const char *const names[] = {"inside/away",  "inside/file", "outside/back",
+                                        "outside/file", "inside",      "outside"};
     char path[128];
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         snprintf(path, sizeof(path), "%s/%s", fixture->folder, names[i]);

@@ -46,9 +46,14 @@ WARN_UNUSED int mount_config_default(const char *tmpfs_data, struct mount_config
                                      struct cj_error *err);
 
 /* Reads path; a file that does not exist gives the built-in table. Errors (ERROR_CONFIG) name the file,
- * the line and the key. Relative bind sources count from the current directory. */
+ * the line and the key. Relative bind sources count from the current directory. A tmpfs without a cap
+ * of its own on bytes or inodes gets that of tmpfs_data. */
 WARN_UNUSED int mount_config_load(const char *path, const char *tmpfs_data,
                                   struct mount_config *out, struct cj_error *err);
+
+/* Shows a host path, read-only, in its own place, unless a mount of the config shows it already. */
+WARN_UNUSED int mount_config_show(struct mount_config *config, const char *path,
+                                  struct cj_error *err);
 
 void mount_config_free(struct mount_config *config);
 

@@ -1,0 +1,198 @@
+/* Two passes: one that fills in the submissions and stops at the first thing that is wrong, and one,
+ * over a copy that nobody has touched, that finds all that is wrong and puts it as FastAPI does.
+ * Good bodies pay for the copy only while they are read. */
+#include "judge_request.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/json_reader.h"
+#include "judge_invalid.h"
+
+/* ---- the fast pass ---- */
+
+/* A string or null. */
+static bool read_text(struct json_reader *json, struct judge_text *text, bool *bad_text)
+{
+    struct json_text read;
+    *text = (struct judge_text){0};
+    if (json_read_null(json))
+        return true;
+    if (json_peek(json) != JSON_STRING || !json_read_string(json, &read))
+        return false;
+    *text = (struct judge_text){read.data, read.size};
+    if (read.replaced)
+        *bad_text = true;
+    return true;
+}
+
+static bool read_type(const struct languages *languages, struct json_reader *json,
+                      struct judge_submission *submission)
+{
+    struct json_text type;
+    if (json_peek(json) != JSON_STRING || !json_read_string(json, &type) ||
+        strlen(type.data) != type.size)
+        return false;
+    submission->language = languages_find(languages, type.data);
+    return submission->language != NULL || strcmp(type.data, "math") == 0;
+}
+
+/* Texts by name; they are checked, carried by nobody. */
+static bool read_options(struct json_reader *json)
+{
+    struct json_text text;
+    if (json_read_null(json))
+        return true;
+    if (json_peek(json) != JSON_OBJECT || !json_read_object(json))
+        return false;
+    while (json_next_key(json, &text))
+        if (json_peek(json) != JSON_STRING || !json_read_string(json, &text))
+            return false;
+    return true;
+}
+
+static bool read_submission(const struct languages *languages, struct json_reader *json,
+                            struct judge_submission *out)
+{
+    struct json_text key;
+    bool has_type = false, has_solution = false;
+    if (json_peek(json) != JSON_OBJECT || !json_read_object(json))
+        return false;
+    while (json_next_key(json, &key)) {
+        bool good = true;
+        if (json_text_equal(key, "sub_id")) {
+            good = read_text(json, &out->sub_id, &out->bad_text);
+        } else if (json_text_equal(key, "type")) {
+            good = has_type = read_type(languages, json, out);
+        } else if (json_text_equal(key, "options")) {
+            good = read_options(json);
+        } else if (json_text_equal(key, "solution")) {
+            has_solution = read_text(json, &out->solution, &out->bad_text);
+            good = has_solution && out->solution.data != NULL;
+        } else if (json_text_equal(key, "input")) {
+            good = read_text(json, &out->input, &out->bad_text);
+        } else if (json_text_equal(key, "expected_output")) {
+            good = read_text(json, &out->expected_output, &out->bad_text);
+        }
+        if (!good)
+            return false;
+    }
+    return has_type && has_solution;
+}
+
+static bool read_submissions(const struct languages *languages, struct json_reader *json,
+                             struct judge_request *out)
+{
+    size_t room = 0;
+    out->count = 0; /* a key that comes again wins */
+    if (json_peek(json) != JSON_ARRAY || !json_read_array(json))
+        return false;
+    while (json_next_item(json)) {
+        if (out->count == room) {
+            room = room == 0 ? 16 : room + room / 2;
+            void *grown = realloc(out->submissions, room * sizeof(*out->submissions));
+            if (grown == NULL)
+                return false;
+            out->submissions = grown;
+        }
+        out->submissions[out->count] = (struct judge_submission){0};
+        if (!read_submission(languages, json, &out->submissions[out->count++]))
+            return false;
+    }
+    return out->count > 0;
+}
+
+static bool read_batch(const struct languages *languages, struct json_reader *json,
+                       struct judge_request *out)
+{
+    struct json_text key, type;
+    bool bad_text = false, has_list = false;
+    if (json_peek(json) != JSON_OBJECT || !json_read_object(json))
+        return false;
+    while (json_next_key(json, &key)) {
+        bool good = true;
+        if (json_text_equal(key, "sub_id"))
+            good = read_text(json, &out->sub_id, &bad_text) && !bad_text;
+        else if (json_text_equal(key, "type"))
+            good = json_peek(json) == JSON_STRING && json_read_string(json, &type) &&
+                   json_text_equal(type, "batch");
+        else if (json_text_equal(key, "submissions"))
+            good = has_list = read_submissions(languages, json, out);
+        if (!good)
+            return false;
+    }
+    return has_list;
+}
+
+static bool read_one(const struct languages *languages, struct json_reader *json,
+                     struct judge_request *out)
+{
+    out->submissions = calloc(1, sizeof(*out->submissions));
+    out->count = 1;
+    return out->submissions != NULL && read_submission(languages, json, out->submissions);
+}
+
+static bool read_body(const struct languages *languages, enum judge_body_kind kind, char *body,
+                      size_t size, struct judge_request *out)
+{
+    struct json_reader *json = malloc(sizeof(*json));
+    struct cj_error ignored;
+    if (json == NULL)
+        return false;
+    out->copies = json;
+    json_reader_init(json, body, size, 0);
+    bool good =
+        kind == JUDGE_BODY_ONE ? read_one(languages, json, out) : read_batch(languages, json, out);
+    return good && json_read_end(json) && json_reader_check(json, &ignored) == 0;
+}
+
+/* ---- public ---- */
+
+bool judge_request_is_json(const char *content_type)
+{
+    if (content_type == NULL)
+        return true;
+    size_t length = strcspn(content_type, "; \t");
+    if (length < strlen("application/") ||
+        strncasecmp(content_type, "application/", strlen("application/")) != 0)
+        return false;
+    const char *subtype = content_type + strlen("application/");
+    length -= strlen("application/");
+    return (length == 4 && strncasecmp(subtype, "json", 4) == 0) ||
+           (length > 5 && strncasecmp(subtype + length - 5, "+json", 5) == 0);
+}
+
+enum judge_request_outcome judge_request_parse(const struct languages *languages,
+                                               enum judge_body_kind kind, bool is_json, char *body,
+                                               size_t size, struct judge_request *out,
+                                               struct buf *errors)
+{
+    *out = (struct judge_request){.body = body};
+    struct judge_invalid_body invalid = {languages, kind == JUDGE_BODY_BATCH, NULL, size};
+    if (!judge_invalid_is_utf8(body, size))
+        return JUDGE_REQUEST_UNREADABLE;
+    if (size > 0 && (invalid.body = malloc(size)) == NULL)
+        return JUDGE_REQUEST_NO_MEMORY;
+    if (size > 0)
+        memcpy(invalid.body, body, size);
+    enum judge_request_outcome outcome = JUDGE_REQUEST_GOOD;
+    if (!is_json && size > 0)
+        judge_invalid_text(&invalid, errors), outcome = JUDGE_REQUEST_INVALID;
+    else if (!read_body(languages, kind, body, size, out))
+        outcome = judge_invalid_explain(&invalid, errors) ? JUDGE_REQUEST_INVALID
+                                                          : JUDGE_REQUEST_NO_MEMORY;
+    free(invalid.body);
+    return outcome;
+}
+
+void judge_request_free(struct judge_request *request)
+{
+    if (request->copies != NULL)
+        json_reader_free(request->copies);
+    free(request->copies);
+    free(request->submissions);
+    free(request->body);
+    *request = (struct judge_request){0};
+}

@@ -1,0 +1,78 @@
+/* The languages that can be judged, as configuration says (share/languages.yaml).
+ *
+ * Adding a language is configuration only: docs/languages.md describes the file. Commands are texts
+ * with placeholders, split into words by the shell's quoting rules; no shell runs them:
+ *     {source} {exe} {workdir} {memory_mib} {stack_mib}    and {{ }} for braces
+ * Immutable once loaded, so every thread may read it. */
+#ifndef CJ_JUDGE_LANGUAGE_H
+#define CJ_JUDGE_LANGUAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/error.h"
+
+struct language_texts {
+    const char **items;
+    size_t count;
+};
+
+/* How a language's runs differ from what was asked. */
+struct language_limits {
+    double time_factor;          /* of CPU and wall limits; 1: none */
+    uint64_t extra_memory_bytes; /* what the runtime needs for itself */
+    uint64_t processes;          /* at least; a JVM has some 20 threads. 0: as asked */
+};
+
+struct language {
+    const char *id;   /* "cpp20" */
+    const char *name; /* "C++20 (GCC)" */
+    struct language_texts aliases;
+    const char *source; /* file name of the program's text: "main.cpp" */
+    const char *exe;    /* what {exe} stands for; NULL: not used */
+    const char *build;  /* command; NULL: nothing to build */
+    const char *check;  /* command that finds syntax errors of an interpreted program; NULL: none */
+    const char *run;    /* command */
+    const char *version;            /* command whose output's first line names the version */
+    struct language_texts keep;     /* files of a build that a run needs besides exe */
+    struct language_texts env;      /* "K=V", for build, check and run */
+    struct language_texts mounts;   /* host paths to be seen besides the default ones */
+    struct language_texts packages; /* Debian packages that bring it */
+    struct language_limits limits;
+    bool first_class; /* tested by ./test */
+};
+
+struct languages;
+
+/* Reads path, or what is built in when it is NULL. Errors name file, line and key. */
+WARN_UNUSED int languages_load(const char *path, struct languages **out, struct cj_error *err);
+void languages_free(struct languages *languages);
+
+size_t languages_count(const struct languages *languages);
+const struct language *languages_at(const struct languages *languages, size_t index);
+
+/* By id or alias; NULL when there is none. */
+const struct language *languages_find(const struct languages *languages, const char *name);
+
+/* Takes other commands for a language (NULL: as it is). The texts are borrowed until
+ * languages_free(); errors name the language. */
+WARN_UNUSED int languages_override(struct languages *languages, const char *id, const char *build,
+                                   const char *run, struct cj_error *err);
+
+/* ---- commands ---- */
+
+struct command_value {
+    const char *name; /* of the placeholder */
+    const char *value;
+};
+
+/* Fills a template in and splits it into words. A value is never split, and stands as one word or a
+ * part of one. *words: NULL-terminated, in one allocation that the caller frees.
+ * Errors (ERROR_CONFIG): an unknown placeholder, a brace or a quote that is not closed. */
+WARN_UNUSED int command_words(const char *template, const struct command_value *values,
+                              size_t value_count, char ***words, size_t *count,
+                              struct cj_error *err);
+
+#endif

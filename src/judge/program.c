@@ -1,0 +1,373 @@
+#include "judge/program.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+#define MIB (UINT64_C(1) << 20)
+
+struct judge_artefact {
+    const struct language *language;
+    unsigned owners;
+    size_t count;
+    struct exec_output files[];
+};
+
+void judge_settings_default(struct judge_settings *settings)
+{
+    *settings = (struct judge_settings){
+        .build = {.cpu_ns = 30 * NS_PER_S,
+                  .wall_ns = 60 * NS_PER_S,
+                  .memory_bytes = 2048 * MIB,
+                  .processes = 128,
+                  .file_size_bytes = 256 * MIB,
+                  .open_files = 1024},
+        .build_output_bytes = 64 * 1024,
+        .artefact_bytes = 256 * MIB,
+    };
+}
+
+/* ---- limits ---- */
+
+struct exec_limits judge_limits(const struct language *language, struct exec_limits asked,
+                                const struct exec_settings *settings)
+{
+    struct exec_limits limits = exec_limits_with_defaults(asked, settings);
+    const struct language_limits *own = &language->limits;
+    limits.cpu_ns = (int64_t)((double)limits.cpu_ns * own->time_factor);
+    limits.wall_ns = (int64_t)((double)limits.wall_ns * own->time_factor);
+    limits.memory_bytes += own->extra_memory_bytes;
+    if (limits.processes < own->processes)
+        limits.processes = own->processes;
+    return limits;
+}
+
+/* ---- artefacts ---- */
+
+static struct judge_artefact *artefact_alloc(const struct language *language, size_t count)
+{
+    struct judge_artefact *artefact =
+        calloc(1, sizeof(*artefact) + count * sizeof(artefact->files[0]));
+    if (artefact == NULL)
+        return NULL;
+    artefact->language = language;
+    artefact->owners = 1;
+    artefact->count = count;
+    return artefact;
+}
+
+struct judge_artefact *judge_artefact_share(struct judge_artefact *artefact)
+{
+    __atomic_add_fetch(&artefact->owners, 1, __ATOMIC_RELAXED);
+    return artefact;
+}
+
+void judge_artefact_release(struct judge_artefact *artefact)
+{
+    if (artefact == NULL || __atomic_sub_fetch(&artefact->owners, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    for (size_t i = 0; i < artefact->count; i++)
+        exec_output_free(&artefact->files[i]);
+    free(artefact);
+}
+
+const struct exec_output *judge_artefact_files(const struct judge_artefact *artefact, size_t *count)
+{
+    *count = artefact->count;
+    return artefact->files;
+}
+
+const struct language *judge_artefact_language(const struct judge_artefact *artefact)
+{
+    return artefact->language;
+}
+
+static int copy_file(struct exec_output *to, const char *name, const char *data, size_t size)
+{
+    to->name = strdup(name);
+    to->data = size > 0 ? malloc(size) : NULL;
+    to->size = size;
+    if (to->name == NULL || (to->data == NULL && size > 0))
+        return -1;
+    if (size > 0)
+        memcpy(to->data, data, size);
+    return 0;
+}
+
+int judge_artefact_new(const struct language *language, const struct exec_output *files,
+                       size_t count, struct judge_artefact **out, struct cj_error *err)
+{
+    struct judge_artefact *artefact = artefact_alloc(language, count);
+    bool complete = artefact != NULL;
+    for (size_t i = 0; complete && i < count; i++)
+        complete = copy_file(&artefact->files[i], files[i].name, files[i].data, files[i].size) == 0;
+    if (complete) {
+        *out = artefact;
+        return 0;
+    }
+    judge_artefact_release(artefact);
+    return error_set(err, ERROR_SYSTEM, ENOMEM, "keep a program: out of memory");
+}
+
+/* Of a language without a build: its sources. */
+static struct judge_artefact *artefact_from_sources(const struct judge_program *program)
+{
+    struct judge_artefact *artefact = artefact_alloc(program->language, program->file_count);
+    for (size_t i = 0; artefact != NULL && i < program->file_count; i++) {
+        const struct judge_file *file = &program->files[i];
+        const char *name = i == 0 ? program->language->source : file->name;
+        if (copy_file(&artefact->files[i], name, file->data, file->size) < 0) {
+            judge_artefact_release(artefact);
+            return NULL;
+        }
+    }
+    return artefact;
+}
+
+/* Takes the kept files over out of a build's result. */
+static struct judge_artefact *artefact_from_build(const struct language *language,
+                                                  const struct exec_copy_out *kept, size_t count,
+                                                  struct exec_result *result)
+{
+    struct judge_artefact *artefact = artefact_alloc(language, count);
+    for (size_t i = 0; artefact != NULL && i < count; i++) {
+        for (size_t k = 0; k < result->file_count; k++) {
+            if (result->files[k].name == NULL || strcmp(result->files[k].name, kept[i].name) != 0)
+                continue;
+            artefact->files[i] = result->files[k];
+            result->files[k] = (struct exec_output){0};
+            break;
+        }
+        if (artefact->files[i].name == NULL) {
+            judge_artefact_release(artefact);
+            return NULL;
+        }
+    }
+    return artefact;
+}
+
+/* ---- one command ---- */
+
+struct command {
+    char **args;
+    size_t arg_count;
+    const char **env;
+    size_t env_count;
+};
+
+static void command_free(struct command *command)
+{
+    free(command->args);
+    free(command->env);
+}
+
+static int fill_in_command(const struct judge_settings *settings, const struct language *language,
+                           const char *template, const struct exec_limits *asked,
+                           const char *work_dir, struct command *out, struct cj_error *err)
+{
+    char memory[24], stack[24];
+    *out = (struct command){0};
+    snprintf(memory, sizeof(memory), "%llu", (unsigned long long)(asked->memory_bytes / MIB));
+    snprintf(stack, sizeof(stack), "%llu",
+             (unsigned long long)((asked->stack_bytes > 0 ? asked->stack_bytes : 64 * MIB) / MIB));
+    const struct command_value values[] = {
+        {"source", language->source},
+        {"workdir", work_dir},
+        {"memory_mib", memory},
+        {"stack_mib", stack},
+        {"exe", language->exe != NULL ? language->exe : ""},
+    };
+    if (command_words(template, values, COUNT_OF(values), &out->args, &out->arg_count, err) < 0)
+        return error_wrap(err, "command of %s", language->id);
+    out->env_count = settings->env_count + language->env.count;
+    out->env = calloc(out->env_count + 1, sizeof(*out->env));
+    if (out->env == NULL) {
+        command_free(out);
+        return error_set(err, ERROR_SYSTEM, ENOMEM, "command of %s: out of memory", language->id);
+    }
+    /* The language's come first: getenv(3) finds the first of a name. */
+    for (size_t i = 0; i < language->env.count; i++)
+        out->env[i] = language->env.items[i];
+    for (size_t i = 0; i < settings->env_count; i++)
+        out->env[language->env.count + i] = settings->env[i];
+    return 0;
+}
+
+static void fail_result(struct exec_result *result, const struct cj_error *err)
+{
+    *result = (struct exec_result){.status = EXEC_INTERNAL_ERROR, .error = strdup(err->message)};
+}
+
+static void run_in_slot(struct slot *slot, const struct judge_settings *settings,
+                        const struct language *language, const char *template,
+                        const struct exec_limits *asked, struct exec_request *request,
+                        struct exec_result *result)
+{
+    struct container **containers;
+    struct command command;
+    struct cj_error err = {0};
+    if (slot_containers(slot, 1, &containers, &err) < 0) {
+        fail_result(result, &err);
+        return;
+    }
+    const char *work_dir = container_facts(containers[0])->work_dir;
+    if (fill_in_command(settings, language, template, asked, work_dir, &command, &err) < 0) {
+        fail_result(result, &err);
+        return;
+    }
+    request->args = (const char *const *)command.args;
+    request->arg_count = command.arg_count;
+    request->env = command.env;
+    request->env_count = command.env_count;
+    if (request->limits.cpu_set == NULL)
+        request->limits.cpu_set = slot_cpu_set(slot);
+    exec_run(containers[0], settings->exec, request, slot_cancel_fd(slot), result);
+    command_free(&command);
+}
+
+/* ---- build ---- */
+
+static enum judge_build_outcome judge_built(const struct exec_result *result)
+{
+    switch (result->status) {
+    case EXEC_ACCEPTED:
+        return JUDGE_BUILT;
+    case EXEC_INTERNAL_ERROR:
+        return JUDGE_BUILD_BROKEN;
+    default:
+        return result->cancelled ? JUDGE_BUILD_BROKEN : JUDGE_BUILD_FAILED;
+    }
+}
+
+static enum judge_build_outcome broken(struct exec_result *result, const char *why)
+{
+    exec_result_free(result);
+    *result = (struct exec_result){.status = EXEC_INTERNAL_ERROR, .error = strdup(why)};
+    return JUDGE_BUILD_BROKEN;
+}
+
+static enum judge_build_outcome
+run_compiler(struct slot *slot, const struct judge_settings *settings,
+             const struct judge_program *program, const struct exec_copy_in *sources,
+             const struct exec_copy_out *kept, size_t kept_count, struct exec_result *result)
+{
+    const struct language *language = program->language;
+    const struct exec_file files[] = {
+        {.kind = EXEC_FILE_CONTENT, .fd = -1},
+        {.kind = EXEC_FILE_COLLECT,
+         .fd = -1,
+         .name = "stdout",
+         .max = settings->build_output_bytes},
+        {.kind = EXEC_FILE_COLLECT,
+         .fd = -1,
+         .name = "stderr",
+         .max = settings->build_output_bytes},
+    };
+    struct exec_request request = {
+        .files = files,
+        .file_count = COUNT_OF(files),
+        .copy_in = sources,
+        .copy_in_count = program->file_count,
+        .copy_out = kept,
+        .copy_out_count = kept_count,
+        .copy_out_max_bytes = settings->artefact_bytes,
+        .limits = settings->build,
+    };
+    run_in_slot(slot, settings, language,
+                language->build != NULL ? language->build : language->check, &settings->build,
+                &request, result);
+    return judge_built(result);
+}
+
+enum judge_build_outcome judge_build(struct slot *slot, const struct judge_settings *settings,
+                                     const struct judge_program *program,
+                                     struct judge_artefact **artefact, struct exec_result *result)
+{
+    const struct language *language = program->language;
+    *result = (struct exec_result){.status = EXEC_ACCEPTED};
+    *artefact = NULL;
+    size_t kept_count =
+        language->build == NULL ? 0 : language->keep.count + (language->exe != NULL ? 1 : 0);
+    enum judge_build_outcome outcome = JUDGE_BUILT;
+    if (language->build != NULL || language->check != NULL) {
+        struct exec_copy_in *sources = calloc(program->file_count, sizeof(*sources));
+        struct exec_copy_out *kept = calloc(kept_count + 1, sizeof(*kept));
+        if (sources == NULL || kept == NULL) {
+            free(sources);
+            free(kept);
+            return broken(result, "build: out of memory");
+        }
+        for (size_t i = 0; i < program->file_count; i++)
+            sources[i] =
+                (struct exec_copy_in){.name = i == 0 ? language->source : program->files[i].name,
+                                      .kind = EXEC_COPY_CONTENT,
+                                      .data = program->files[i].data,
+                                      .size = program->files[i].size,
+                                      .fd = -1};
+        size_t k = 0;
+        if (language->build != NULL && language->exe != NULL)
+            kept[k++].name = language->exe;
+        for (size_t i = 0; language->build != NULL && i < language->keep.count; i++)
+            kept[k++].name = language->keep.items[i];
+        outcome = run_compiler(slot, settings, program, sources, kept, kept_count, result);
+        if (outcome == JUDGE_BUILT && language->build != NULL)
+            *artefact = artefact_from_build(language, kept, kept_count, result);
+        free(sources);
+        free(kept);
+    }
+    if (outcome == JUDGE_BUILT && language->build == NULL)
+        *artefact = artefact_from_sources(program);
+    if (outcome == JUDGE_BUILT && *artefact == NULL)
+        return broken(result, "keep a program: out of memory");
+    return outcome;
+}
+
+/* ---- run ---- */
+
+void judge_run(struct slot *slot, const struct judge_settings *settings,
+               const struct judge_artefact *artefact, const struct judge_run *run,
+               struct exec_result *result)
+{
+    const struct exec_limits asked = exec_limits_with_defaults(run->limits, settings->exec);
+    struct exec_file files[] = {
+        {.kind = EXEC_FILE_CONTENT, .fd = -1},
+        {.kind = EXEC_FILE_COLLECT, .fd = -1, .name = "stdout", .max = run->stdout_bytes},
+        {.kind = EXEC_FILE_COLLECT, .fd = -1, .name = "stderr", .max = run->stderr_bytes},
+    };
+    if (run->input != NULL)
+        files[0] = *run->input;
+    struct exec_copy_in *copies = calloc(artefact->count + 1, sizeof(*copies));
+    if (copies == NULL) {
+        struct cj_error err;
+        error_set(&err, ERROR_SYSTEM, ENOMEM, "run a program: out of memory");
+        fail_result(result, &err);
+        return;
+    }
+    for (size_t i = 0; i < artefact->count; i++)
+        copies[i] = (struct exec_copy_in){.name = artefact->files[i].name,
+                                          .kind = EXEC_COPY_CONTENT,
+                                          .data = artefact->files[i].data,
+                                          .size = artefact->files[i].size,
+                                          .fd = -1};
+    struct exec_request request = {
+        .files = files,
+        .file_count = COUNT_OF(files),
+        .copy_in = copies,
+        .copy_in_count = artefact->count,
+        .limits = judge_limits(artefact->language, run->limits, settings->exec),
+    };
+    run_in_slot(slot, settings, artefact->language, artefact->language->run, &asked, &request,
+                result);
+    free(copies);
+}
+
+const struct exec_output *judge_output(const struct exec_result *result, const char *name)
+{
+    for (size_t i = 0; i < result->file_count; i++)
+        if (result->files[i].name != NULL && strcmp(result->files[i].name, name) == 0)
+            return &result->files[i];
+    return NULL;
+}

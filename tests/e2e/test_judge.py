@@ -1,0 +1,568 @@
+"""The batch judging API (code-judge's) over a real socket: each case of its own tests, then what its reference
+says besides, then what was made better."""
+import concurrent.futures
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import uuid
+
+import pytest
+
+from service import Service, command
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: control groups")
+kept = pytest.mark.kept
+better = pytest.mark.better
+
+TIMEOUT_TEXT = "Suicide from timeout."
+ECHO = "print(input())"
+CPP_SLEEP = """
+#include <unistd.h>
+#include <cstdio>
+int main() { sleep(%d); printf("a"); }
+"""
+
+
+@pytest.fixture(scope="module")
+def service(cjudge, tmp_path_factory):
+    """As code-judge's own tests want it, but for a shorter time limit."""
+    with Service(cjudge, judge="127.0.0.1:0", env={"MAX_WORKERS": "4", "MAX_EXECUTION_TIME": "5"},
+                 folder=str(tmp_path_factory.mktemp("judge"))) as started:
+        yield started
+        assert started.process.poll() is None, started.log_text()
+
+
+@pytest.fixture
+def serve(cjudge, tmp_path):
+    import contextlib
+    with contextlib.ExitStack() as stack:
+        def start(*options, **kwargs):
+            folder = tmp_path / f"serve-{len(os.listdir(tmp_path))}"
+            folder.mkdir()
+            return stack.enter_context(Service(cjudge, *options, judge="127.0.0.1:0", folder=str(folder), **kwargs))
+        yield start
+
+
+def python(solution, **more):
+    return {"type": "python", "solution": solution, **more}
+
+
+def cpp(solution, **more):
+    return {"type": "cpp", "solution": solution, **more}
+
+
+def outcome(result):
+    return result["success"], result["run_success"]
+
+
+# ---- code-judge's own tests ----
+
+@kept
+def test_status(service):
+    assert service.judge("GET", "/status").json == {"queue": 0, "num_workers": 4}
+
+
+@kept
+@pytest.mark.parametrize("path", ["/judge", "/run"])
+def test_one_submission(service, path):
+    def judge(submission):
+        return service.judged(path, submission)
+
+    good = judge(cpp(CPP_SLEEP % 1, expected_output="a"))
+    assert outcome(good) == (True, True)
+    assert good["cost"] >= 1
+    assert outcome(judge(cpp(CPP_SLEEP % 0, expected_output="b"))) == (False, True)
+    assert outcome(judge(cpp("int main() { stray }", expected_output="a"))) == (False, False)
+    assert outcome(judge(python(ECHO, input="a", expected_output="a"))) == (True, True)
+    assert outcome(judge(python(ECHO, input="a", expected_output="b"))) == (False, True)
+    assert outcome(judge(python(ECHO, input="", expected_output="a"))) == (False, False)
+    assert outcome(judge(python("open('x', 'w').write('y')", expected_output=""))) == (True, True)
+    judge(python("open('../x', 'w').write('y')", expected_output=""))
+
+
+@kept
+@pytest.mark.parametrize("path", ["/judge", "/run"])
+@pytest.mark.parametrize("submission", [cpp(CPP_SLEEP % 5), python("import time; time.sleep(5); print('a')")])
+def test_timeout(service, path, submission):
+    result = service.judged(path, {**submission, "expected_output": "a"})
+    assert outcome(result) == (False, False)
+    assert result["reason"] == "worker_timeout"
+    assert 5 <= result["cost"] < 6
+    if path == "/run":
+        assert result["stdout"].strip() == TIMEOUT_TEXT
+
+
+@kept
+@pytest.mark.parametrize("path", ["/judge/batch", "/run/batch", "/judge/long-batch", "/run/long-batch"])
+def test_batches(service, path):
+    batch = {"type": "batch", "sub_id": "b", "submissions": [
+        cpp(CPP_SLEEP % 0, expected_output="b", sub_id="1"), python(ECHO, input="a", expected_output="b"),
+        python(ECHO, input="a", expected_output="a"), cpp(CPP_SLEEP % 2, expected_output="a", sub_id="4")]}
+    answer = service.judged(path, batch)
+    assert list(answer) == ["sub_id", "results"]
+    assert answer["sub_id"] == "b"
+    assert [outcome(r) for r in answer["results"]] == [(False, True), (False, True), (True, True), (True, True)]
+    assert answer["results"][0]["sub_id"] == "1" and answer["results"][3]["sub_id"] == "4"
+    answer = service.judged(path, {"type": "batch", "submissions": 3 * [
+        python(ECHO, input="", expected_output="a"), python(ECHO, input="a", expected_output="a")]})
+    assert [outcome(r) for r in answer["results"]] == 3 * [(False, False), (True, True)]
+
+
+@better("the end of the main process is the end of the run: code-judge waited for whoever held its pipes")
+def test_processes_left_behind(service):
+    start = time.monotonic()
+    result = service.judged("/run", python(
+        "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(100)'])\n"
+        "print('a')", input="", expected_output="a"))
+    assert outcome(result) == (True, True)
+    assert time.monotonic() - start < 3
+
+
+@kept
+def test_multi_process_that_waits(service):
+    """Python joins its multiprocessing children at its end: the time limit ends that."""
+    result = service.judged("/run", python(
+        "import multiprocessing, time\nif __name__ == '__main__':\n"
+        "    p = multiprocessing.Process(target=time.sleep, args=(100,))\n    p.start()\n    time.sleep(1)\n", input=""))
+    assert outcome(result) == (False, False)
+
+
+# ---- its reference ----
+
+@kept
+def test_fields_and_their_order(service):
+    result = service.judge("POST", "/run", python("print('<é>')", sub_id="x"))
+    assert list(result.json) == ["sub_id", "success", "run_success", "cost", "stdout", "stderr", "reason"]
+    assert isinstance(result.json["cost"], float)
+    assert "<é>".encode() in result.body
+    assert result.headers["content-type"] == "application/json"
+    result = service.judged("/judge", python("print(1)"))
+    assert list(result) == ["sub_id", "success", "run_success", "cost", "reason"]
+    assert uuid.UUID(result["sub_id"]).version == 4
+    assert uuid.UUID(service.judged("/judge", python("", sub_id=""))["sub_id"]).version == 4
+
+
+@kept
+@pytest.mark.parametrize("printed, expected, same", [
+    ("a", "a\n", True), (" \\u3000a\\u00a0\\n\\n", "a", True), ("a\\x1c", "a", True), ("a \\nb", "a\nb", False),
+    ("a\\r\\nb", "a\nb", False), ("A", "a", False), ("", "", True), ("\\n", "", True), ("a\\n\\nb", "a\nb", False)])
+def test_comparison_strips_and_nothing_else(service, printed, expected, same):
+    result = service.judged("/judge", python(f"print('{printed}', end='')", expected_output=expected))
+    assert outcome(result) == (same, True), result
+
+
+@kept
+def test_texts_are_cut_after_the_comparison(service):
+    result = service.judged("/run", python("import sys\nprint(1500 * 'é', end='')\nsys.stderr.write(2000 * 'x')",
+                                           expected_output=1500 * "é"))
+    assert outcome(result) == (True, True)
+    assert result["stdout"] == 1000 * "é" and result["stderr"] == 1000 * "x"
+
+
+@kept
+def test_compile_errors(service):
+    result = service.judged("/run", cpp("int main() { stray }"))
+    assert result["stdout"] == "" and result["cost"] == 0 and result["reason"] == ""
+    assert "stray" in result["stderr"] and len(result["stderr"]) <= 1000
+
+
+@kept
+def test_exit_codes_and_signals(service):
+    assert outcome(service.judged("/run", python("exit(3)"))) == (False, False)
+    result = service.judged("/run", python("print('x', flush=True); import os; os.abort()"))
+    assert outcome(result) == (False, False) and result["stdout"] == "x\n" and result["reason"] == ""
+    result = service.judged("/run", python("1/0"))
+    assert "ZeroDivisionError" in result["stderr"]
+
+
+@better("no line is added: line numbers and __future__ imports are the program's own")
+def test_the_program_is_the_users_own(service):
+    result = service.judged("/run", python("from __future__ import annotations\n\n1/0"))
+    assert "line 3" in result["stderr"]
+    result = service.judged("/run", python("print('@@E'); print('@@D123')"))
+    assert result["stdout"] == "@@E\n@@D123\n" and result["success"]
+
+
+@better("what is not UTF-8 is replaced, and judged by its bytes")
+def test_output_that_is_no_text(service):
+    result = service.judged("/run", python(r"import sys; sys.stdout.buffer.write(b'a\xffb')"))
+    assert result["stdout"] == "a\ufffdb" and result["success"] and result["reason"] == ""
+
+
+@kept
+def test_math_is_an_internal_error(service):
+    result = service.judged("/run", {"type": "math", "solution": "1"})
+    assert result["reason"] == "internal_error" and result["stdout"] is None and result["stderr"] is None
+    assert outcome(result) == (False, False)
+
+
+@kept
+def test_absent_input_is_the_end_of_file(service):
+    for more in ({}, {"input": None}, {"input": ""}):
+        result = service.judged("/run", python("import sys; print(repr(sys.stdin.read()))", **more))
+        assert result["stdout"] == "''\n"
+    assert service.judged("/run", python("print(1)", input="x" * (1 << 20)))["success"]
+
+
+@better("a memory limit that was passed is told in one line")
+def test_memory(service):
+    result = service.judged("/run", python("x = bytearray(1 << 30)\nprint(len(x))"))
+    assert outcome(result) == (False, False)
+    assert result["stderr"].endswith("Memory limit of 384 MiB exceeded.\n")
+    result = service.judged("/run", python("x = bytearray(300 << 20)\nprint(len(x))"))
+    assert result["success"]
+
+
+@kept
+@pytest.mark.parametrize("method, path, status, body", [
+    ("GET", "/nosuch", 404, {"detail": "Not Found"}), ("GET", "/run", 405, {"detail": "Method Not Allowed"}),
+    ("POST", "/ping", 405, {"detail": "Method Not Allowed"}), ("HEAD", "/ping", 405, None)])
+def test_wrong_ways(service, method, path, status, body):
+    answer = service.judge(method, path)
+    assert answer.status == status
+    if body is not None:
+        assert answer.json == body
+    if status == 405:
+        assert answer.headers["allow"] in ("GET", "POST")
+
+
+@kept
+def test_a_slash_too_much(service):
+    answer = service.judge("POST", "/judge/", python(""))
+    assert answer.status == 307 and answer.body == b""
+    assert answer.headers["location"].endswith("/judge")
+
+
+@kept
+def test_ping(service):
+    answer = service.judge("GET", "/ping")
+    assert answer.body == b'"pong"' and answer.headers["content-type"] == "application/json"
+
+
+@kept
+@pytest.mark.parametrize("path, body, errors", [
+    ("/run", {}, [("missing", ["body", "type"]), ("missing", ["body", "solution"])]),
+    ("/run", {"type": "python"}, [("missing", ["body", "solution"])]),
+    ("/run", {"type": "brainfog", "solution": 5}, [("literal_error", ["body", "type"]),
+                                                   ("string_type", ["body", "solution"])]),
+    ("/run", [], [("model_attributes_type", ["body"])]),
+    ("/run/batch", {"submissions": []}, [("too_short", ["body", "submissions"])]),
+    ("/run/batch", {"submissions": [python(""), python(1)]}, [("string_type", ["body", "submissions", 1, "solution"])]),
+    ("/run/batch", {"type": "x", "submissions": [python("")]}, [("literal_error", ["body", "type"])]),
+])
+def test_invalid_bodies(service, path, body, errors):
+    answer = service.judge("POST", path, body)
+    assert answer.status == 422
+    assert [(e["type"], e["loc"]) for e in answer.json["detail"]] == errors
+
+
+@kept
+def test_broken_bodies(service):
+    answer = service.judge("POST", "/run", b'{"type": "python", "solution": "\xff"}', content_type="application/json")
+    assert (answer.status, answer.json) == (400, {"detail": "There was an error parsing the body"})
+    answer = service.judge("POST", "/run", b'{"type": ', content_type="application/json")
+    assert answer.status == 422 and answer.json["detail"][0]["type"] == "json_invalid"
+    answer = service.judge("POST", "/run", b"", content_type="application/json")
+    assert answer.status == 422 and answer.json["detail"][0]["type"] == "missing"
+    answer = service.judge("POST", "/run", b"{}", content_type="text/plain")
+    assert answer.status == 422 and answer.json["detail"][0]["type"] == "model_attributes_type"
+
+
+@better("a lone surrogate fails its own item, not the batch")
+def test_lone_surrogates(service):
+    body = b'{"submissions":[{"type":"python","solution":"print(1)"},{"type":"python","solution":"\\ud800"}]}'
+    answer = service.judge("POST", "/run/batch", body, content_type="application/json").json
+    assert [r["reason"] for r in answer["results"]] == ["", "internal_error"]
+
+
+# ---- better ----
+
+@better("programs see a clean environment and nothing of the host")
+def test_isolation(serve):
+    service = serve(env={"SECRET_TOKEN": "x", "PASSED": "y"})
+    result = service.judged("/run", python("import os; print(sorted(os.environ))"))
+    assert "SECRET_TOKEN" not in result["stdout"] and "PATH" in result["stdout"]
+    service = serve("-pass-env", "PASSED", env={"SECRET_TOKEN": "x", "PASSED": "y"})
+    result = service.judged("/run", python("import os; print(os.environ.get('PASSED'), os.environ.get('SECRET_TOKEN'))"))
+    assert result["stdout"] == "y None\n"
+
+
+@better("limits of time are kept by us: a program cannot cancel them")
+def test_limits_cannot_be_shaken_off(service):
+    result = service.judged("/run", python(
+        "import os, signal, time\nsignal.alarm(0)\nif os.fork() == 0:\n    os.setsid()\ntime.sleep(100)"))
+    assert result["reason"] == "worker_timeout"
+
+
+@better("what cannot begin in time is a queue_timeout at once, not after 19 s")
+def test_queue_timeout(serve):
+    service = serve("-parallelism", 1, env={"MAX_QUEUE_WORK_LIFE_TIME": "1", "MAX_EXECUTION_TIME": "4"})
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        first = pool.submit(service.judged, "/run", python("import time; time.sleep(3)"))
+        time.sleep(0.5)
+        start = time.monotonic()
+        late = service.judged("/run", python("print(1)"))
+        assert late["reason"] == "queue_timeout" and late["stdout"] is None and outcome(late) == (False, False)
+        assert 0.9 < time.monotonic() - start < 2
+        assert first.result()["success"]
+    # what is in a long batch waits
+    batch = service.judged("/run/long-batch", {"submissions": [
+        python("import time; time.sleep(2)"), python("print(1)")]})
+    assert [r["reason"] for r in batch["results"]] == ["", ""]
+
+
+@better("a full queue is 503 with Retry-After")
+def test_a_full_queue(serve):
+    service = serve("-parallelism", 1, "-queue-length", 1, env={"MAX_EXECUTION_TIME": "4"})
+    with concurrent.futures.ThreadPoolExecutor(max_workers=8) as pool:
+        answers = list(pool.map(lambda _: service.judge("POST", "/run", python("import time; time.sleep(1)")), range(6)))
+    refused = [a for a in answers if a.status == 503]
+    assert refused and all(a.headers["retry-after"] and "detail" in a.json for a in refused)
+    assert all(a.json["success"] for a in answers if a.status == 200)
+    # a batch that was accepted is never refused in the middle
+    batch = service.judged("/run/long-batch", {"submissions": 20 * [python("print(1)")]})
+    assert all(r["success"] for r in batch["results"])
+
+
+@better("a client that hangs up frees its slots")
+def test_hang_up(serve):
+    service = serve("-parallelism", 1, env={"MAX_EXECUTION_TIME": "20"})
+    body = json.dumps({"submissions": 50 * [python("import time; time.sleep(15)")]}).encode()
+    host, port = service.judge_addresses[0].rsplit(":", 1)
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(b"POST /run/long-batch HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+                           b"content-length: %d\r\n\r\n" % len(body) + body)
+        time.sleep(1)
+        assert service.judge("GET", "/status").json["queue"] >= 40
+    time.sleep(1)
+    assert service.judge("GET", "/status").json["queue"] == 0
+    start = time.monotonic()
+    assert service.judged("/run", python("print(1)"))["success"]
+    assert time.monotonic() - start < 3
+
+
+@better("a long batch does not delay single requests")
+def test_fairness(serve):
+    service = serve("-parallelism", 1)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        long_one = pool.submit(service.judged, "/run/long-batch",
+                               {"submissions": 20 * [python("import time; time.sleep(0.2)")]})
+        time.sleep(0.3)
+        for _ in range(5):
+            start = time.monotonic()
+            assert service.judged("/run", python("print(1)"))["success"]
+            assert time.monotonic() - start < 1.5
+        assert not long_one.done()
+        assert all(r["success"] for r in long_one.result()["results"])
+
+
+@better("results of a batch are written as they come, in order")
+def test_results_are_streamed(service):
+    body = json.dumps({"sub_id": "s", "submissions": [python("print(1)"), python("import time; time.sleep(3)")]}).encode()
+    host, port = service.judge_addresses[0].rsplit(":", 1)
+    with socket.create_connection((host, int(port))) as connection:
+        connection.settimeout(2)
+        connection.sendall(b"POST /judge/long-batch HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+                           b"content-length: %d\r\n\r\n" % len(body) + body)
+        seen = b""
+        while b'"success":true' not in seen:
+            seen += connection.recv(65536)
+
+
+@kept
+def test_error_cases(serve, tmp_path):
+    kept_in = tmp_path / "cases"
+    service = serve(env={"ERROR_CASE_SAVE_PATH": str(kept_in)})
+    service.judged("/run", python("print(1)", sub_id="good"))
+    service.judged("/run", python("print(2)", sub_id="wrong", expected_output="1", input="i"))
+    service.judged("/run", python("exit(3)", sub_id="../../escape"))
+    service.judged("/run", cpp("x", sub_id="compile"))
+    names = sorted(os.listdir(kept_in))
+    assert "good" not in names and "wrong" in names and "compile" in names
+    assert not os.path.exists(tmp_path.parent / "escape")
+    assert len(names) == 3
+    submission = json.loads((kept_in / "wrong" / "submission.json").read_text())
+    assert submission["solution"] == "print(2)" and submission["input"] == "i" and submission["sub_id"] == "wrong"
+    assert (kept_in / "wrong" / "solution.txt").read_text() == "print(2)"
+    result = json.loads((kept_in / "wrong" / "result.json").read_text())
+    assert result["stdout"] == "2\n" and result["exit_code"] == 0 and result["success"] is False
+
+
+@better("commands are templates, and run in our sandbox")
+def test_templates(serve):
+    service = serve(env={"PYTHON_EXECUTE_COMMAND": "python3 -c 'print(\"{{templated}}\")' {source}",
+                         "CPP_COMPILE_COMMAND": "g++ -O0 -DTEMPLATED=7 -o {exe} {source}",
+                         "CPP_EXECUTE_COMMAND": "{workdir}/{exe} arg"})
+    assert service.judged("/run", python("x"))["stdout"] == "{templated}\n"
+    result = service.judged("/run", cpp(
+        "#include <cstdio>\nint main(int c, char **v) { printf(\"%d %s\", TEMPLATED, v[1]); }"))
+    assert result["stdout"] == "7 arg"
+
+
+def test_bad_templates_are_told_at_the_start(cjudge, tmp_path):
+    run = subprocess.run([cjudge, "serve", "-http-addr", "127.0.0.1:0", "-judge-addr", "127.0.0.1:0"],
+                         env={**os.environ, "PYTHON_EXECUTE_COMMAND": "python3 {sauce}"}, cwd=tmp_path,
+                         capture_output=True, text=True, timeout=30, check=False)
+    assert run.returncode != 0 and "{sauce}" in run.stderr
+
+
+@pytest.mark.parametrize("name, solution", [
+    ("c", "#include <stdio.h>\nint main(void) { int a; scanf(\"%d\", &a); printf(\"%d\\n\", 2 * a); }"),
+    ("c++20", "#include <iostream>\n#include <concepts>\nint main() { int a; std::cin >> a; std::cout << 2 * a; }"),
+    ("py3", "print(2 * int(input()))"), ("bash", "read a; echo $((2 * a))")])
+def test_other_languages(service, name, solution):
+    assert outcome(service.judged("/run", {"type": name, "solution": solution, "input": "21",
+                                           "expected_output": "42"})) == (True, True)
+
+
+def test_a_venv(serve, tmp_path):
+    venv = tmp_path / "venv"
+    made = subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=False)
+    if made.returncode != 0:
+        pytest.skip("python3-venv is not installed")
+    site = next(venv.glob("lib/python3*/site-packages"))
+    (site / "only_here.py").write_text("value = 42\n")
+    service = serve(env={"PYTHON_EXECUTOR_PATH": str(venv / "bin" / "python")})
+    result = service.judged("/run", python("import only_here, sys; print(only_here.value, sys.prefix)"))
+    assert result["stdout"] == f"42 {venv}\n", result
+
+
+# ---- the native form ----
+
+def judge(service, **body):
+    return service.judged("/v1/judge", body)
+
+
+CASES = [{"input": "1", "expected": "2"}, {"id": "two", "input": "2", "expected": "4\n"}, {"input": "3", "expected": "7"}]
+
+
+def test_native(service):
+    answer = judge(service, id="r", language="python", source="print(2 * int(input()))", cases=CASES,
+                   output={"sha256": True})
+    assert answer["id"] == "r"
+    assert [c["status"] for c in answer["cases"]] == ["Accepted", "Accepted", "Wrong Answer"]
+    assert answer["cases"][1]["id"] == "two"
+    case = answer["cases"][2]
+    assert case["message"] == "line 1: expected '7', found '6'"
+    assert case["stdout"] == "6\n" and case["exit_code"] == 0 and case["memory_bytes"] > 0 and case["cpu_ms"] > 0
+    assert re.fullmatch("[0-9a-f]{64}", case["stdout_sha256"])
+    assert answer["summary"]["status"] == "Wrong Answer" and answer["summary"]["accepted"] == 2
+    assert answer["summary"]["protection"] in ("full", "no-cgroup")
+
+
+@pytest.mark.parametrize("source, limits, status", [
+    ("while True: pass", {"cpu_ms": 200}, "Time Limit Exceeded"),
+    ("import time; time.sleep(9)", {"wall_ms": 300}, "Time Limit Exceeded"),
+    ("x = bytearray(1 << 28); print(len(x))", {"memory_bytes": 64 << 20}, "Memory Limit Exceeded"),
+    ("print('x' * 100000)", {"output_bytes": 1000}, "Output Limit Exceeded"),
+    ("exit(7)", {}, "Nonzero Exit Status"),
+    ("import os; os.abort()", {}, "Signalled"),
+])
+def test_native_verdicts(service, source, limits, status):
+    answer = judge(service, language="python", source=source, limits=limits, cases=[{}])
+    assert answer["cases"][0]["status"] == status, answer
+
+
+def test_native_compile_error(service):
+    answer = judge(service, language="cpp", source="stray", cases=CASES)
+    assert answer["build"]["status"] == "Compile Error" and "stray" in answer["build"]["stderr"]
+    assert {c["status"] for c in answer["cases"]} == {"Skipped"}
+    assert answer["summary"]["status"] == "Compile Error"
+
+
+@pytest.mark.parametrize("compare, printed, expected, status", [
+    ("exact", "a", "a\n", "Wrong Answer"), ("strip", " a", "a\n", "Accepted"), ("lines", "a \n\n", "a", "Accepted"),
+    ("tokens", "1  2\n3", "1 2 3", "Accepted"), ({"mode": "floats", "absolute_tolerance": 1e-3}, "1.0004", "1", "Accepted"),
+    ({"mode": "floats", "relative_tolerance": 1e-3}, "1002", "1000", "Wrong Answer"),
+    ({"mode": "tokens", "ignore_case": True}, "YES", "yes", "Accepted"),
+])
+def test_native_comparisons(service, compare, printed, expected, status):
+    answer = judge(service, language="bash", source="cat", compare=compare, cases=[{"input": printed, "expected": expected}])
+    assert answer["cases"][0]["status"] == status, answer
+
+
+def test_native_stops_at_the_first_failure(service):
+    answer = judge(service, language="bash", source="read a; echo $a", stop="first_failure",
+                   cases=[{"input": "1", "expected": "1"}, {"input": "1", "expected": "2"}] + 40 * [{"input": "1", "expected": "1"}])
+    statuses = [c["status"] for c in answer["cases"]]
+    assert statuses[:2] == ["Accepted", "Wrong Answer"] and "Skipped" in statuses
+    assert answer["summary"]["status"] == "Wrong Answer"
+
+
+def test_native_streams(service):
+    answer = service.judge("POST", "/v1/judge", {"language": "bash", "source": "cat", "stream": True, "cases": CASES})
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    events = [json.loads(line) for line in answer.body.splitlines()]
+    assert [e["event"] for e in events] == ["build", "case", "case", "case", "summary"]
+    assert sorted(e["index"] for e in events[1:4]) == [0, 1, 2]
+    answer = service.judge("POST", "/v1/judge", {"language": "bash", "source": "cat", "stream": True, "cases": CASES},
+                           accept="text/event-stream")
+    assert answer.headers["content-type"] == "text/event-stream"
+    assert answer.body.startswith(b"event: build\ndata: {") and answer.body.endswith(b"}\n\n")
+
+
+def test_native_files_and_stored_inputs(service):
+    big = service.put("input", b"x" * (3 << 20))
+    expected = service.put("expected", b"3145728\n")
+    answer = judge(service, language="cpp", files={"util.h": "#define N 1\n", "main.cpp":
+                   "#include \"util.h\"\n#include <cstdio>\nint main() { long n = 0; while (getchar() != EOF) n += N; printf(\"%ld\", n); }"},
+                   cases=[{"input_file": big, "expected_file": expected}])
+    assert answer["cases"][0]["status"] == "Accepted", answer
+    refused = service.judge("POST", "/v1/judge", {"language": "bash", "source": "", "cases": [{"input_file": "NOSUCH"}]})
+    assert refused.status == 400 and "cases[0].input_file" in refused.json["error"]
+
+
+def test_native_artifacts(service):
+    built = service.judged("/v1/build", {"language": "c", "source": "#include <stdio.h>\nint main(void) { puts(\"hi\"); }"})
+    assert built["build"]["status"] == "Accepted"
+    answer = judge(service, artifact=built["artifact"], cases=5 * [{"expected": "hi"}])
+    assert {c["status"] for c in answer["cases"]} == {"Accepted"}
+    assert service.judge("DELETE", f"/v1/artifacts/{built['artifact']}").status == 204
+    assert service.judge("DELETE", f"/v1/artifacts/{built['artifact']}").status == 404
+    assert service.judge("POST", "/v1/judge", {"artifact": built["artifact"], "cases": [{}]}).status == 400
+    assert service.judged("/v1/build", {"language": "c", "source": "stray"})["artifact"] is None
+
+
+def test_native_batches(service):
+    submissions = [{"id": str(i), "language": "bash", "source": f"echo {i}", "cases": [{"expected": str(i)}, {"expected": "x"}]}
+                   for i in range(30)]
+    answer = service.judged("/v1/judge/batch", {"submissions": submissions})
+    assert [r["id"] for r in answer["results"]] == [str(i) for i in range(30)]
+    assert all([c["status"] for c in r["cases"]] == ["Accepted", "Wrong Answer"] for r in answer["results"])
+
+
+def test_native_deadline(serve):
+    service = serve("-parallelism", 1)
+    answer = judge(service, language="bash", source="sleep 0.4", deadline_ms=700, cases=10 * [{}])
+    statuses = [c["status"] for c in answer["cases"]]
+    assert statuses[0] == "Accepted" and statuses[-1] == "Queue Timeout"
+
+
+@pytest.mark.parametrize("body, words", [
+    ({"language": "nosuch", "source": "", "cases": [{}]}, ["language", "nosuch"]),
+    ({"language": "c", "cases": [{}]}, ["source"]), ({"language": "c", "source": ""}, ["cases"]),
+    ({"language": "c", "source": "", "cases": []}, ["cases"]),
+    ({"language": "c", "source": "", "cases": [{"inptu": ""}]}, ["cases[0].inptu"]),
+    ({"language": "c", "source": "", "cases": [{}], "limits": {"cpu_ms": 0}}, ["limits.cpu_ms"]),
+    ({"language": "c", "source": "", "cases": [{}], "limits": {"cpu_ms": 1.5}}, ["limits.cpu_ms"]),
+    ({"language": "c", "source": "", "cases": [{}], "compare": "fuzzy"}, ["compare"]),
+    ({"language": "c", "source": "", "cases": [{"input": "", "input_file": "A"}]}, ["cases[0]"]),
+    ({"language": "c", "source": "", "files": {"a": ""}, "cases": [{}]}, ["files"]),
+])
+def test_native_bad_bodies(service, body, words):
+    answer = service.judge("POST", "/v1/judge", body)
+    assert answer.status == 400
+    assert all(word in answer.json["error"] for word in words), answer
+
+
+def test_both_doors_together(service):
+    """The judging door and the other one share the slots."""
+    with concurrent.futures.ThreadPoolExecutor(max_workers=8) as pool:
+        judged = [pool.submit(service.judged, "/judge", python(ECHO, input=str(i), expected_output=str(i))) for i in range(20)]
+        run = [pool.submit(service.run, command("/bin/echo", str(i))) for i in range(20)]
+        assert all(j.result()["success"] for j in judged)
+        assert [r.result()["files"]["stdout"] for r in run] == [f"{i}\n" for i in range(20)]
