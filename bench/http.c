@@ -28,15 +28,21 @@
 #include "service.h"
 #include "support.h"
 
-enum { THREADS_MAX = 64, CONNECTIONS_MAX = 64, ANSWER_MAX = 4096, WARM_UP_ROUNDS = 20, MIB = 1 << 20 };
+enum {
+    THREADS_MAX = 64,
+    CONNECTIONS_MAX = 64,
+    ANSWER_MAX = 4096,
+    WARM_UP_ROUNDS = 20,
+    MIB = 1 << 20
+};
 
 enum mode { BARE, SERVED, MODES };
 
 /* Goals. */
-#define THROUGHPUT_GOAL   0.85 /* of bare, on two connections and more */
-#define LATENCY_GOAL      1.35 /* x bare, p50 on one connection */
-#define MEMORY_GOAL       (8 * MIB)
-#define MEMORY_SLOT_GOAL  (3 * MIB)
+#define THROUGHPUT_GOAL  0.85 /* of bare, on two connections and more */
+#define LATENCY_GOAL     1.35 /* x bare, p50 on one connection */
+#define MEMORY_GOAL      (8 * MIB)
+#define MEMORY_SLOT_GOAL (3 * MIB)
 
 struct config {
     bool json, goals, help;
@@ -115,7 +121,8 @@ static const char body_format[] =
 struct block {
     uint64_t runs;
     int64_t wall_ns;
-    int64_t client_ns, service_ns, inits_ns, programs_ns; /* CPU time; of bare runs all is the client's
+    int64_t client_ns, service_ns, inits_ns,
+        programs_ns; /* CPU time; of bare runs all is the client's
                                                              and the programs' */
     struct samples latencies;
 };
@@ -438,8 +445,8 @@ static bool wanted(const struct config *config, enum mode mode)
     return config->only == 0 || config->only == (int)mode + 1;
 }
 
-static void measure(const struct config *config, struct service *service,
-                    struct spawner *spawners, unsigned threads, struct outcome *outcome)
+static void measure(const struct config *config, struct service *service, struct spawner *spawners,
+                    unsigned threads, struct outcome *outcome)
 {
     static struct client client;
     struct samples throughput = {0}, thrift = {0}, rates[MODES] = {0};
@@ -500,20 +507,21 @@ static void print_text(struct outcome *outcomes, size_t count, const struct memo
 {
     printf("ratios to bare runs (1 = free): median (quartiles); times in us: bare / served\n");
     printf("%5s  %-19s  %-19s  %11s  %11s  %11s  %11s  %s\n", "conns", "throughput", "CPU cost",
-           "runs/s", "CPU/run", "p50", "p99", "CPU/run of bare: spawner, programs; served: client, service, inits, programs");
+           "runs/s", "CPU/run", "p50", "p99",
+           "CPU/run of bare: spawner, programs; served: client, service, inits, programs");
     for (size_t i = 0; i < count; i++) {
         struct outcome *o = &outcomes[i];
         const struct spread *t = &o->throughput, *c = &o->thrift;
         const struct cost *cost = &o->cost[SERVED];
-        printf("%5u  %.3f (%.3f-%.3f)  %.3f (%.3f-%.3f)  %5.0f/%-5.0f  %5.0f/%-5.0f", o->connections,
-               t->median, t->q1, t->q3, c->median, c->q1, c->q3, o->rate[BARE], o->rate[SERVED],
-               o->cost[BARE].all / 1000, cost->all / 1000);
+        printf("%5u  %.3f (%.3f-%.3f)  %.3f (%.3f-%.3f)  %5.0f/%-5.0f  %5.0f/%-5.0f",
+               o->connections, t->median, t->q1, t->q3, c->median, c->q1, c->q3, o->rate[BARE],
+               o->rate[SERVED], o->cost[BARE].all / 1000, cost->all / 1000);
         for (int k = 0; k < 2; k++)
             printf("  %5.0f/%-5.0f", quantile_us(o, BARE, k == 0 ? 0.5 : 0.99),
                    quantile_us(o, SERVED, k == 0 ? 0.5 : 0.99));
         printf("  %.0f, %.0f; %.0f, %.0f, %.0f, %.0f\n", o->cost[BARE].client / 1000,
-               o->cost[BARE].programs / 1000, cost->client / 1000,
-               cost->service / 1000, cost->inits / 1000, cost->programs / 1000);
+               o->cost[BARE].programs / 1000, cost->client / 1000, cost->service / 1000,
+               cost->inits / 1000, cost->programs / 1000);
     }
     printf("memory, idle: %.1f MiB when fresh, %.1f MiB afterwards (goal: <= %.1f MiB)\n",
            (double)memory->fresh / MIB, (double)memory->after / MIB, (double)memory->goal / MIB);
@@ -579,10 +587,11 @@ static int check_goals(struct outcome *outcomes, size_t count, const struct memo
         if (o->connections == 1 ? latency <= LATENCY_GOAL : o->throughput.median >= THROUGHPUT_GOAL)
             continue;
         missed++;
-        fprintf(stderr,
-                "missed: %u connections: throughput %.3f (>= %.2f on two and more), p50 %.3f x bare "
-                "(<= %.2f on one)\n",
-                o->connections, o->throughput.median, THROUGHPUT_GOAL, latency, LATENCY_GOAL);
+        fprintf(
+            stderr,
+            "missed: %u connections: throughput %.3f (>= %.2f on two and more), p50 %.3f x bare "
+            "(<= %.2f on one)\n",
+            o->connections, o->throughput.median, THROUGHPUT_GOAL, latency, LATENCY_GOAL);
     }
     if (memory->fresh > memory->goal || memory->after > memory->goal) {
         missed++;
@@ -598,7 +607,8 @@ static void start(const struct config *config, struct service *service)
     for (size_t i = 0; i < config->service_options.count && i < COUNT_OF(options) - 1; i++)
         options[i] = config->service_options.items[i];
     char *built = bench_host_path("../cjudge");
-    if (service_start(service, config->cjudge[0] != '\0' ? config->cjudge : built, options, &err) < 0)
+    if (service_start(service, config->cjudge[0] != '\0' ? config->cjudge : built, options, &err) <
+        0)
         bench_fail(&err);
     free(built);
 }

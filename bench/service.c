@@ -27,7 +27,8 @@ enum { OPTIONS_MAX = 32, LOG_SIZE = 64 * 1024 };
 
 static void run_child(const char *path, const char *const *options, int log_fd)
 {
-    const char *args[OPTIONS_MAX + 6] = {"cjudge", "serve", "-http-addr", "127.0.0.1:0", "-release"};
+    const char *args[OPTIONS_MAX + 6] = {"cjudge", "serve", "-http-addr", "127.0.0.1:0",
+                                         "-release"};
     size_t count = 5;
     for (size_t i = 0; options[i] != NULL && i < OPTIONS_MAX; i++)
         args[count++] = options[i];

@@ -23,8 +23,8 @@ struct service {
 
 /* Starts path with `serve` at a free port of 127.0.0.1; options is a NULL-terminated list of more of
  * them. Returns when it is ready. It dies with the calling thread. */
-WARN_UNUSED int service_start(struct service *service, const char *path,
-                              const char *const *options, struct cj_error *err);
+WARN_UNUSED int service_start(struct service *service, const char *path, const char *const *options,
+                              struct cj_error *err);
 
 /* SIGTERM, and waits. Returns its exit status. */
 int service_stop(struct service *service);

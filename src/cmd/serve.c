@@ -373,7 +373,8 @@ int cmd_serve(int argc, char **argv)
     set_up_log(&service.settings);
     settings_warn(&service.settings);
     int result = begin(&service, &err);
-    priority_raise(0, -10); /* the loop works for microseconds at a time, and everybody waits for it */
+    /* The loop works for microseconds at a time, and everybody waits for it. */
+    priority_raise(0, -10);
     if (result == 0)
         result = net_loop_run(service.loop, &err);
     if (result == 0)

@@ -32,7 +32,8 @@ static bool is_first(const struct exec_request *request, size_t i)
 static bool leads_to(const char *work_dir, const char *name, const char *file)
 {
     char wanted[EXEC_PATH_MAX], path[EXEC_PATH_MAX];
-    if (exec_path_resolve(work_dir, name, path) < 0 || exec_path_resolve(work_dir, file, wanted) < 0)
+    if (exec_path_resolve(work_dir, name, path) < 0 ||
+        exec_path_resolve(work_dir, file, wanted) < 0)
         return false; /* nothing comes of it */
     size_t length = strlen(wanted);
     return strncmp(path, wanted, length) == 0 && (path[length] == '\0' || path[length] == '/');

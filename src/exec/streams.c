@@ -51,7 +51,7 @@ struct streams {
     const char *made_names[CONTAINER_MADE_MAX];
     size_t made_count;
     struct container_made made[CONTAINER_MADE_MAX]; /* behind the run; zeroed when there was none */
-    int terminal_master, terminal_slave; /* -1: no terminal */
+    int terminal_master, terminal_slave;            /* -1: no terminal */
     bool terminal_typed, terminal_shown; /* some stream types into it, gets what it shows */
     char chunk[CHUNK];
 };

@@ -101,6 +101,8 @@ static int describe(struct sandbox *sandbox, const struct sandbox_options *optio
 
 static bool has_own_work_dir(const struct mount_config *mounts)
 {
+    if (mounts->init_command[0] != '\0')
+        return false; /* it may leave files there */
     for (size_t i = 0; i < mounts->mount_count; i++) {
         const struct mount_item *item = &mounts->mounts[i];
         const char *target = item->target + strspn(item->target, "/");

@@ -21,7 +21,7 @@ struct sandbox {
     bool single_id;
     bool share_net;
     bool has_init_command;
-    bool into_cgroup; /* programs are cloned into their group (v2) */
+    bool into_cgroup;  /* programs are cloned into their group (v2) */
     bool own_work_dir; /* the work directory is the root of a tmpfs of each container's own */
     char work_dir[256];
 };

@@ -138,8 +138,7 @@ enum init_source {
     INIT_SOURCE_CLOSED, /* the descriptor is closed in the program */
     INIT_SOURCE_PASSED, /* index: position in the SCM_RIGHTS array of struct init_passed */
     INIT_SOURCE_KEPT,   /* enum init_kept, opened anew so that no flag of an earlier run stays */
-    INIT_SOURCE_MADE,   /* index: position in made_offsets; for writing. Descriptors with one index are
-                         * one open file */
+    INIT_SOURCE_MADE,   /* index: in made_offsets; for writing. With one index: one open file */
 };
 
 enum init_kept {
@@ -199,7 +198,7 @@ struct init_exec {
     uint32_t descriptor_count;
     uint32_t passed_count;
     uint32_t made_count;
-    uint32_t made_offsets[INIT_MADE_MAX]; /* in the arena, behind the tables: names in the work directory */
+    uint32_t made_offsets[INIT_MADE_MAX]; /* behind the tables: names in the work directory */
     uint32_t rlimit_mask; /* bit per enum init_rlimit: others stay as init has them */
     struct init_rlimit_value rlimits[INIT_RLIMIT_COUNT];
     uint64_t cpu_mask[INIT_CPU_MASK_WORDS];

@@ -52,8 +52,7 @@ enum container_source {
     CONTAINER_PASSED, /* fd: any descriptor of ours; stays ours */
     CONTAINER_EMPTY,  /* an empty file that nobody can write to */
     CONTAINER_OUTPUT, /* fd: 0 or 1, which of the container's own output pipes */
-    CONTAINER_MADE,   /* fd: which of the run's made files, for writing. Descriptors with one number are
-                       * one open file */
+    CONTAINER_MADE,   /* fd: which of the run's made files; those of one number are one open file */
 };
 
 struct container_descriptor {
@@ -107,7 +106,7 @@ enum container_failure {
 /* What a made file held at the end, whatever became of its name. */
 struct container_made {
     uint64_t bytes;
-    const char *data; /* all of it; valid until anything else is done with the container. NULL: fd has it */
+    const char *data; /* all of it, until the container is used again; NULL: fd has it */
     int fd;           /* the container's, until its reset; -1 */
 };
 
