@@ -152,7 +152,7 @@ static int check_names(const struct yml_node *map, const struct language *langua
     if (!is_name(language->id))
         return yml_fail(yml_get(map, "id"), err, "'%s' is no id: letters, digits and +#._-",
                         language->id);
-    for (size_t i = 0; i < language->aliases.count; i++)
+    for (size_t i = 0; language->aliases.items != NULL && i < language->aliases.count; i++)
         if (!is_name(language->aliases.items[i]))
             return yml_fail(yml_get(map, "aliases"), err,
                             "'%s' is no alias: letters, digits and +#._-",
@@ -162,11 +162,11 @@ static int check_names(const struct yml_node *map, const struct language *langua
                         language->source);
     if (language->exe != NULL && !is_file_name(language->exe))
         return yml_fail(yml_get(map, "exe"), err, "'%s' is not the name of a file", language->exe);
-    for (size_t i = 0; i < language->env.count; i++)
+    for (size_t i = 0; language->env.items != NULL && i < language->env.count; i++)
         if (strchr(language->env.items[i], '=') == NULL || language->env.items[i][0] == '=')
             return yml_fail(yml_get(map, "env"), err, "'%s' is not NAME=VALUE",
                             language->env.items[i]);
-    for (size_t i = 0; i < language->mounts.count; i++)
+    for (size_t i = 0; language->mounts.items != NULL && i < language->mounts.count; i++)
         if (language->mounts.items[i][0] != '/')
             return yml_fail(yml_get(map, "mounts"), err, "'%s' does not begin with '/'",
                             language->mounts.items[i]);
