@@ -406,8 +406,9 @@ def test_a_missing_host_file_to_copy(service):
 @kept
 def test_a_collector_is_no_source(service):
     result = service.run(shell("echo ran", copyIn={"x": collector("y")}))
-    assert result["status"] == "File Error"
-    assert [(e["name"], e["type"]) for e in result["fileError"]] == [("x", "CopyInOpenFile")]
+    why = "file cannot open as reader: a collector"
+    assert (result["status"], result["error"]) == ("File Error", why)
+    assert result["fileError"] == [{"name": "x", "type": "CopyInOpenFile", "message": why}]
 
 
 @kept

@@ -41,6 +41,17 @@ def test_slots_are_bound_to_cpus(serve):
     assert cpus_of(wide, cpuSetLimit=str(first)) == [first]
 
 
+@needs_two_cpus
+def test_who_may_use_more_than_one_cpu_is_not_bound_to_one(serve):
+    every = os.sched_getaffinity(0)
+    rated = serve("-parallelism", 1, "-enable-cpu-rate")
+    assert set(cpus_of(rated, cpuRateLimit=2000)) == every
+    assert len(cpus_of(rated, cpuRateLimit=1000)) == 1
+    chosen = serve("-cpuset", min(every), "-enable-cpu-rate")
+    assert cpus_of(chosen, cpuRateLimit=2000) == [min(every)]
+    assert len(cpus_of(serve("-parallelism", 1), cpuRateLimit=2000)) == 1
+
+
 @kept
 def test_limits_that_the_operator_sets(serve):
     service = serve("-parallelism", 1, "-default-cpu-limit", "100ms", "-default-clock-limit", "300ms", "-default-memory-limit",
