@@ -330,6 +330,30 @@ static const struct http_calls judging_calls = {
 
 static void answer_languages(struct judge_door *door, struct http_request *request);
 
+/* share/openapi.json and share/docs.html, by about_image.S */
+extern const char cjudge_openapi_start[], cjudge_openapi_end[];
+extern const char cjudge_docs_start[], cjudge_docs_end[];
+
+static void answer_openapi(struct judge_door *door, struct http_request *request)
+{
+    (void)door;
+    http_reply_header(request, "content-type", "application/json");
+    http_reply_owned(request, 200, (char *)cjudge_openapi_start,
+                     (size_t)(cjudge_openapi_end - cjudge_openapi_start), NULL, NULL);
+}
+
+/* The page draws the document; the policy holds it to what stands in it and to this service. */
+static void answer_docs(struct judge_door *door, struct http_request *request)
+{
+    (void)door;
+    http_reply_header(request, "content-type", "text/html; charset=utf-8");
+    http_reply_header(request, "content-security-policy",
+                      "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+                      "connect-src 'self'; base-uri 'none'; form-action 'none'");
+    http_reply_owned(request, 200, (char *)cjudge_docs_start,
+                     (size_t)(cjudge_docs_end - cjudge_docs_start), NULL, NULL);
+}
+
 static const struct route routes[] = {
     {.path = "/judge", .method = "POST"},
     {.path = "/run", .method = "POST", .with_texts = true},
@@ -344,6 +368,8 @@ static const struct route routes[] = {
     {.path = "/ping", .method = "GET", .answer = answer_ping},
     {.path = "/status", .method = "GET", .answer = answer_status},
     {.path = "/languages", .method = "GET", .answer = answer_languages},
+    {.path = "/openapi.json", .method = "GET", .answer = answer_openapi},
+    {.path = "/docs", .method = "GET", .answer = answer_docs},
 };
 
 static const struct route *find_route(const char *path, size_t length)
