@@ -30,6 +30,29 @@ void judge_settings_default(struct judge_settings *settings)
     };
 }
 
+const char *const *judge_plain_env(size_t *count)
+{
+    static const char *const env[] = {
+        "PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/w",
+        "LANG=C.UTF-8",                      "OMP_NUM_THREADS=1",
+        "OPENBLAS_NUM_THREADS=1",            "MKL_NUM_THREADS=1",
+        "NUMEXPR_NUM_THREADS=1",
+    };
+    *count = COUNT_OF(env);
+    return env;
+}
+
+bool judge_lacks(const struct judge_settings *settings, const struct language *language,
+                 char text[static TOOLCHAIN_LACK_SIZE])
+{
+    char missing[TOOLCHAIN_NAME_SIZE];
+    if (toolchain_is_installed(language, settings->mounts, settings->env, settings->env_count,
+                               missing))
+        return false;
+    toolchain_lack(language, missing, text);
+    return true;
+}
+
 /* ---- limits ---- */
 
 struct exec_limits judge_limits(const struct language *language, struct exec_limits asked,
@@ -201,6 +224,22 @@ static void fail_result(struct exec_result *result, const struct cj_error *err)
     *result = (struct exec_result){.status = EXEC_INTERNAL_ERROR, .error = strdup(err->message)};
 }
 
+/* A program that is not there: found so by us, or by a shell that tells it by 126 or 127. What a program
+ * ends with by itself costs a look, and stays what it is where all is installed. */
+static void explain_lack(const struct judge_settings *settings, const struct language *language,
+                         bool is_build, struct exec_result *result)
+{
+    char text[TOOLCHAIN_LACK_SIZE];
+    bool may_be = result->status == EXEC_INTERNAL_ERROR ||
+                  (result->status == EXEC_NONZERO_EXIT &&
+                   (is_build || result->exit_status == 126 || result->exit_status == 127));
+    if (!may_be || result->cancelled || !judge_lacks(settings, language, text))
+        return;
+    result->status = EXEC_INTERNAL_ERROR;
+    free(result->error);
+    result->error = strdup(text);
+}
+
 static void run_in_slot(struct slot *slot, const struct judge_settings *settings,
                         const struct language *language, const char *template,
                         const struct exec_limits *asked, struct exec_request *request,
@@ -226,6 +265,7 @@ static void run_in_slot(struct slot *slot, const struct judge_settings *settings
         request->limits.cpu_set = slot_cpu_set(slot);
     exec_run(containers[0], settings->exec, request, slot_cancel_fd(slot), result);
     command_free(&command);
+    explain_lack(settings, language, template != language->run, result);
 }
 
 /* ---- build ---- */
