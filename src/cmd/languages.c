@@ -102,7 +102,6 @@ static int open_sandbox(struct session *session, struct cj_error *err)
     const struct sched_settings slots = {
         .slots = (unsigned)options->parallelism,
         .queue_max = languages_count(session->languages),
-        .no_pinning = true,
     };
     if (sandbox_open(&sandbox, &session->sandbox, err) < 0)
         return -1;

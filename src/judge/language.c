@@ -116,14 +116,15 @@ static int read_limits(const struct yml_node *map, struct language_limits *limit
 static int read_examples(const struct yml_node *map, struct language_examples *examples,
                          struct cj_error *err)
 {
-    static const char *const keys[] = {"hello", "echo", "error", "loop", NULL};
+    static const char *const keys[] = {"hello", "echo", "error", "loop", "syntax", NULL};
     if (map == NULL)
         return 0;
     if (yml_expect(map, YML_MAP, err) < 0 || check_keys(map, keys, err) < 0 ||
         read_text(map, "hello", &examples->hello, err) < 0 ||
         read_text(map, "echo", &examples->echo, err) < 0 ||
         read_text(map, "error", &examples->error, err) < 0 ||
-        read_text(map, "loop", &examples->loop, err) < 0)
+        read_text(map, "loop", &examples->loop, err) < 0 ||
+        read_text(map, "syntax", &examples->syntax, err) < 0)
         return -1;
     return 0;
 }

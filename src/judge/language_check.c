@@ -33,7 +33,9 @@ static const char *text_of(const struct language *language, enum language_step s
     case STEP_LOOP:
         return language->examples.loop;
     default:
-        return language->build != NULL || language->check != NULL ? no_program : NULL;
+        if (language->build == NULL && language->check == NULL)
+            return NULL;
+        return language->examples.syntax != NULL ? language->examples.syntax : no_program;
     }
 }
 
