@@ -118,7 +118,7 @@ static void set_judge(struct session *session)
     exec_settings_default(&session->exec);
     judge_settings_default(&session->judge);
     session->judge.exec = &session->exec;
-    session->judge.env = judge_plain_env(&session->judge.env_count);
+    session->judge.env = language_plain_env(&session->judge.env_count);
     session->judge.mounts = &session->mounts;
 }
 

@@ -117,7 +117,7 @@ static int make_env(struct serve_judge *judge, struct cj_error *err)
 {
     const struct option_list *passed = &judge->settings->pass_env;
     size_t plain_count;
-    const char *const *plain_env = judge_plain_env(&plain_count);
+    const char *const *plain_env = language_plain_env(&plain_count);
     judge->env = calloc(plain_count + passed->count + 1, sizeof(*judge->env));
     if (judge->env == NULL)
         return error_set(err, ERROR_SYSTEM, ENOMEM, "environment: out of memory");

@@ -30,18 +30,6 @@ void judge_settings_default(struct judge_settings *settings)
     };
 }
 
-const char *const *judge_plain_env(size_t *count)
-{
-    static const char *const env[] = {
-        "PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/w",
-        "LANG=C.UTF-8",                      "OMP_NUM_THREADS=1",
-        "OPENBLAS_NUM_THREADS=1",            "MKL_NUM_THREADS=1",
-        "NUMEXPR_NUM_THREADS=1",
-    };
-    *count = COUNT_OF(env);
-    return env;
-}
-
 bool judge_lacks(const struct judge_settings *settings, const struct language *language,
                  char text[static TOOLCHAIN_LACK_SIZE])
 {

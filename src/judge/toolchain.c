@@ -21,7 +21,7 @@ struct place {
         PLACE_NOWHERE,
         PLACE_HOST,      /* `path` on the host */
         PLACE_MOUNT,     /* the same, and it is the source of a mount: a link there was followed */
-        PLACE_DIRECTORY, /* made for the mounts below it */
+        PLACE_DIRECTORY, /* made for the mounts and links below it */
     } kind;
     char path[PATH_MAX];
 };
@@ -46,6 +46,9 @@ static bool is_above(const char *path, const char *target)
 static void find_place(const struct mount_config *mounts, const char *path, struct place *out)
 {
     out->kind = PLACE_NOWHERE;
+    for (size_t i = 0; i < mounts->link_count; i++)
+        if (is_above(path, mounts->links[i].path + 1))
+            out->kind = PLACE_DIRECTORY;
     for (size_t i = 0; i < mounts->mount_count; i++) {
         const struct mount_item *mount = &mounts->mounts[i];
         const char *rest = behind(path, mount->target);
@@ -70,7 +73,7 @@ static const char *configured_link(const struct mount_config *mounts, const char
     return NULL;
 }
 
-/* What is there: 1 something, 0 nothing, and a link's target in link (else ""). */
+/* Whether something is there; link gets what a link says, or "". */
 static bool look_at(const struct mount_config *mounts, const char *path, struct place *place,
                     char link[static PATH_MAX])
 {
@@ -247,6 +250,18 @@ static bool is_in_path(const struct mount_config *mounts, const char *name, cons
 }
 
 /* ---- public ---- */
+
+const char *const *language_plain_env(size_t *count)
+{
+    static const char *const env[] = {
+        "PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/w",
+        "LANG=C.UTF-8",                      "OMP_NUM_THREADS=1",
+        "OPENBLAS_NUM_THREADS=1",            "MKL_NUM_THREADS=1",
+        "NUMEXPR_NUM_THREADS=1",
+    };
+    *count = COUNT_OF(env);
+    return env;
+}
 
 bool toolchain_is_installed(const struct language *language, const struct mount_config *mounts,
                             const char *const *env, size_t env_count,

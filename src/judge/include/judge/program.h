@@ -30,9 +30,6 @@ struct judge_settings {
     uint64_t artefact_bytes;     /* largest file of a build */
 };
 
-/* The environment of programs that nobody has said anything else about. */
-const char *const *judge_plain_env(size_t *count);
-
 /* Defaults that work; exec and env are the caller's to fill in. */
 void judge_settings_default(struct judge_settings *settings);
 

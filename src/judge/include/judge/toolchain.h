@@ -21,6 +21,9 @@
 
 enum { TOOLCHAIN_NAME_SIZE = 256, TOOLCHAIN_LACK_SIZE = 512, TOOLCHAIN_PROGRAMS_MAX = 32 };
 
+/* The environment of programs that nobody has said anything else about. */
+const char *const *language_plain_env(size_t *count);
+
 /* Whether path (absolute, in a container that looks like that) leads to something. out, when not NULL,
  * gets where that lies on the host. */
 bool toolchain_path(const struct mount_config *mounts, const char *path, char *out, size_t size);
