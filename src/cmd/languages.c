@@ -239,6 +239,7 @@ static int tell_json(struct session *session, struct cj_error *err)
 static int judge_items(const struct session *session)
 {
     size_t good = 0, failed = 0, absent = 0;
+    bool complaint = false;
     for (size_t i = 0; i < session->count; i++) {
         const struct item *item = &session->items[i];
         const struct language_report *report = &item->report;
@@ -248,12 +249,11 @@ static int judge_items(const struct session *session)
             failed++;
         else
             good++;
-        if (item->named && !report->facts.installed)
-            failed++;
+        complaint |= item->named && !report->facts.installed;
     }
     if (session->options.check && !session->options.json)
         fprintf(stderr, "%zu work, %zu failed, %zu not installed\n", good, failed, absent);
-    return failed > 0 ? EXIT_LANGUAGE_FAILED : 0;
+    return failed > 0 || complaint ? EXIT_LANGUAGE_FAILED : 0;
 }
 
 static int run_session(struct session *session, char **names, int name_count, struct cj_error *err)

@@ -120,10 +120,31 @@ static void put_step(const struct language_step_result *step, struct json_writer
     json_object_end(json);
 }
 
+static void put_text(struct json_writer *json, const char *key, const char *text)
+{
+    json_key(json, key);
+    if (text != NULL)
+        json_string(json, text);
+    else
+        json_null(json);
+}
+
+static void put_examples(const struct language_examples *examples, struct json_writer *json)
+{
+    json_key(json, "examples");
+    json_object_begin(json);
+    put_text(json, "hello", examples->hello);
+    put_text(json, "echo", examples->echo);
+    put_text(json, "error", examples->error);
+    put_text(json, "loop", examples->loop);
+    json_object_end(json);
+}
+
 void languages_write_json(const struct language_report *report, struct json_writer *json)
 {
     json_object_begin(json);
     language_json_write(json, report->language, &report->facts);
+    put_examples(&report->language->examples, json);
     if (report->checked) {
         json_key(json, "check");
         json_object_begin(json);

@@ -62,6 +62,16 @@ static int make_command(const char *executable, const char *rest, char **command
     return buf_take(&text, command, NULL, err);
 }
 
+/* A file of languages need not have code-judge's two. */
+static int override(struct languages *languages, const char *id, const char *build, const char *run,
+                    struct cj_error *err)
+{
+    const struct language *language = languages_find(languages, id);
+    if (language == NULL || strcmp(language->id, id) != 0)
+        return 0;
+    return languages_override(languages, id, build, run, err);
+}
+
 static int set_commands(struct serve_judge *judge, struct cj_error *err)
 {
     const struct settings *settings = judge->settings;
@@ -79,8 +89,8 @@ static int set_commands(struct serve_judge *judge, struct cj_error *err)
     }
     /* code-judge's {exe} and {source} are absolute */
     const char *run = strcmp(settings->cpp_command, "{exe}") == 0 ? "./{exe}" : settings->cpp_command;
-    if (languages_override(judge->languages, "python", NULL, python, err) < 0 ||
-        languages_override(judge->languages, "cpp", compile, run, err) < 0)
+    if (override(judge->languages, "python", NULL, python, err) < 0 ||
+        override(judge->languages, "cpp", compile, run, err) < 0)
         return -1;
     return 0;
 }

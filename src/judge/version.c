@@ -69,7 +69,7 @@ void language_ask_version(struct container *container, const struct judge_settin
         .files = files,
         .file_count = COUNT_OF(files),
         .limits = {.cpu_ns = 10 * NS_PER_S,
-                   .wall_ns = 60 * NS_PER_S,
+                   .wall_ns = cpu_rate > 0 ? 60 * NS_PER_S : 10 * NS_PER_S,
                    .memory_bytes = 1024 * MIB,
                    .processes = 128,
                    .open_files = 1024,
