@@ -193,17 +193,12 @@ static int fill_in_command(const struct judge_settings *settings, const struct l
     };
     if (command_words(template, values, COUNT_OF(values), &out->args, &out->arg_count, err) < 0)
         return error_wrap(err, "command of %s", language->id);
-    out->env_count = settings->env_count + language->env.count;
-    out->env = calloc(out->env_count + 1, sizeof(*out->env));
+    out->env =
+        language_environment(language, settings->env, settings->env_count, &out->env_count);
     if (out->env == NULL) {
         command_free(out);
         return error_set(err, ERROR_SYSTEM, ENOMEM, "command of %s: out of memory", language->id);
     }
-    /* The language's come first: getenv(3) finds the first of a name. */
-    for (size_t i = 0; i < language->env.count; i++)
-        out->env[i] = language->env.items[i];
-    for (size_t i = 0; i < settings->env_count; i++)
-        out->env[language->env.count + i] = settings->env[i];
     return 0;
 }
 

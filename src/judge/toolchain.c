@@ -249,6 +249,31 @@ static bool is_in_path(const struct mount_config *mounts, const char *name, cons
     return false;
 }
 
+/* ---- the environment ---- */
+
+static bool has_variable(const char *const *env, size_t count, const char *entry)
+{
+    size_t length = strcspn(entry, "=");
+    for (size_t i = 0; i < count; i++)
+        if (strncmp(env[i], entry, length) == 0 && env[i][length] == '=')
+            return true;
+    return false;
+}
+
+const char **language_environment(const struct language *language, const char *const *env,
+                                  size_t env_count, size_t *count)
+{
+    const struct language_texts *own = &language->env;
+    const char **joined = calloc(own->count + env_count + 1, sizeof(*joined));
+    *count = 0;
+    for (size_t i = 0; joined != NULL && i < own->count + env_count; i++) {
+        const char *entry = i < own->count ? own->items[i] : env[i - own->count];
+        if (!has_variable(joined, *count, entry))
+            joined[(*count)++] = entry;
+    }
+    return joined;
+}
+
 /* ---- public ---- */
 
 const char *const *language_plain_env(size_t *count)

@@ -40,17 +40,6 @@ void version_from_output(const char *data, size_t size, char version[static LANG
     version[used] = '\0';
 }
 
-static const char **environment(const struct judge_settings *settings,
-                                const struct language *language, size_t *count)
-{
-    *count = language->env.count + settings->env_count;
-    const char **env = calloc(*count + 1, sizeof(*env));
-    for (size_t i = 0; env != NULL && i < *count; i++)
-        env[i] = i < language->env.count ? language->env.items[i]
-                                         : settings->env[i - language->env.count];
-    return env;
-}
-
 void language_ask_version(struct container *container, const struct judge_settings *settings,
                           const struct language *language, uint64_t cpu_rate, int cancel_fd,
                           char version[static LANGUAGE_VERSION_SIZE])
@@ -83,7 +72,8 @@ void language_ask_version(struct container *container, const struct judge_settin
         command_words(language->version, values, COUNT_OF(values) - (language->exe == NULL), &words,
                       &request.arg_count, &err) < 0)
         return;
-    auto_free const char **env = environment(settings, language, &request.env_count);
+    auto_free const char **env = language_environment(language, settings->env, settings->env_count,
+                                                      &request.env_count);
     request.env = env;
     request.args = (const char *const *)words;
     if (env != NULL) {

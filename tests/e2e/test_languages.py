@@ -223,7 +223,8 @@ def test_the_manual_holds_every_key(cjudge):
 
 @pytest.fixture(scope="module")
 def service(cjudge, tmp_path_factory):
-    with Service(cjudge, judge="127.0.0.1:0", folder=str(tmp_path_factory.mktemp("judge"))) as started:
+    with Service(cjudge, judge="127.0.0.1:0", env={"MAX_EXECUTION_TIME": "60"},
+                 folder=str(tmp_path_factory.mktemp("judge"))) as started:
         yield started
         assert started.process.poll() is None, started.log_text()
 

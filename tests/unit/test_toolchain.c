@@ -232,6 +232,25 @@ static void a_lack_says_what_to_do(void **state)
     languages_free(languages);
 }
 
+static void each_variable_is_there_once(void **state)
+{
+    (void)state;
+    static const char *const env[] = {"PATH=/usr/bin", "HOME=/w", "PATHS=x", "HOME=/x"};
+    static const char *const expected[] = {"PATH=/opt/tool", "A=b", "HOME=/w", "PATHS=x"};
+    struct languages *languages;
+    size_t count;
+    load("languages:\n  - {id: x, source: a, run: b, env: [PATH=/opt/tool, A=b, PATH=/third]}\n",
+         &languages);
+    const char **joined =
+        language_environment(languages_at(languages, 0), env, COUNT_OF(env), &count);
+    assert_int_equal(count, COUNT_OF(expected));
+    for (size_t i = 0; i < count; i++)
+        assert_string_equal(joined[i], expected[i]);
+    assert_null(joined[count]);
+    free(joined);
+    languages_free(languages);
+}
+
 /* ---- versions ---- */
 
 static void versions_are_one_line(void **state)
@@ -268,6 +287,7 @@ int main(void)
         cmocka_unit_test(what_is_missing_is_named),
         cmocka_unit_test(programs_are_named_once),
         cmocka_unit_test(a_lack_says_what_to_do),
+        cmocka_unit_test(each_variable_is_there_once),
         cmocka_unit_test(versions_are_one_line),
     };
     return cmocka_run_group_tests(tests, make_host, remove_host);

@@ -24,6 +24,12 @@ enum { TOOLCHAIN_NAME_SIZE = 256, TOOLCHAIN_LACK_SIZE = 512, TOOLCHAIN_PROGRAMS_
 /* The environment of programs that nobody has said anything else about. */
 const char *const *language_plain_env(size_t *count);
 
+/* The language's variables and those of env, each name once: the first of it counts. (Of two PATHs a program
+ * would be looked up in one, and getenv(3) would find the other.) The list is the caller's to free, the texts
+ * are borrowed; NULL when memory is gone. */
+const char **language_environment(const struct language *language, const char *const *env,
+                                  size_t env_count, size_t *count);
+
 /* Whether path (absolute, in a container that looks like that) leads to something. out, when not NULL,
  * gets where that lies on the host. */
 bool toolchain_path(const struct mount_config *mounts, const char *path, char *out, size_t size);
