@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/language_json.h"
 #include "aside.h"
 #include "base/buf.h"
 #include "base/json_writer.h"
@@ -380,16 +381,6 @@ static const struct route *find_route(const char *path, size_t length)
     return NULL;
 }
 
-static void write_list(struct json_writer *json, const char *key,
-                       const struct language_texts *texts)
-{
-    json_key(json, key);
-    json_array_begin(json);
-    for (size_t i = 0; i < texts->count; i++)
-        json_string(json, texts->items[i]);
-    json_array_end(json);
-}
-
 static void answer_languages(struct judge_door *door, struct http_request *request)
 {
     struct buf body = {0};
@@ -397,14 +388,10 @@ static void answer_languages(struct judge_door *door, struct http_request *reque
     json_array_begin(&json);
     for (size_t i = 0; i < languages_count(door->settings.languages); i++) {
         const struct language *language = languages_at(door->settings.languages, i);
+        struct language_facts facts;
+        roster_get(door->settings.roster, i, &facts);
         json_object_begin(&json);
-        json_key(&json, "id");
-        json_string(&json, language->id);
-        json_key(&json, "name");
-        json_string(&json, language->name);
-        write_list(&json, "aliases", &language->aliases);
-        json_key(&json, "source");
-        json_string(&json, language->source);
+        language_json_write(&json, language, &facts);
         json_object_end(&json);
     }
     json_array_end(&json);
