@@ -10,7 +10,7 @@
 #include "base/options.h"
 #include "settings.h"
 
-extern const struct option_table run_option_table;
+extern const struct option_table languages_option_table, run_option_table;
 
 int main(int argc, char **argv)
 {
@@ -18,6 +18,7 @@ int main(int argc, char **argv)
         const char *name;
         const struct option_table *table;
     } commands[] = {
+        {"languages", &languages_option_table},
         {"run", &run_option_table},
         {"serve", settings_table()},
     };

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/language_json.h"
 #include "aside.h"
 #include "base/buf.h"
 #include "base/json_writer.h"
@@ -330,6 +331,30 @@ static const struct http_calls judging_calls = {
 
 static void answer_languages(struct judge_door *door, struct http_request *request);
 
+/* share/openapi.json and share/docs.html, by about_image.S */
+extern const char cjudge_openapi_start[], cjudge_openapi_end[];
+extern const char cjudge_docs_start[], cjudge_docs_end[];
+
+static void answer_openapi(struct judge_door *door, struct http_request *request)
+{
+    (void)door;
+    http_reply_header(request, "content-type", "application/json");
+    http_reply_owned(request, 200, (char *)cjudge_openapi_start,
+                     (size_t)(cjudge_openapi_end - cjudge_openapi_start), NULL, NULL);
+}
+
+/* The page draws the document; the policy holds it to what stands in it and to this service. */
+static void answer_docs(struct judge_door *door, struct http_request *request)
+{
+    (void)door;
+    http_reply_header(request, "content-type", "text/html; charset=utf-8");
+    http_reply_header(request, "content-security-policy",
+                      "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+                      "connect-src 'self'; base-uri 'none'; form-action 'none'");
+    http_reply_owned(request, 200, (char *)cjudge_docs_start,
+                     (size_t)(cjudge_docs_end - cjudge_docs_start), NULL, NULL);
+}
+
 static const struct route routes[] = {
     {.path = "/judge", .method = "POST"},
     {.path = "/run", .method = "POST", .with_texts = true},
@@ -344,6 +369,8 @@ static const struct route routes[] = {
     {.path = "/ping", .method = "GET", .answer = answer_ping},
     {.path = "/status", .method = "GET", .answer = answer_status},
     {.path = "/languages", .method = "GET", .answer = answer_languages},
+    {.path = "/openapi.json", .method = "GET", .answer = answer_openapi},
+    {.path = "/docs", .method = "GET", .answer = answer_docs},
 };
 
 static const struct route *find_route(const char *path, size_t length)
@@ -354,16 +381,6 @@ static const struct route *find_route(const char *path, size_t length)
     return NULL;
 }
 
-static void write_list(struct json_writer *json, const char *key,
-                       const struct language_texts *texts)
-{
-    json_key(json, key);
-    json_array_begin(json);
-    for (size_t i = 0; i < texts->count; i++)
-        json_string(json, texts->items[i]);
-    json_array_end(json);
-}
-
 static void answer_languages(struct judge_door *door, struct http_request *request)
 {
     struct buf body = {0};
@@ -371,14 +388,10 @@ static void answer_languages(struct judge_door *door, struct http_request *reque
     json_array_begin(&json);
     for (size_t i = 0; i < languages_count(door->settings.languages); i++) {
         const struct language *language = languages_at(door->settings.languages, i);
+        struct language_facts facts;
+        roster_get(door->settings.roster, i, &facts);
         json_object_begin(&json);
-        json_key(&json, "id");
-        json_string(&json, language->id);
-        json_key(&json, "name");
-        json_string(&json, language->name);
-        write_list(&json, "aliases", &language->aliases);
-        json_key(&json, "source");
-        json_string(&json, language->source);
+        language_json_write(&json, language, &facts);
         json_object_end(&json);
     }
     json_array_end(&json);

@@ -36,7 +36,7 @@ static bool read_name(struct json_reader *json, struct native_text *out)
 /* A whole number of a unit that is 1 or more. */
 static bool read_amount(struct json_reader *json, uint64_t unit, uint64_t *out)
 {
-    uint64_t value;
+    uint64_t value = 0;
     if (!json_read_uint64(json, &value))
         return false;
     if (value == 0)

@@ -82,10 +82,9 @@ static struct exec_copy_in copy_in_of(const struct rest_copy_in *item)
     case REST_FILE_SRC: /* a file that is missing is a File Error of the run */
         out.kind = EXEC_COPY_PATH;
         break;
-    case REST_FILE_NULL:
-    case REST_FILE_COLLECTOR: /* go-judge: CopyInOpenFile when it runs; there is no file "" */
-        out.kind = EXEC_COPY_PATH;
-        out.data = "";
+    case REST_FILE_NULL: /* never in copyIn */
+    case REST_FILE_COLLECTOR:
+        out.kind = EXEC_COPY_COLLECTOR;
         break;
     }
     return out;

@@ -11,6 +11,7 @@ enum {
 };
 
 int cmd_doctor(int argc, char **argv);
+int cmd_languages(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_version(int argc, char **argv);

@@ -62,6 +62,34 @@ static void collect_tools(struct doctor_report *report)
         tools_collect(search != NULL ? search : "/usr/local/bin:/usr/bin:/bin", report->tools);
 }
 
+/* What is not there is no lack of the sandbox; who judges in it wants to know. */
+static void advise_languages(struct doctor_report *report)
+{
+    const struct language *missing[TOOLS_MISSING_MAX];
+    struct mount_config mounts;
+    struct cj_error err;
+    if (mount_config_default("size=16m,nr_inodes=1k", &mounts, &err) < 0)
+        return; /* the real run says why */
+    size_t count = tools_missing(&mounts, missing);
+    mount_config_free(&mounts);
+    if (count == 0 || report->remedy_count == REMEDIES_MAX)
+        return;
+    struct remedy *remedy = &report->remedies[report->remedy_count++];
+    *remedy = (struct remedy){.name = "languages"};
+    auto_buf struct buf names = {0}, packages = {0};
+    for (size_t i = 0; i < count; i++) {
+        buf_printf(&names, "%s%s", i > 0 ? ", " : "", missing[i]->id);
+        for (size_t k = 0; k < missing[i]->packages.count; k++)
+            buf_printf(&packages, " %s", missing[i]->packages.items[k]);
+    }
+    if (names.data == NULL || packages.data == NULL)
+        return;
+    snprintf(remedy->problem, sizeof(remedy->problem), "not installed: %s", names.data);
+    snprintf(remedy->cost, sizeof(remedy->cost),
+             "submissions in these languages are answered by an internal error that says so");
+    snprintf(remedy->command, sizeof(remedy->command), "apt-get install%s", packages.data);
+}
+
 static void try_run(struct doctor_report *report, const struct doctor_hooks *hooks)
 {
     if (hooks->try_run == NULL)
@@ -103,6 +131,7 @@ static void examine(struct doctor_report *report, const struct doctor_hooks *hoo
         advise(&report->facts, &report->tries, &report->decision, report->remedies);
     try_run(report, hooks);
     collect_tools(report);
+    advise_languages(report);
 }
 
 static int print(const struct doctor_report *report, bool json)

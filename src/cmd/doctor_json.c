@@ -334,7 +334,7 @@ static void put_tools(struct json_writer *json, const struct doctor_report *repo
         char hint[TOOL_PATH_SIZE * 3 + 256];
         doctor_tool_hint(tool, hint, sizeof(hint));
         json_object_begin(json);
-        put_text(json, "language", tool->tool->language);
+        put_text(json, "language", tool->tool->language->id);
         put_text(json, "command", tool->tool->command);
         put_bool(json, "found", tool->place != TOOL_MISSING);
         put_fact(json, "visible",
@@ -344,7 +344,7 @@ static void put_tools(struct json_writer *json, const struct doctor_report *repo
         put_text(json, "mount", tool->mount);
         put_text(json, "version", tool->version);
         put_text(json, "problem", tool->problem);
-        put_text(json, "package", tool->tool->package);
+        put_text(json, "package", tool->tool->packages);
         put_text(json, "hint", hint);
         json_object_end(json);
     }

@@ -291,12 +291,12 @@ static void write_tool(struct page *page, const struct tool_facts *tool)
 {
     char hint[TOOL_PATH_SIZE * 3 + 256];
     char name[64];
-    snprintf(name, sizeof(name), "%s: %s", tool->tool->language, tool->tool->command);
+    snprintf(name, sizeof(name), "%s: %s", tool->tool->language->id, tool->tool->command);
     doctor_tool_hint(tool, hint, sizeof(hint));
     if (tool->place == TOOL_MISSING) {
-        row(page, MARK_NONE, name, "- %s%s",
-            tool->tool->package != NULL ? "apt-get install " : "(not in Debian 12)",
-            tool->tool->package != NULL ? tool->tool->package : "");
+        row(page, tool->tool->language->first_class ? MARK_SMALL : MARK_NONE, name, "- %s%s",
+            tool->tool->packages != NULL ? "apt-get install " : "(not in Debian 12)",
+            tool->tool->packages != NULL ? tool->tool->packages : "");
         return;
     }
     row(page, tool->place == TOOL_VISIBLE ? MARK_GOOD : MARK_SMALL, name, "%s  %s%s%s", tool->path,

@@ -228,7 +228,7 @@ static int open_door(struct service *service, struct cj_error *err)
             0 ||
         http_server_listen(service->server, settings->http_addr, err) < 0 ||
         serve_judge_open(service->judge, &service->exec, service->loop, service->sched,
-                         service->store, sandbox_facts(service->sandbox), &http, err) < 0)
+                         service->store, service->sandbox, &http, err) < 0)
         return -1;
     return 0;
 }

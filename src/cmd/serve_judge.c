@@ -15,30 +15,22 @@
 #include "judge/interpreter.h"
 #include "judge/language.h"
 #include "judge/submission.h"
+#include "judge/toolchain.h"
 
 #define MIB        (UINT64_C(1) << 20)
 #define PYTHON_MIB 128 /* decision 30 */
 
-/* What every submission finds in its environment, and nothing else of ours but what -pass-env names. */
-static const char *const plain_env[] = {
-    "PATH=/usr/local/bin:/usr/bin:/bin",
-    "HOME=/w",
-    "LANG=C.UTF-8",
-    "OMP_NUM_THREADS=1",
-    "OPENBLAS_NUM_THREADS=1",
-    "MKL_NUM_THREADS=1",
-    "NUMEXPR_NUM_THREADS=1",
-};
-
 struct serve_judge {
     const struct settings *settings;
     struct languages *languages;
+    const struct mount_config *mounts;
     char *python_command, *cpp_compile_command; /* made of the executables' names */
     char **env;                                 /* the last ones, of -pass-env, are heap */
     size_t env_count;
     int error_cases_fd; /* -1: none are kept */
     struct submission_settings submission;
     struct submission_observer observer;
+    struct roster *roster;
     struct judge_door *door;
     struct http_server *server;
 };
@@ -70,6 +62,16 @@ static int make_command(const char *executable, const char *rest, char **command
     return buf_take(&text, command, NULL, err);
 }
 
+/* A file of languages need not have code-judge's two. */
+static int override(struct languages *languages, const char *id, const char *build, const char *run,
+                    struct cj_error *err)
+{
+    const struct language *language = languages_find(languages, id);
+    if (language == NULL || strcmp(language->id, id) != 0)
+        return 0;
+    return languages_override(languages, id, build, run, err);
+}
+
 static int set_commands(struct serve_judge *judge, struct cj_error *err)
 {
     const struct settings *settings = judge->settings;
@@ -88,8 +90,8 @@ static int set_commands(struct serve_judge *judge, struct cj_error *err)
     /* code-judge's {exe} and {source} are absolute */
     const char *run =
         strcmp(settings->cpp_command, "{exe}") == 0 ? "./{exe}" : settings->cpp_command;
-    if (languages_override(judge->languages, "python", NULL, python, err) < 0 ||
-        languages_override(judge->languages, "cpp", compile, run, err) < 0)
+    if (override(judge->languages, "python", NULL, python, err) < 0 ||
+        override(judge->languages, "cpp", compile, run, err) < 0)
         return -1;
     return 0;
 }
@@ -112,13 +114,8 @@ static int show_interpreter(const char *executor, struct mount_config *mounts, s
 
 static int show_mounts(struct serve_judge *judge, struct mount_config *mounts, struct cj_error *err)
 {
-    for (size_t i = 0; i < languages_count(judge->languages); i++) {
-        const struct language *language = languages_at(judge->languages, i);
-        for (size_t k = 0; k < language->mounts.count; k++)
-            if (access(language->mounts.items[k], F_OK) == 0 &&
-                mount_config_show(mounts, language->mounts.items[k], err) < 0)
-                return -1;
-    }
+    if (toolchain_show_mounts(judge->languages, mounts, err) < 0)
+        return -1;
     if (strcmp(judge->settings->python_executor, "python3") != 0 &&
         show_interpreter(judge->settings->python_executor, mounts, err) < 0)
         return error_wrap(err, "-python-executor-path");
@@ -130,7 +127,9 @@ static int show_mounts(struct serve_judge *judge, struct mount_config *mounts, s
 static int make_env(struct serve_judge *judge, struct cj_error *err)
 {
     const struct option_list *passed = &judge->settings->pass_env;
-    judge->env = calloc(COUNT_OF(plain_env) + passed->count + 1, sizeof(*judge->env));
+    size_t plain_count;
+    const char *const *plain_env = language_plain_env(&plain_count);
+    judge->env = calloc(plain_count + passed->count + 1, sizeof(*judge->env));
     if (judge->env == NULL)
         return error_set(err, ERROR_SYSTEM, ENOMEM, "environment: out of memory");
     for (size_t i = 0; i < passed->count; i++) {
@@ -145,7 +144,7 @@ static int make_env(struct serve_judge *judge, struct cj_error *err)
             return error_set(err, ERROR_SYSTEM, ENOMEM, "environment: out of memory");
         judge->env[judge->env_count++] = text; /* in front: the first of a name counts */
     }
-    for (size_t i = 0; i < COUNT_OF(plain_env); i++) {
+    for (size_t i = 0; i < plain_count; i++) {
         char *text = strdup(plain_env[i]);
         if (text == NULL)
             return error_set(err, ERROR_SYSTEM, ENOMEM, "environment: out of memory");
@@ -199,6 +198,7 @@ static void set_submission(struct serve_judge *judge, const struct exec_settings
     submission->judge.exec = exec;
     submission->judge.env = (const char *const *)judge->env;
     submission->judge.env_count = judge->env_count;
+    submission->judge.mounts = judge->mounts;
     submission->execution_ns = (int64_t)settings->max_execution_s * NS_PER_S;
     submission->memory_bytes =
         settings->max_memory_mib > 0 ? settings->max_memory_mib * MIB : memory_share(slots);
@@ -226,6 +226,7 @@ int serve_judge_prepare(const struct settings *settings, struct mount_config *mo
     if (judge == NULL)
         return error_set(err, ERROR_SYSTEM, ENOMEM, "judging API: out of memory");
     judge->settings = settings;
+    judge->mounts = mounts;
     judge->error_cases_fd = -1;
     const char *file = settings->languages[0] != '\0' ? settings->languages : NULL;
     if (languages_load(file, &judge->languages, err) < 0 || set_commands(judge, err) < 0 ||
@@ -241,20 +242,26 @@ int serve_judge_prepare(const struct settings *settings, struct mount_config *mo
 
 int serve_judge_open(struct serve_judge *judge, const struct exec_settings *exec,
                      struct net_loop *loop, struct sched *sched, struct store *store,
-                     const struct sandbox_facts *facts, const struct http_settings *http,
+                     struct sandbox *sandbox, const struct http_settings *http,
                      struct cj_error *err)
 {
     if (judge == NULL)
         return 0;
+    const struct sandbox_facts *facts = sandbox_facts(sandbox);
     struct sched_stats stats;
     sched_stats(sched, &stats);
     set_submission(judge, exec, stats.slots);
     judge->observer = (struct submission_observer){keep_error_case, judge};
+    /* one more container than the slots can have */
+    if (roster_new(judge->languages, &judge->submission.judge, &judge->roster, err) < 0 ||
+        roster_ask(judge->roster, sandbox, stats.slots * SCHED_GROUP_MAX, err) < 0)
+        return -1;
     const struct judge_door_settings door = {
         .loop = loop,
         .sched = sched,
         .store = store,
         .languages = judge->languages,
+        .roster = judge->roster,
         .submission = &judge->submission,
         .observer = judge->error_cases_fd >= 0 ? &judge->observer : NULL,
         .slots = stats.slots,
@@ -308,6 +315,7 @@ void serve_judge_free(struct serve_judge *judge)
         return;
     serve_judge_close_server(judge);
     judge_door_free(judge->door);
+    roster_free(judge->roster);
     for (size_t i = 0; i < judge->env_count; i++)
         free(judge->env[i]);
     free(judge->env);

@@ -22,10 +22,10 @@ struct serve_judge;
 WARN_UNUSED int serve_judge_prepare(const struct settings *settings, struct mount_config *mounts,
                                     struct serve_judge **out, struct cj_error *err);
 
-/* Opens the door. exec, loop, sched, store are borrowed for its life. */
+/* Opens the door. exec, loop, sched, store, sandbox are borrowed for its life. */
 WARN_UNUSED int serve_judge_open(struct serve_judge *judge, const struct exec_settings *exec,
                                  struct net_loop *loop, struct sched *sched, struct store *store,
-                                 const struct sandbox_facts *facts,
+                                 struct sandbox *sandbox,
                                  const struct http_settings *http, struct cj_error *err);
 
 /* Each of these is nothing for NULL. */

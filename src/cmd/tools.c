@@ -1,4 +1,5 @@
-/* Compilers and interpreters: the table, PATH, and their versions. */
+/* Compilers and interpreters: the table, PATH, and their versions. Doctor looks where the user's PATH leads,
+ * also outside of what programs see, and so asks on the host; `cjudge languages` asks in the sandbox. */
 #include "tools.h"
 
 #include <ctype.h>
@@ -14,69 +15,86 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "judge/toolchain.h"
 
 enum { VERSION_DEADLINE_S = 5, AT_ONCE = 4 };
 
-/* Packages are Debian 12's. */
-static const struct tool table[] = {
-    {"C", "gcc", "gcc", "--version"},
-    {"C++", "g++", "g++", "--version"},
-    {"C (LLVM)", "clang", "clang", "--version"},
-    {"C++ (LLVM)", "clang++", "clang", "--version"},
-    {"Python", "python3", "python3", "--version"},
-    {"Python (PyPy)", "pypy3", "pypy3", "--version"},
-    {"Java", "javac", "default-jdk-headless", "-version"},
-    {"Java", "java", "default-jdk-headless", "-version"},
-    {"Kotlin", "kotlinc", "kotlin", "-version"},
-    {"Scala", "scalac", "scala", "-version"},
-    {"Groovy", "groovy", "groovy", "--version"},
-    {"Clojure", "clojure", "clojure", NULL},
-    {"Go", "go", "golang-go", "version"},
-    {"Rust", "rustc", "rustc", "--version"},
-    {"C#", "mcs", "mono-mcs", "--version"},
-    {"C#", "mono", "mono-runtime", "--version"},
-    {"JavaScript", "node", "nodejs", "--version"},
-    {"TypeScript", "tsc", "node-typescript", "--version"},
-    {"Ruby", "ruby", "ruby", "--version"},
-    {"Perl", "perl", "perl", "--version"},
-    {"PHP", "php", "php-cli", "--version"},
-    {"Lua", "lua5.4", "lua5.4", "-v"},
-    {"Haskell", "ghc", "ghc", "--version"},
-    {"OCaml", "ocamlopt", "ocaml-nox", "-version"},
-    {"Pascal", "fpc", "fp-compiler", "-iV"},
-    {"Fortran", "gfortran", "gfortran", "--version"},
-    {"Ada", "gnatmake", "gnat", "--version"},
-    {"D", "ldc2", "ldc", "--version"},
-    {"Nim", "nim", "nim", "--version"},
-    {"R", "Rscript", "r-base-core", "--version"},
-    {"Racket", "racket", "racket", "--version"},
-    {"Common Lisp", "sbcl", "sbcl", "--version"},
-    {"Scheme", "csc", "chicken-bin", "-version"},
-    {"Prolog", "swipl", "swi-prolog-nox", "--version"},
-    {"Erlang", "escript", "erlang-base", NULL},
-    {"Elixir", "elixir", "elixir", "--short-version"},
-    {"COBOL", "cobc", "gnucobol4", "--version"},
-    {"Assembly", "nasm", "nasm", "--version"},
-    {"Bash", "bash", "bash", "--version"},
-    {"AWK", "gawk", "gawk", "--version"},
-    {"Tcl", "tclsh", "tcl", NULL},
-    {"SQL", "sqlite3", "sqlite3", "--version"},
-    {"Verilog", "iverilog", "iverilog", "-V"},
-    {"Swift", "swiftc", NULL, "--version"},
-    {"Julia", "julia", NULL, "--version"},
-    {"Zig", "zig", NULL, "version"},
-    {"Dart", "dart", NULL, "--version"},
-    {"C# (.NET)", "dotnet", NULL, "--version"},
-    {"D (DMD)", "dmd", NULL, "--version"},
-    {"Lean", "lean", NULL, "--version"},
-};
+/* ---- the table ---- */
+
+/* Made once, out of the built-in languages, and kept. */
+static struct {
+    struct languages *languages;
+    struct tool *tools;
+    size_t count;
+} table;
+
+/* What every system has, and what commands only begin with. */
+static bool is_plain(const char *program)
+{
+    return program[0] == '/' || strcmp(program, "sh") == 0 || strcmp(program, "env") == 0;
+}
+
+static bool is_known(const char *command)
+{
+    for (size_t i = 0; i < table.count; i++)
+        if (strcmp(table.tools[i].command, command) == 0)
+            return true;
+    return false;
+}
+
+static char *join(const struct language_texts *texts)
+{
+    auto_buf struct buf text = {0};
+    char *joined;
+    for (size_t i = 0; i < texts->count; i++)
+        buf_printf(&text, "%s%s", i > 0 ? " " : "", texts->items[i]);
+    return texts->count > 0 && buf_take(&text, &joined, NULL, NULL) == 0 ? joined : NULL;
+}
+
+static void add_tool(const struct language *language, const char *command, const char *packages)
+{
+    char **words = NULL;
+    size_t count;
+    struct cj_error err;
+    bool tells = language->version != NULL &&
+                 command_words(language->version, NULL, 0, &words, &count, &err) == 0 &&
+                 strcmp(words[0], command) == 0;
+    table.tools[table.count++] = (struct tool){.language = language,
+                                               .command = command,
+                                               .packages = packages,
+                                               .version_args = tells ? words : NULL};
+    if (!tells)
+        free(words);
+}
+
+static int make_table(void)
+{
+    struct cj_error err;
+    if (languages_load(NULL, &table.languages, &err) < 0)
+        return -1;
+    size_t languages = languages_count(table.languages);
+    table.tools = calloc(languages * TOOLCHAIN_PROGRAMS_MAX, sizeof(*table.tools));
+    for (size_t i = 0; table.tools != NULL && i < languages; i++) {
+        const struct language *language = languages_at(table.languages, i);
+        const char *programs[TOOLCHAIN_PROGRAMS_MAX], *packages = join(&language->packages);
+        char *room;
+        size_t count = toolchain_programs(language, programs, &room); /* room is kept */
+        for (size_t k = 0; k < count; k++)
+            if (!is_plain(programs[k]) && !is_known(programs[k]))
+                add_tool(language, programs[k], packages);
+    }
+    return 0;
+}
 
 const struct tool *tools_table(size_t *count)
 {
-    *count = COUNT_OF(table);
-    return table;
+    if (table.tools == NULL && make_table() < 0)
+        table.count = 0; /* the file is compiled in, and has its tests */
+    *count = table.count;
+    return table.tools;
 }
 
 /* ---- PATH ---- */
@@ -181,7 +199,7 @@ struct asking {
     size_t used;
 };
 
-static int spawn(char *const args[], int output_fd, pid_t *pid)
+static int spawn(const char *path, char *const args[], int output_fd, pid_t *pid)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
@@ -195,7 +213,7 @@ static int spawn(char *const args[], int output_fd, pid_t *pid)
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF);
     posix_spawnattr_setpgroup(&attributes, 0); /* so that its children can be killed with it */
     posix_spawnattr_setsigdefault(&attributes, &all);
-    int code = posix_spawn(pid, args[0], &actions, &attributes, args, environ);
+    int code = posix_spawn(pid, path, &actions, &attributes, args, environ);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     return code;
@@ -203,9 +221,7 @@ static int spawn(char *const args[], int output_fd, pid_t *pid)
 
 static void begin(struct asking *slot, struct tool_facts *facts)
 {
-    char argument[64];
-    snprintf(argument, sizeof(argument), "%s", facts->tool->version_arg);
-    char *args[] = {facts->path, argument, NULL};
+    char **args = facts->tool->version_args;
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) < 0) {
         snprintf(facts->problem, sizeof(facts->problem), "pipe: %s", strerror(errno));
@@ -214,7 +230,7 @@ static void begin(struct asking *slot, struct tool_facts *facts)
     auto_fd int read_fd = ends[0];
     auto_fd int write_fd = ends[1];
     pid_t pid = -1;
-    int code = spawn(args, write_fd, &pid);
+    int code = spawn(facts->path, args, write_fd, &pid);
     if (code != 0) {
         snprintf(facts->problem, sizeof(facts->problem), "cannot be started: %s", strerror(code));
         return;
@@ -297,20 +313,38 @@ static void attend(struct asking slots[static AT_ONCE])
 size_t tools_collect(const char *search, struct tool_facts *out)
 {
     struct asking slots[AT_ONCE];
+    size_t count;
+    const struct tool *tools = tools_table(&count);
     memset(slots, 0, sizeof(slots));
     size_t next = 0;
     for (;;) {
         size_t busy = 0;
         for (size_t i = 0; i < AT_ONCE; i++) {
-            while (slots[i].facts == NULL && next < COUNT_OF(table)) {
+            while (slots[i].facts == NULL && next < count) {
                 struct tool_facts *facts = &out[next];
-                if (tool_find(&table[next++], search, facts) && facts->tool->version_arg != NULL)
+                if (tool_find(&tools[next++], search, facts) && facts->tool->version_args != NULL)
                     begin(&slots[i], facts);
             }
             busy += slots[i].facts != NULL;
         }
         if (busy == 0)
-            return COUNT_OF(table);
+            return count;
         attend(slots);
     }
+}
+
+size_t tools_missing(const struct mount_config *mounts,
+                     const struct language *missing[static TOOLS_MISSING_MAX])
+{
+    size_t found = 0, tool_count, env_count;
+    const char *const *env = language_plain_env(&env_count);
+    char name[TOOLCHAIN_NAME_SIZE];
+    tools_table(&tool_count);
+    for (size_t i = 0; tool_count > 0 && i < languages_count(table.languages); i++) {
+        const struct language *language = languages_at(table.languages, i);
+        if (language->first_class && found < TOOLS_MISSING_MAX &&
+            !toolchain_is_installed(language, mounts, env, env_count, name))
+            missing[found++] = language;
+    }
+    return found;
 }

@@ -6,15 +6,19 @@
 #include <stddef.h>
 
 #include "base/attr.h"
+#include "judge/language.h"
+#include "sandbox/mount_config.h"
 
-/* One row of the table. languages.yaml will take its place. */
+/* One row of the table: a program that a language of the built-in file needs. What several need is the first
+ * one's. */
 struct tool {
-    const char *language;    /* "C++" */
-    const char *command;     /* "g++" */
-    const char *package;     /* Debian's; NULL: Debian 12 has none */
-    const char *version_arg; /* NULL: the tool has no such option */
+    const struct language *language;
+    const char *command;  /* "g++" */
+    const char *packages; /* Debian's, "gcc libc6-dev"; NULL: Debian 12 has none */
+    char **version_args;  /* NULL: the tool is not the one that tells the version */
 };
 
+/* The process's; not thread-safe. */
 const struct tool *tools_table(size_t *count) NONNULL(1);
 
 enum tool_place {
@@ -23,7 +27,7 @@ enum tool_place {
     TOOL_OUTSIDE, /* elsewhere: pyenv, conda, rustup, ... */
 };
 
-enum { TOOL_PATH_SIZE = 512, TOOL_VERSION_SIZE = 160 };
+enum { TOOLS_MISSING_MAX = 64, TOOL_PATH_SIZE = 512, TOOL_VERSION_SIZE = 160 };
 
 struct tool_facts {
     const struct tool *tool;
@@ -48,5 +52,9 @@ void tool_mount_directory(const char *target, char *out, size_t size) NONNULL(1,
 /* Finds every tool and asks those it finds for their versions: a few at once, no shell, five
  * seconds for each. out has room for all of tools_table(). Returns how many there are. */
 size_t tools_collect(const char *search, struct tool_facts *out) NONNULL(1, 2);
+
+/* The first-class languages that programs in containers with these mounts do not find. Returns how many. */
+size_t tools_missing(const struct mount_config *mounts,
+                     const struct language *missing[static TOOLS_MISSING_MAX]);
 
 #endif

@@ -13,10 +13,11 @@
 #include "result.h"
 #include "watch.h"
 
-#define CPU_STEP       (NS_PER_MS)      /* how often a group's CPU time is worth a look */
-#define SCAN_STEP      (5 * NS_PER_MS)  /* ... where /proc has to be read for it */
-#define FINISH_TIMEOUT (20 * NS_PER_S)  /* killed processes may have much memory to give back */
-#define KILL_AGAIN     (10 * NS_PER_MS) /* a kill that came before the start has reached nobody */
+#define CPU_STEP        (NS_PER_MS)      /* how often a group's CPU time is worth a look */
+#define SCAN_STEP       (5 * NS_PER_MS)  /* ... where /proc has to be read for it */
+#define FINISH_TIMEOUT  (20 * NS_PER_S)  /* killed processes may have much memory to give back */
+#define KILL_AGAIN      (10 * NS_PER_MS) /* a kill that came before the start has reached nobody */
+#define RATE_OF_ONE_CPU 1000
 
 /* ---- before ---- */
 
@@ -79,11 +80,18 @@ void command_copy_in(struct command *command)
 
 /* ---- the start ---- */
 
+/* The CPU that the container is bound to does not count: the request names others, or has a rate that one
+ * cannot give. */
+static bool wants_other_cpus(const struct command *command)
+{
+    return command->limits.cpu_set != NULL || command->limits.cpu_rate > RATE_OF_ONE_CPU;
+}
+
 /* From now on limits count. */
 static void set_clocks(struct command *command)
 {
-    unsigned cpus = command->limits.cpu_set != NULL ? command->settings->cpus
-                                                    : container_cpus(command->container);
+    unsigned cpus =
+        wants_other_cpus(command) ? command->settings->cpus : container_cpus(command->container);
     command->cpus = cpus < command->settings->cpus ? cpus : command->settings->cpus;
     if (command->limits.processes < command->cpus)
         command->cpus = (unsigned)command->limits.processes;
@@ -122,10 +130,9 @@ void command_start(struct command *command)
     };
     const char *const *made = streams_made(command->streams, &spec.made_count);
     memcpy(spec.made, made, spec.made_count * sizeof(spec.made[0]));
-    /* A cpuset of the request's own counts instead of the CPU that the container is bound to. */
     cpu_set_t every;
     memset(&every, 0xff, sizeof(every));
-    if (command->limits.cpu_set != NULL)
+    if (wants_other_cpus(command))
         spec.cpus = &every;
     command->allocation_limited =
         exec_limits_apply(&command->limits, command->settings, command->without_cgroup, &spec);
@@ -224,10 +231,16 @@ int64_t command_next_look(const struct command *command, int64_t now_ns)
     return look_at < command->settle_ns ? look_at : command->settle_ns;
 }
 
-void command_mark_late(struct command *command, int64_t now_ns)
+void command_mark_late(struct command *command)
 {
-    if (command->state == COMMAND_RUNNING &&
-        container_wall_ns(command->container, now_ns) > command->limits.wall_ns)
+    /* The coarse clock is behind by up to a tick, 10 ms at most, and costs no system call where the exact
+     * one does (time(7), vdso(7)). */
+    const int64_t tick_ns = 10 * NS_PER_MS;
+    if (command->state != COMMAND_RUNNING ||
+        container_wall_ns(command->container, clock_ns(CLOCK_MONOTONIC_COARSE) + tick_ns) <=
+            command->limits.wall_ns)
+        return;
+    if (container_wall_ns(command->container, monotonic_ns()) > command->limits.wall_ns)
         streams_mark_late(command->streams);
 }
 

@@ -62,8 +62,8 @@ void command_start(struct command *command);
 /* Looks at the clocks of a running command; kills it when a limit has been passed. */
 void command_check(struct command *command, int64_t now_ns);
 
-/* To be told before streams are moved: what is read at now_ns or later may be too late. */
-void command_mark_late(struct command *command, int64_t now_ns);
+/* Before streams are moved: once the wall time has passed, what is read may have been written too late. */
+void command_mark_late(struct command *command);
 
 /* When command_check() should be called again. */
 int64_t command_next_look(const struct command *command, int64_t now_ns);

@@ -40,6 +40,15 @@ static int record_in(struct exec_result *result, const char *name, enum exec_fil
                                  errno_text(code));
 }
 
+static int refuse_collector(const char *name, struct exec_result *result, bool *failed,
+                            struct cj_error *err)
+{
+    static const char why[] = "file cannot open as reader: a collector";
+    *failed = true;
+    result_set_error(result, "%s", why);
+    return result_add_file_error(result, name, EXEC_COPY_IN_OPEN_FILE, err, "%s", why);
+}
+
 /* All bytes of from, beginning at offset 0, whatever its own offset is. */
 static int copy_bytes(int from, int to)
 {
@@ -72,6 +81,8 @@ static int copy_in_file(struct container *container, const struct exec_copy_in *
 {
     auto_fd int own_fd = -1;
     int from = -1;
+    if (item->kind == EXEC_COPY_COLLECTOR)
+        return refuse_collector(item->name, result, failed, err);
     if (item->kind != EXEC_COPY_CONTENT) {
         from = open_source(item, &own_fd);
         if (from < 0)

@@ -67,9 +67,8 @@ static size_t fill_poll(struct running *running)
 static void serve_poll(struct running *running, size_t used)
 {
     const struct pollfd *fds = running->fds;
-    int64_t now_ns = monotonic_ns();
     for (size_t i = 0; i < running->count; i++)
-        command_mark_late(&running->commands[i], now_ns);
+        command_mark_late(&running->commands[i]);
     pipes_move(running->pipes, fds + running->pipes_at, used - running->pipes_at);
     for (size_t i = 0; i < running->count; i++) {
         struct command *command = &running->commands[i];

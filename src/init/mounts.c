@@ -133,7 +133,8 @@ static int copy_tree(const char *source)
 static int copy_all(const struct init_mount *mounts, int *trees)
 {
     for (uint32_t i = 0; i < self.setup->mount_count; i++) {
-        if (mounts[i].kind != INIT_MOUNT_BIND)
+        trees[i] = -1;
+        if (mounts[i].kind != INIT_MOUNT_BIND || (self.setup->flags & SETUP_TREES_PASSED) != 0)
             continue;
         trees[i] = copy_tree(setup_text(mounts[i].source));
         if (trees[i] < 0)
@@ -145,26 +146,21 @@ static int copy_all(const struct init_mount *mounts, int *trees)
     return 0;
 }
 
-/* Copies that the service made with its rights. */
-static int receive_all(const struct init_mount *mounts, int *trees)
+/* The next of the copies that the service made with its rights; they come in the order of the table. */
+static int receive_tree(void)
 {
-    int passed[INIT_TREES_MAX];
-    int got = 0, used = 0;
-    for (uint32_t i = 0; i < self.setup->mount_count; i++) {
+    static int passed[INIT_TREES_MAX];
+    static int got, used;
+    if (used == got) {
         struct init_trees message;
-        if (mounts[i].kind != INIT_MOUNT_BIND)
-            continue;
-        if (used == got) {
-            got = message_receive(INIT_FD_RUN, &message, sizeof(message), passed, INIT_TREES_MAX);
-            used = 0;
-            if (got < 0)
-                _exit(0); /* the service is gone */
-            if (message.magic != INIT_MAGIC || got == 0 || message.count != (uint32_t)got)
-                give_up("mounts that are none");
-        }
-        trees[i] = passed[used++];
+        got = message_receive(INIT_FD_RUN, &message, sizeof(message), passed, INIT_TREES_MAX);
+        used = 0;
+        if (got < 0)
+            _exit(0); /* the service is gone */
+        if (message.magic != INIT_MAGIC || got == 0 || message.count != (uint32_t)got)
+            give_up("mounts that are none");
     }
-    return 0;
+    return passed[used++];
 }
 
 static int bind_tree(int root_fd, int tree_fd, const struct init_mount *mount)
@@ -305,7 +301,7 @@ static int mount_late_tmpfs(void)
     return 0;
 }
 
-/* Copies of all sources are taken before the new root covers a directory of the host. */
+/* Copies of our own are taken before the new root covers a directory of the host. */
 static int mount_all(int root_fd, const int *trees)
 {
     const struct init_setup *setup = self.setup;
@@ -313,9 +309,10 @@ static int mount_all(int root_fd, const int *trees)
     for (uint32_t i = 0; i < setup->mount_count; i++) {
         const char *target = setup_text(mounts[i].target);
         if (mounts[i].kind == INIT_MOUNT_BIND) {
-            if (bind_tree(root_fd, trees[i], &mounts[i]) < 0)
+            int tree = trees[i] >= 0 ? trees[i] : receive_tree();
+            if (bind_tree(root_fd, tree, &mounts[i]) < 0)
                 return setup_fail("bind %s to /%s", setup_text(mounts[i].source), target);
-            close(trees[i]);
+            close(tree);
             continue;
         }
         if (add_tmpfs(root_fd, i) < 0)
@@ -485,8 +482,7 @@ int mounts_build(void)
     int *trees = calloc(setup->mount_count + 1, sizeof(int));
     if (trees == NULL)
         return setup_fail("mount table");
-    if (((setup->flags & SETUP_TREES_PASSED) != 0 ? receive_all(mounts, trees)
-                                                  : copy_all(mounts, trees)) < 0)
+    if (copy_all(mounts, trees) < 0)
         return -1;
     if (mount("tmpfs", container_root, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOATIME,
               "size=4m,nr_inodes=4096,mode=755") < 0)

@@ -102,16 +102,16 @@ static int write_result(int folder_fd, const struct error_case *c)
     return write_json(folder_fd, "result.json", &text);
 }
 
-void error_case_save(int folder_fd, const struct error_case *c)
+void error_case_save(int folder_fd, const struct error_case *error_case)
 {
     char name[ERROR_CASE_NAME_SIZE];
-    error_case_name(c->sub_id, c->sub_id_size, name);
+    error_case_name(error_case->sub_id, error_case->sub_id_size, name);
     bool made = mkdirat(folder_fd, name, 0777) == 0 || errno == EEXIST;
     auto_fd int fd =
         made ? openat(folder_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
-    if (fd < 0 || write_submission(fd, c) < 0 ||
-        write_file(fd, "solution.txt", c->solution, c->solution_size) < 0 ||
-        write_result(fd, c) < 0)
+    if (fd < 0 || write_submission(fd, error_case) < 0 ||
+        write_file(fd, "solution.txt", error_case->solution, error_case->solution_size) < 0 ||
+        write_result(fd, error_case) < 0)
         log_error("an error case could not be kept", log_text("folder", name),
                   log_text("because", strerrordesc_np(errno)));
 }

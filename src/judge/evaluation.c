@@ -227,8 +227,7 @@ static enum fed feed_one(struct step *step, enum evaluation_verdict *verdict)
 static void feed(struct step *step)
 {
     enum evaluation_verdict verdict;
-    enum fed fed;
-    while ((fed = feed_one(step, &verdict)) == FED_NOT_RUN)
+    while (feed_one(step, &verdict) == FED_NOT_RUN)
         tell_not_run(step->evaluation, step->index, verdict);
 }
 

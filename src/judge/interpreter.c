@@ -15,8 +15,6 @@
 #include "base/buf.h"
 #include "base/fd.h"
 
-extern char **environ;
-
 /* What the interpreter itself and its packages lie in, one path a line. -I: neither the environment nor
  * the current directory have a say. */
 static const char question[] =
@@ -120,7 +118,8 @@ static int choose(struct buf *answer, const char *command, const char *const *sh
     if (list == NULL)
         return error_set(err, ERROR_SYSTEM, ENOMEM, "list an interpreter's folders: out of memory");
     char *folder = (char *)(list + lines), *text = folder + folder_size;
-    memcpy(text, answer->data, answer->size);
+    if (answer->size > 0)
+        memcpy(text, answer->data, answer->size);
     memcpy(folder, command, folder_size); /* where the name itself lies: a venv's bin */
     *strrchr(folder, '/') = '\0';
     *count = 0;

@@ -113,6 +113,22 @@ static int read_limits(const struct yml_node *map, struct language_limits *limit
     return processes != NULL ? yml_uint(processes, 1 << 20, &limits->processes, err) : 0;
 }
 
+static int read_examples(const struct yml_node *map, struct language_examples *examples,
+                         struct cj_error *err)
+{
+    static const char *const keys[] = {"hello", "echo", "error", "loop", "syntax", NULL};
+    if (map == NULL)
+        return 0;
+    if (yml_expect(map, YML_MAP, err) < 0 || check_keys(map, keys, err) < 0 ||
+        read_text(map, "hello", &examples->hello, err) < 0 ||
+        read_text(map, "echo", &examples->echo, err) < 0 ||
+        read_text(map, "error", &examples->error, err) < 0 ||
+        read_text(map, "loop", &examples->loop, err) < 0 ||
+        read_text(map, "syntax", &examples->syntax, err) < 0)
+        return -1;
+    return 0;
+}
+
 /* Names end up in messages, URLs and file names. */
 static bool is_name(const char *text)
 {
@@ -152,7 +168,7 @@ static int check_names(const struct yml_node *map, const struct language *langua
     if (!is_name(language->id))
         return yml_fail(yml_get(map, "id"), err, "'%s' is no id: letters, digits and +#._-",
                         language->id);
-    for (size_t i = 0; i < language->aliases.count; i++)
+    for (size_t i = 0; language->aliases.items != NULL && i < language->aliases.count; i++)
         if (!is_name(language->aliases.items[i]))
             return yml_fail(yml_get(map, "aliases"), err,
                             "'%s' is no alias: letters, digits and +#._-",
@@ -162,11 +178,11 @@ static int check_names(const struct yml_node *map, const struct language *langua
                         language->source);
     if (language->exe != NULL && !is_file_name(language->exe))
         return yml_fail(yml_get(map, "exe"), err, "'%s' is not the name of a file", language->exe);
-    for (size_t i = 0; i < language->env.count; i++)
+    for (size_t i = 0; language->env.items != NULL && i < language->env.count; i++)
         if (strchr(language->env.items[i], '=') == NULL || language->env.items[i][0] == '=')
             return yml_fail(yml_get(map, "env"), err, "'%s' is not NAME=VALUE",
                             language->env.items[i]);
-    for (size_t i = 0; i < language->mounts.count; i++)
+    for (size_t i = 0; language->mounts.items != NULL && i < language->mounts.count; i++)
         if (language->mounts.items[i][0] != '/')
             return yml_fail(yml_get(map, "mounts"), err, "'%s' does not begin with '/'",
                             language->mounts.items[i]);
@@ -178,7 +194,8 @@ static int read_language(const struct yml_node *map, struct language *language,
 {
     static const char *const keys[] = {
         "id",   "name",    "aliases", "source", "exe",    "build",    "check",       "run",
-        "keep", "version", "env",     "mounts", "limits", "packages", "first_class", NULL};
+        "keep", "version", "env",     "mounts", "limits", "packages", "first_class", "needs",
+        "examples", NULL};
     if (yml_expect(map, YML_MAP, err) < 0 || check_keys(map, keys, err) < 0 ||
         require_text(map, "id", &language->id, err) < 0 ||
         require_text(map, "source", &language->source, err) < 0 ||
@@ -193,6 +210,8 @@ static int read_language(const struct yml_node *map, struct language *language,
         read_texts(map, "env", &language->env, err) < 0 ||
         read_texts(map, "mounts", &language->mounts, err) < 0 ||
         read_texts(map, "packages", &language->packages, err) < 0 ||
+        read_texts(map, "needs", &language->needs, err) < 0 ||
+        read_examples(yml_get(map, "examples"), &language->examples, err) < 0 ||
         read_limits(yml_get(map, "limits"), &language->limits, err) < 0)
         return -1;
     const struct yml_node *first_class = yml_get(map, "first_class");
@@ -203,7 +222,8 @@ static int read_language(const struct yml_node *map, struct language *language,
     if (check_names(map, language, err) < 0 ||
         check_command(map, "build", language->build, language, err) < 0 ||
         check_command(map, "check", language->check, language, err) < 0 ||
-        check_command(map, "run", language->run, language, err) < 0)
+        check_command(map, "run", language->run, language, err) < 0 ||
+        check_command(map, "version", language->version, language, err) < 0)
         return -1;
     if (language->build != NULL && language->keep.count == 0 && language->exe == NULL)
         return yml_fail(map, err, "'build' needs 'exe' or 'keep': the files that a run needs");
@@ -301,6 +321,7 @@ void languages_free(struct languages *languages)
         free(language->env.items);
         free(language->mounts.items);
         free(language->packages.items);
+        free(language->needs.items);
     }
     free(languages->items);
     yml_free(languages->document);

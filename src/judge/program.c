@@ -30,6 +30,17 @@ void judge_settings_default(struct judge_settings *settings)
     };
 }
 
+bool judge_lacks(const struct judge_settings *settings, const struct language *language,
+                 char text[static TOOLCHAIN_LACK_SIZE])
+{
+    char missing[TOOLCHAIN_NAME_SIZE];
+    if (toolchain_is_installed(language, settings->mounts, settings->env, settings->env_count,
+                               missing))
+        return false;
+    toolchain_lack(language, missing, text);
+    return true;
+}
+
 /* ---- limits ---- */
 
 struct exec_limits judge_limits(const struct language *language, struct exec_limits asked,
@@ -182,23 +193,34 @@ static int fill_in_command(const struct judge_settings *settings, const struct l
     };
     if (command_words(template, values, COUNT_OF(values), &out->args, &out->arg_count, err) < 0)
         return error_wrap(err, "command of %s", language->id);
-    out->env_count = settings->env_count + language->env.count;
-    out->env = calloc(out->env_count + 1, sizeof(*out->env));
+    out->env =
+        language_environment(language, settings->env, settings->env_count, &out->env_count);
     if (out->env == NULL) {
         command_free(out);
         return error_set(err, ERROR_SYSTEM, ENOMEM, "command of %s: out of memory", language->id);
     }
-    /* The language's come first: getenv(3) finds the first of a name. */
-    for (size_t i = 0; i < language->env.count; i++)
-        out->env[i] = language->env.items[i];
-    for (size_t i = 0; i < settings->env_count; i++)
-        out->env[language->env.count + i] = settings->env[i];
     return 0;
 }
 
 static void fail_result(struct exec_result *result, const struct cj_error *err)
 {
     *result = (struct exec_result){.status = EXEC_INTERNAL_ERROR, .error = strdup(err->message)};
+}
+
+/* A program that is not there: found so by us, or by a shell that tells it by 126 or 127. What a program
+ * ends with by itself costs a look, and stays what it is where all is installed. */
+static void explain_lack(const struct judge_settings *settings, const struct language *language,
+                         bool is_build, struct exec_result *result)
+{
+    char text[TOOLCHAIN_LACK_SIZE];
+    bool may_be = result->status == EXEC_INTERNAL_ERROR ||
+                  (result->status == EXEC_NONZERO_EXIT &&
+                   (is_build || result->exit_status == 126 || result->exit_status == 127));
+    if (!may_be || result->cancelled || !judge_lacks(settings, language, text))
+        return;
+    result->status = EXEC_INTERNAL_ERROR;
+    free(result->error);
+    result->error = strdup(text);
 }
 
 static void run_in_slot(struct slot *slot, const struct judge_settings *settings,
@@ -226,6 +248,7 @@ static void run_in_slot(struct slot *slot, const struct judge_settings *settings
         request->limits.cpu_set = slot_cpu_set(slot);
     exec_run(containers[0], settings->exec, request, slot_cancel_fd(slot), result);
     command_free(&command);
+    explain_lack(settings, language, template != language->run, result);
 }
 
 /* ---- build ---- */

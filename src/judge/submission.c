@@ -147,9 +147,14 @@ static void conclude_compile_error(const struct submission_settings *settings,
         observer->ended(observer->arg, submission, result, none, diagnostics);
 }
 
-static void fail(struct submission_result *result, const char *why)
+/* Who can mend it is told what to do; other reasons are ours alone, and stand in the log. */
+static void fail(const struct submission_settings *settings, const struct submission *submission,
+                 struct submission_result *result, const char *why)
 {
+    char lack[TOOLCHAIN_LACK_SIZE];
     result->reason = SUBMISSION_INTERNAL_ERROR;
+    if (judge_lacks(&settings->judge, submission->language, lack))
+        submission_text_cut(lack, strlen(lack), settings->text_characters, &result->stderr_text);
     log_error("a submission could not be judged", log_text("because", why != NULL ? why : "?"));
 }
 
@@ -177,7 +182,7 @@ static void run_program(struct slot *slot, const struct submission_settings *set
     struct exec_result ran;
     judge_run(slot, &settings->judge, artefact, &run, &ran);
     if (ran.status == EXEC_INTERNAL_ERROR || ran.status == EXEC_FILE_ERROR || ran.cancelled)
-        fail(result, ran.error);
+        fail(settings, submission, result, ran.error);
     else
         conclude(settings, submission, observer, &ran, run.limits.memory_bytes, result);
     exec_result_free(&ran);
@@ -200,7 +205,7 @@ void submission_judge(struct slot *slot, const struct submission_settings *setti
     struct cj_error err = {0};
     switch (judge_build(slot, &settings->judge, &program, &artefact, &build)) {
     case JUDGE_BUILD_BROKEN:
-        fail(result, build.error);
+        fail(settings, submission, result, build.error);
         break;
     case JUDGE_BUILD_FAILED:
         conclude_compile_error(settings, submission, observer, &build, result);
@@ -208,7 +213,7 @@ void submission_judge(struct slot *slot, const struct submission_settings *setti
     case JUDGE_BUILT:
         if ((submission->language->build != NULL || submission->language->check != NULL) &&
             slot_reset(slot, &err) < 0)
-            fail(result, err.message);
+            fail(settings, submission, result, err.message);
         else
             run_program(slot, settings, submission, observer, artefact, result);
         judge_artefact_release(artefact);

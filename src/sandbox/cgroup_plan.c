@@ -16,7 +16,6 @@
 #define SHORT_RUN_NS (5 * NS_PER_MS)
 
 enum {
-    PROCESS_LEAST_BYTES = 160 * 1024, /* stack, page tables, kernel stack, task: measured */
     DEFAULT_PERIOD_US = 100000,
     PERIOD_MIN_US = 1000,    /* kernel/sched/core.c: min_cfs_quota_period, */
     PERIOD_MAX_US = 1000000, /* max_cfs_quota_period */
@@ -248,10 +247,10 @@ uint64_t cgroup_memory_peak(const struct cgroup_memory_readings *readings)
     bool refused = readings->limit > 0 && readings->peak >= readings->limit;
     uint64_t stock = refused ? 0 : half_stock;
     uint64_t peak = minus(readings->peak, user + kernel_at_peak(readings) + stock);
-    if (peak >= PROCESS_LEAST_BYTES)
+    if (peak >= CGROUP_PROCESS_LEAST_BYTES)
         return peak;
     /* it fitted into what was being freed beside it: the most it can have been, up to the least
      * that a process takes */
     uint64_t kernel = smaller(readings->kernel_before, readings->kernel_after);
-    return smaller(minus(readings->peak, user + kernel), PROCESS_LEAST_BYTES);
+    return smaller(minus(readings->peak, user + kernel), CGROUP_PROCESS_LEAST_BYTES);
 }

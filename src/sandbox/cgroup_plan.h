@@ -85,7 +85,10 @@ struct cgroup_memory_readings {
     int64_t elapsed_ns;    /* from the run's begin to its end */
 };
 
-enum { CGROUP_STOCK_PAGES = 63 };
+enum {
+    CGROUP_STOCK_PAGES = 63,
+    CGROUP_PROCESS_LEAST_BYTES = 160 * 1024, /* stack, page tables, kernel stack, task: measured */
+};
 
 /* The run's own peak. Garbage that went while the run was there leaves a choice of what stood beside
  * it at its peak: a short run's peak is taken to be before that, a longer one's after. */

@@ -525,7 +525,8 @@ static bool is_shown(const struct mount_config *config, const char *path)
     for (size_t i = 0; i < config->mount_count; i++) {
         const struct mount_item *mount = &config->mounts[i];
         size_t length = strlen(mount->source != NULL ? mount->source : "");
-        if (mount->kind == MOUNT_BIND && length > 0 && strcmp(mount->source + 1, mount->target) == 0 &&
+        if (mount->kind == MOUNT_BIND && length > 0 &&
+            strcmp(mount->source + 1, mount->target) == 0 &&
             strncmp(path, mount->source, length) == 0 &&
             (path[length] == '\0' || path[length] == '/'))
             return true;

@@ -105,6 +105,18 @@ class Service:
             body = json.dumps(body)
         return self.request("POST", "/run", body=body, **kwargs)
 
+    def begin_run(self, one):
+        """Sends a request; the answer is read by calling what comes back."""
+        connection = self.connection()
+        connection.request("POST", "/run", body=json.dumps({"cmd": [one]}))
+
+        def finish():
+            response = connection.getresponse()
+            answer = Answer(response.status, response.headers, response.read())
+            connection.close()
+            return answer
+        return finish
+
     def run_all(self, *commands, pipes=None, **more):
         """The results of a request that is answered."""
         body = {"cmd": list(commands), **more}

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from service import MIB, SANITIZED, accepted, collector, command, multipart, refused, shell, wait_for
+from service import MIB, SANITIZED, accepted, collector, command, multipart, processes, refused, shell, wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: control groups")
 kept = pytest.mark.kept
@@ -138,15 +138,14 @@ def test_stored_files_as_input_and_copies(service):
 def test_a_file_that_a_waiting_request_names_may_go(serve):
     service = serve("-parallelism", 1)
     name = service.put("data", b"still here\n")
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        first = pool.submit(service.run, command("/bin/sleep", "1"))
-        time.sleep(0.3)
-        second = pool.submit(service.run, command("/bin/cat", files=[
-            {"fileId": name}, collector("stdout"), collector("stderr")]))
-        time.sleep(0.3)
-        assert service.request("DELETE", "/file/" + name).status == 200
-        assert accepted(second.result()) == "still here\n"
-        accepted(first.result())
+    word = f"gone-{os.getpid()}"
+    first = service.begin_run(command("/bin/sh", "-c", "sleep 2; echo hi", word, clockLimit=10**10))
+    wait_for(lambda: processes(word))
+    second = service.begin_run(command("/bin/cat", files=[{"fileId": name}, collector("stdout"), collector("stderr")]))
+    time.sleep(0.3)
+    assert service.request("DELETE", "/file/" + name).status == 200
+    assert accepted(first().json[0]) == "hi\n"
+    assert accepted(second().json[0]) == "still here\n"
 
 
 def test_uploads_do_not_grow_the_service(serve):

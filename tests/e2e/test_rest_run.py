@@ -317,6 +317,56 @@ def test_a_reader_that_leaves(service):
     assert (direct[0]["status"], direct[0]["exitStatus"]) == ("Signalled", 13)
 
 
+@better(reason="go-judge's copy has a hole when the reader leaves early")
+@pytest.mark.parametrize("copying", [False, True])
+def test_a_copy_has_no_hole(service, copying):
+    results = service.run_all(
+        shell("seq 1 100000", files=WRITER), command("/usr/bin/head", "-c", "10", files=READER),
+        pipes=[pipe_between((0, 1), (1, 0), proxy=True, name="p", max=1 << 20, disableZeroCopy=copying)])
+    assert [r["status"] for r in results] == ["Accepted"] * 2
+    assert results[0]["files"]["p"] == "".join(f"{n}\n" for n in range(1, 100001))
+
+
+@kept
+def test_what_passed_can_be_stored(service):
+    results = service.run_all(
+        command("/bin/echo", "hi", files=WRITER, copyOutCached=["p"]), command("/bin/cat", files=READER),
+        pipes=[pipe_between((0, 1), (1, 0), proxy=True, name="p", max=100)])
+    assert "p" not in results[0].get("files", {})
+    assert service.request("GET", f"/file/{results[0]['fileIds']['p']}").body == b"hi\n"
+
+
+# ---- terminals ----
+
+@kept
+def test_a_terminal_shows_what_is_typed(service):
+    result = service.run(command("/bin/cat", stdin="x\n\x04", tty=True))
+    assert result["status"] == "Accepted"
+    assert result["files"] == {"stdout": "x\r\nx\r\n"}  # stderr is the terminal, too, and collects nothing
+
+
+@kept
+def test_a_terminal_gets_no_end_of_file_by_itself(service):
+    result = service.run(command("/bin/cat", stdin="x\n", tty=True, clockLimit=300000000))
+    assert (result["status"], result["files"]["stdout"]) == ("Time Limit Exceeded", "x\r\nx\r\n")
+
+
+@better(reason="a mistake in the request is 400, not 500")
+def test_two_inputs_of_a_terminal(service):
+    files = [{"content": "a"}, collector("stdout"), {"content": "b"}]
+    refused(service.post_run({"cmd": [command("/bin/cat", files=files, tty=True)]}),
+            "cmd[0].files[2]", "tty: multiple input not allowed")
+
+
+@kept
+def test_a_stored_file_is_no_terminal(service):
+    result = service.run(command("/bin/cat", files=[{"src": "/etc/hostname"}, collector("stdout")], tty=True))
+    assert result["status"] == "Internal Error"
+    assert result["error"].endswith("ioctl: inappropriate ioctl for device")
+
+
+# ---- groups ----
+
 @kept
 def test_nothing_but_pipes_joins_a_group(service):
     begun = time.monotonic()
@@ -403,8 +453,9 @@ def test_a_missing_host_file_to_copy(service):
 @kept
 def test_a_collector_is_no_source(service):
     result = service.run(shell("echo ran", copyIn={"x": collector("y")}))
-    assert result["status"] == "File Error"
-    assert [(e["name"], e["type"]) for e in result["fileError"]] == [("x", "CopyInOpenFile")]
+    why = "file cannot open as reader: a collector"
+    assert (result["status"], result["error"]) == ("File Error", why)
+    assert result["fileError"] == [{"name": "x", "type": "CopyInOpenFile", "message": why}]
 
 
 @kept

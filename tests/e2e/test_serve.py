@@ -1,5 +1,4 @@
 """`cjudge serve` as an operator sees it: settings, signals, logs."""
-import concurrent.futures
 import json
 import os
 import re
@@ -40,6 +39,17 @@ def test_slots_are_bound_to_cpus(serve):
     wide = serve("-cpuset", f"{first}-{second}")
     assert cpus_of(wide) == list(range(first, second + 1))
     assert cpus_of(wide, cpuSetLimit=str(first)) == [first]
+
+
+@needs_two_cpus
+def test_who_may_use_more_than_one_cpu_is_not_bound_to_one(serve):
+    every = os.sched_getaffinity(0)
+    rated = serve("-parallelism", 1, "-enable-cpu-rate")
+    assert set(cpus_of(rated, cpuRateLimit=2000)) == every
+    assert len(cpus_of(rated, cpuRateLimit=1000)) == 1
+    chosen = serve("-cpuset", min(every), "-enable-cpu-rate")
+    assert cpus_of(chosen, cpuRateLimit=2000) == [min(every)]
+    assert len(cpus_of(serve("-parallelism", 1), cpuRateLimit=2000)) == 1
 
 
 @kept
@@ -115,11 +125,9 @@ def test_request_ids(service, serve):
 
 def test_it_stops_after_what_was_taken(serve):
     service = serve("-parallelism", 1)
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        running = [pool.submit(service.run, shell("sleep 0.5; echo hi")) for _ in range(2)]
-        time.sleep(0.3)
-        assert service.stop() == 0
-        assert [accepted(future.result()) for future in running] == ["hi\n"] * 2
+    running = [service.begin_run(shell("sleep 0.5; echo hi", clockLimit=10**10)) for _ in range(2)]
+    assert service.stop() == 0
+    assert [accepted(finish().json[0]) for finish in running] == ["hi\n"] * 2
     messages = [line["message"] for line in service.log()]
     assert messages[-2:] == ["stopping", "stopped"]
 
@@ -128,30 +136,28 @@ def test_it_stops_after_what_was_taken(serve):
 def test_draining_has_an_end(serve, number):
     service = serve("-parallelism", 1, "-drain-timeout", "300ms")
     word = f"drain-{os.getpid()}-{number}"
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        running = [pool.submit(service.post_run, {"cmd": [command("/bin/sleep", "60", clockLimit=10**11, args=[
-            "/bin/sh", "-c", "sleep 60", word])]}) for _ in range(2)]
-        wait_for(lambda: processes(word))
-        begun = time.monotonic()
-        assert service.stop(number) == 0
-        assert 0.3 <= time.monotonic() - begun < 3
-        for future in running:
-            assert refused(future.result(), status=503) == "worker is shutting down"
+    running = [service.begin_run(command("/bin/sh", "-c", "sleep 60", word, clockLimit=10**11)) for _ in range(2)]
+    wait_for(lambda: processes(word))
+    begun = time.monotonic()
+    assert service.stop(number) == 0
+    assert 0.3 <= time.monotonic() - begun < 3
+    for finish in running:
+        assert refused(finish(), status=503) == "worker is shutting down"
     assert not processes(word)
 
 
 def test_a_second_signal_does_not_wait(serve):
     service = serve("-parallelism", 1, "-drain-timeout", "30s")
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        running = pool.submit(service.post_run, {"cmd": [command("/bin/sleep", "60", clockLimit=10**11)]})
-        time.sleep(0.3)
-        service.process.send_signal(signal.SIGTERM)
-        time.sleep(0.3)
-        assert service.process.poll() is None
-        begun = time.monotonic()
-        assert service.stop(signal.SIGTERM) == 0
-        assert time.monotonic() - begun < 5
-        assert running.result().status == 503
+    word = f"second-{os.getpid()}"
+    finish = service.begin_run(command("/bin/sh", "-c", "sleep 60", word, clockLimit=10**11))
+    wait_for(lambda: processes(word))
+    service.process.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    assert service.process.poll() is None
+    begun = time.monotonic()
+    assert service.stop(signal.SIGTERM) == 0
+    assert time.monotonic() - begun < 5
+    assert finish().status == 503
 
 
 @kept

@@ -97,8 +97,8 @@ TABLE = [
     accepted("no_arguments", "0 0\n", program="counts_arguments"),
     accepted("prints_variable", "[a = b \u00e9]\n", env=["PROBE=a = b \u00e9"]),
     accepted("opens_many_files", "61 EMFILE\n"),
-    # its standard streams are there, whatever the limit; a loader of libraries would get no further
-    *[accepted(f"open_files_{n}", "hello\n", program="hello", open_files=n, langs=["c"]) for n in (1, 2, 3)],
+    # its standard streams are there, and no more; a loader of libraries would get no further
+    accepted("open_files_3", "hello\n", program="hello", open_files=3, langs=["c"]),
     accepted("forks_until_refused", "15\n", peak=(16, 16)),
     accepted("threads_until_refused", "15\n", peak=(16, 16)),
     # what is left behind does not hold the answer up

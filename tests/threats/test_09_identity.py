@@ -32,9 +32,15 @@ def test_environment_is_what_was_asked_for(threat, box, monkeypatch):
 
 
 def test_odd_environments(threat, box):
-    for env in ([], ["=x"], ["NOEQUALS"], ["A=1", "A=2"], ["X=" + "y" * 100000], ["é=ü"], ["LD_PRELOAD=/nothing.so"]):
+    for env in ([], ["A=1", "A=2"], ["X=" + "y" * 100000], ["é=ü"], ["LD_PRELOAD=/nothing.so"]):
         result = threat(box.command("state_report", env=env, output=512 << 10))
         assert result.status in (OK, "Nonzero Exit Status", "Internal Error"), result
+
+
+@pytest.mark.parametrize("entry", ["=x", "NOEQUALS"])
+def test_environment_entries_without_a_name_are_refused(box, host_unchanged, entry):
+    result = box.script([box.command("state_report", env=[entry])])[0]
+    assert result.status == "Invalid" and entry in result["error"], result
 
 
 def test_signals_and_session(threat, box):

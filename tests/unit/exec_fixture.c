@@ -238,6 +238,7 @@ void assert_file(const struct exec_result *result, const char *name, const char 
     const struct exec_output *file = find_file(result, name);
     if (file == NULL)
         fail_msg("no file %s", name);
-    else if (file->size != strlen(text) || (file->size > 0 && memcmp(file->data, text, file->size)))
+    else if (file->size != strlen(text) ||
+             (file->size > 0 && memcmp(file->data, text, file->size) != 0))
         fail_msg("%s is \"%.*s\", not \"%s\"", name, (int)file->size, file->data, text);
 }

@@ -435,6 +435,19 @@ static void programs_on_a_path_are_asked(void **state)
     doctor_tool_hint(gcc, hint, sizeof(hint));
     snprintf(path, sizeof(path), "source: %s, target: %s,", directory, directory);
     assert_non_null(strstr(hint, path));
+
+    /* In a container that sees nothing else Node.js is there, and C has a compiler but no headers. */
+    char target[] = "usr/bin";
+    struct mount_item mount = {.kind = MOUNT_BIND, .source = directory, .target = target};
+    const struct mount_config mounts = {.mounts = &mount, .mount_count = 1};
+    const struct language *missing[TOOLS_MISSING_MAX];
+    size_t absent = tools_missing(&mounts, missing), seen = 0;
+    for (size_t i = 0; i < absent; i++) {
+        assert_true(missing[i]->first_class);
+        assert_string_not_equal(missing[i]->id, "node");
+        seen += strcmp(missing[i]->id, "rust") == 0 || strcmp(missing[i]->id, "c") == 0;
+    }
+    assert_int_equal(seen, 2);
     doctor_tool_hint(find_tool(tools, count, "ruby"), hint, sizeof(hint));
     assert_string_equal(hint, "");
     free(tools);

@@ -724,7 +724,7 @@ static void much_is_typed_and_shown(void **state)
     char *typed = malloc(LINES * 40), *at = typed;
     for (int i = 0; i < LINES; i++)
         at += sprintf(at, "line number %d\n", i);
-    strcpy(at, "\004");
+    memcpy(at, "\004", sizeof("\004"));
     struct trial trial;
     trial_begin(&trial);
     with_terminal(&trial, "stty -echo; wc -l; yes | head -n 100000", typed);

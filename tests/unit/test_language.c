@@ -97,7 +97,10 @@ static void what_is_built_in(void **state)
     for (size_t i = 0; i < languages_count(languages); i++) {
         const struct language *language = languages_at(languages, i);
         assert_non_null(language->version);
-        assert_true(language->packages.count > 0);
+        assert_true(language->packages.count > 0 || !language->first_class);
+        assert_true(language->examples.error != NULL && language->examples.loop != NULL);
+        if (language->packages.count > 0)
+            assert_true(language->examples.hello != NULL && language->examples.echo != NULL);
         assert_true(language->limits.time_factor >= 1);
     }
     languages_free(languages);

@@ -15,6 +15,7 @@
 #include "base/attr.h"
 #include "base/error.h"
 #include "judge/language.h"
+#include "judge/roster.h"
 #include "judge/submission.h"
 #include "net/http.h"
 #include "net/loop.h"
@@ -29,6 +30,7 @@ struct judge_door_settings {
     struct sched *sched;
     struct store *store;
     const struct languages *languages;
+    struct roster *roster; /* of them */
     const struct submission_settings *submission;
     const struct submission_observer *observer; /* NULL: nobody keeps error cases */
     unsigned slots;

@@ -24,7 +24,7 @@
 
 enum json_style {
     JSON_COMPACT,
-    JSON_PRETTY, /* for terminals: two spaces of indentation */
+    JSON_PRETTY,        /* for terminals: two spaces of indentation */
     JSON_COMPACT_PLAIN, /* strings with the escapes that JSON needs and no others, as FastAPI writes;
                            * what is no UTF-8 becomes U+FFFD */
 };

@@ -63,7 +63,7 @@ struct option_spec {
     const char *group; /* heading in help; specs of a group stand together */
     enum option_status status;
     bool not_in_environment; /* -help, -version */
-    const char *env; /* full name of its variable where it is not prefix and name; NULL */
+    const char *env;         /* full name of its variable where it is not prefix and name; NULL */
 };
 
 struct option_table {

@@ -48,7 +48,13 @@ struct exec_file {
     uint64_t max; /* bytes that come back at most; more was written: Output Limit Exceeded */
 };
 
-enum exec_copy_kind { EXEC_COPY_CONTENT, EXEC_COPY_FD, EXEC_COPY_PATH, EXEC_COPY_SYMLINK };
+enum exec_copy_kind {
+    EXEC_COPY_CONTENT,
+    EXEC_COPY_FD,
+    EXEC_COPY_PATH,
+    EXEC_COPY_SYMLINK,
+    EXEC_COPY_COLLECTOR, /* no source, but can be named as one in go-judge: File Error of the run */
+};
 
 struct exec_copy_in {
     const char *name; /* in the container; relative to the work directory */
@@ -75,7 +81,7 @@ struct exec_limits {
     uint64_t open_files;
     bool data_segment;   /* RLIMIT_DATA = memory */
     bool address_space;  /* RLIMIT_AS = memory */
-    uint64_t cpu_rate;   /* 1/1000 CPU; 0: none */
+    uint64_t cpu_rate;   /* 1/1000 CPU; above 1000: not bound to the container's CPU; 0: none */
     const char *cpu_set; /* cpuset list; NULL: the container's */
 };
 

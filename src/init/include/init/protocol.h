@@ -33,7 +33,7 @@ enum {
     INIT_MAGIC = 0x636a3035,    /* "cj05"; changes with every change below */
     INIT_TASKS = 2,             /* threads of init: launcher and janitor */
     INIT_DESCRIPTORS_MAX = 250, /* of a program; SCM_MAX_FD is 253, unix(7) */
-    INIT_TREES_MAX = 64,        /* mounts in one message */
+    INIT_TREES_MAX = 8,         /* mounts in one message: few descriptors may be allowed */
     INIT_OUTPUTS = 2,           /* pipes that init keeps between runs */
     INIT_MADE_MAX = 4,          /* files that it makes for the outputs of a run */
     INIT_TMPFS_MAX = 16,        /* writable tmpfs mounts of a container */

@@ -26,6 +26,15 @@ struct language_limits {
     uint64_t processes;          /* at least; a JVM has some 20 threads. 0: as asked */
 };
 
+/* Small programs, which show that a language works (cjudge languages --check). NULL: none. */
+struct language_examples {
+    const char *hello; /* prints "Hello, world!" */
+    const char *echo;  /* prints the first line of its input, or all of it */
+    const char *error; /* ends with an exit status that is not 0, or by a signal */
+    const char *loop;  /* computes for ever */
+    const char *syntax; /* does not build; NULL: brackets and quotes that nobody takes for a program */
+};
+
 struct language {
     const char *id;   /* "cpp20" */
     const char *name; /* "C++20 (GCC)" */
@@ -40,7 +49,10 @@ struct language {
     struct language_texts env;      /* "K=V", for build, check and run */
     struct language_texts mounts;   /* host paths to be seen besides the default ones */
     struct language_texts packages; /* Debian packages that bring it */
+    /* What has to be there besides the first words of the commands: programs, absolute paths. */
+    struct language_texts needs;
     struct language_limits limits;
+    struct language_examples examples;
     bool first_class; /* tested by ./test */
 };
 

@@ -16,13 +16,15 @@
 #include "base/error.h"
 #include "exec/exec.h"
 #include "judge/language.h"
+#include "judge/toolchain.h"
 #include "sched/sched.h"
 
 /* What all programs share. Borrowed by every call. */
 struct judge_settings {
     const struct exec_settings *exec;
-    const char *const *env; /* "K=V" of every program; those of its language come after */
+    const char *const *env; /* "K=V" of every program; those of its language come before */
     size_t env_count;
+    const struct mount_config *mounts; /* of the containers, to tell what is not installed; NULL */
     struct exec_limits build;    /* of a compiler */
     uint64_t build_output_bytes; /* of what a compiler says, each of stdout and stderr */
     uint64_t artefact_bytes;     /* largest file of a build */
@@ -81,6 +83,11 @@ struct judge_run {
 void judge_run(struct slot *slot, const struct judge_settings *settings,
                const struct judge_artefact *artefact, const struct judge_run *run,
                struct exec_result *result);
+
+/* Whether programs do not find what the language needs; then text says so, and what to do about it.
+ * judge_build() and judge_run() say it as the error of what fails for that reason. */
+bool judge_lacks(const struct judge_settings *settings, const struct language *language,
+                 char text[static TOOLCHAIN_LACK_SIZE]);
 
 /* An output of a result by name; NULL when there is none. */
 const struct exec_output *judge_output(const struct exec_result *result, const char *name);
