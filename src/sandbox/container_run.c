@@ -399,7 +399,8 @@ int container_finish(struct container *container, int64_t timeout_ns, struct con
     }
     container->dirt |= from.dirt;
     fill_end(&from, end);
-    if (from.step != STEP_PROTOCOL && take_made(container, from.made, end, err) < 0)
+    bool has_made = from.step != STEP_PROTOCOL && from.step != STEP_MAKE;
+    if (has_made && take_made(container, from.made, end, err) < 0)
         return container_break(container, err, "take the outputs of a run");
     if (container->cgroup != NULL) {
         struct cgroup_usage usage;
