@@ -8,6 +8,7 @@
 #include "base/attr.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "cgroup_plan.h"
 #include "container_channel.h"
 #include "container_state.h"
 #include "sandbox_private.h"
@@ -297,15 +298,19 @@ static void use_group_figures(const struct container *container, const struct in
         end->process_peak = usage->process_peak;
 }
 
-/* Between two looks a run may have taken more, and what it left in files tells. */
+/* Between two looks a run may have taken more: what it left in files tells, and what it was given at its
+ * start, which lies on its stack. And no process fits into less than the least, whoever looked. */
 static void use_seen_figures(const struct container *container, const struct init_end *from,
                              struct container_end *end)
 {
+    bool ran = end->failure == CONTAINER_STARTED;
+    uint64_t limit = container->limit_bytes;
     if (from->file_bytes > end->memory_bytes)
         end->memory_bytes = from->file_bytes;
     if (container->seen_bytes > end->memory_bytes)
         end->memory_bytes = container->seen_bytes;
-    if (from->file_bytes > container->limit_bytes)
+    if (from->file_bytes > limit ||
+        (ran && (container->arena_used > limit || limit < CGROUP_PROCESS_LEAST_BYTES)))
         end->oom_kills = 1;
 }
 
