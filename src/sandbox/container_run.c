@@ -298,19 +298,15 @@ static void use_group_figures(const struct container *container, const struct in
         end->process_peak = usage->process_peak;
 }
 
-/* Between two looks a run may have taken more: what it left in files tells, and what it was given at its
- * start, which lies on its stack. And no process fits into less than the least, whoever looked. */
+/* Between two looks a run may have taken more, and what it left in files tells. */
 static void use_seen_figures(const struct container *container, const struct init_end *from,
                              struct container_end *end)
 {
-    bool ran = end->failure == CONTAINER_STARTED;
-    uint64_t limit = container->limit_bytes;
     if (from->file_bytes > end->memory_bytes)
         end->memory_bytes = from->file_bytes;
     if (container->seen_bytes > end->memory_bytes)
         end->memory_bytes = container->seen_bytes;
-    if (from->file_bytes > limit ||
-        (ran && (container->arena_used > limit || limit < CGROUP_PROCESS_LEAST_BYTES)))
+    if (from->file_bytes > container->limit_bytes)
         end->oom_kills = 1;
 }
 
@@ -336,17 +332,30 @@ static bool ended_by_memory(struct container *container, struct container_end *e
     return true;
 }
 
-static void start_failed_for_memory(const struct init_end *from, const struct cgroup_usage *usage,
-                                    struct container_end *end)
+/* What a program is given at its start lies on its stack, and no process fits into less than the least.
+ * How execve(2) gets along with that, and whether anybody sees it, hangs on the kernel and the moment:
+ * the run has passed its limit in any case. */
+static bool cannot_fit(const struct container *container)
+{
+    return container->limit_bytes != 0 && (container->arena_used > container->limit_bytes ||
+                                           container->limit_bytes < CGROUP_PROCESS_LEAST_BYTES);
+}
+
+/* usage: NULL without a group. */
+static void judge_memory(const struct container *container, const struct init_end *from,
+                         const struct cgroup_usage *usage, struct container_end *end)
 {
     bool refused = from->step == STEP_EXEC && (from->error == ENOMEM || from->error == E2BIG);
-    if (!refused || !usage->refused)
+    bool never = cannot_fit(container);
+    if ((from->step == STEP_NONE && never) ||
+        (refused && (never || (usage != NULL && usage->refused))))
+        end->oom_kills = 1;
+    if (!refused || end->oom_kills == 0)
         return;
     end->failure = CONTAINER_STARTED;
     end->error = 0;
     end->step = "";
     end->wait_status = SIGKILL;
-    end->oom_kills = 1;
 }
 
 bool container_makes_files(const struct container *container)
@@ -412,9 +421,10 @@ int container_finish(struct container *container, int64_t timeout_ns, struct con
         if (cgroup_finish(container->cgroup, &usage, err) < 0)
             return container_break(container, err, "read the figures of a run");
         use_group_figures(container, &from, &usage, end);
-        start_failed_for_memory(&from, &usage, end);
+        judge_memory(container, &from, &usage, end);
     } else {
         use_seen_figures(container, &from, end);
+        judge_memory(container, &from, NULL, end);
     }
     return 0;
 }

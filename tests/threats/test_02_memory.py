@@ -130,3 +130,12 @@ def test_limits_are_small_as_asked(threat, box):
     for size in (4, 8, 16, 32):
         result = threat(box.command("takes_memory", ["touching", size * 2], memory=size * MIB))
         assert result.status == MEMORY and result["memory"] <= (size + 4) * MIB, (size, result)
+
+
+def test_arguments_of_one_are_no_memory_of_the_next(box, host_unchanged):
+    """Without groups the kernel's figure for a process begins with what init had mapped when it started it."""
+    small, large = box.command(["/bin/true"]), box.command(["/bin/true", *["x" * 120000] * 40])
+    for options in ((), ("--protection", "no-cgroup")):
+        first, _, *later = box.script([small, large, small, small], options=options)
+        for result in later:
+            assert result.status == OK and result["memory"] < first["memory"] + 512 * 1024, (first, result)

@@ -215,6 +215,8 @@ static void a_stack_as_large_as_the_memory_is_ended_by_the_memory(void **state)
         {64 * MIB + 1, 64 * MIB, MIB, 64 * MIB + 1, 64 * MIB + 1},
         {UINT64_MAX, 64 * MIB, 4 * MIB, 87 * MIB, 68 * MIB},
         {UINT64_MAX, UINT64_MAX, 0, SIZE_CAP + SIZE_CAP / 4 + 2 * MIB, SIZE_CAP},
+        {64 * MIB, 1 * MIB, 0, 24 * MIB, 24 * MIB}, /* arguments */
+        {4 * MIB, 1 * MIB, 0, 4 * MIB, 4 * MIB},
     };
     for (size_t i = 0; i < COUNT_OF(cases) * 2; i++) {
         bool groupless = i % 2 != 0, allocation;
@@ -239,7 +241,7 @@ static void a_default_stack_of_the_settings_counts(void **state)
     bool allocation;
     const struct container_run run =
         apply((struct exec_limits){.memory_bytes = MIB}, &settings, false, &allocation);
-    assert_int_equal(run.rlimits[CONTAINER_RLIMIT_STACK], MIB + MIB / 4 + 2 * MIB);
+    assert_int_equal(run.rlimits[CONTAINER_RLIMIT_STACK], 24 * MIB);
 }
 
 static void the_cpu_backstop_is_whole_seconds_far_above_the_limit(void **state)
