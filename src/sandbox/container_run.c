@@ -306,8 +306,11 @@ static void use_seen_figures(const struct container *container, const struct ini
         end->memory_bytes = from->file_bytes;
     if (container->seen_bytes > end->memory_bytes)
         end->memory_bytes = container->seen_bytes;
-    if (from->file_bytes > container->limit_bytes)
+    if (container->limit_bytes > 0 && from->file_bytes > container->limit_bytes)
         end->oom_kills = 1;
+    /* The kernel's peak of a process has pages of its program in it, which nobody is blamed for. */
+    if (end->memory_bytes > container->limit_bytes && container->limit_bytes > 0)
+        end->memory_bytes = container->limit_bytes;
 }
 
 /* A process that still shares init's memory (vfork(2)) is no victim of the OOM killer: what its execve(2)

@@ -139,3 +139,11 @@ def test_arguments_of_one_are_no_memory_of_the_next(box, host_unchanged):
         first, _, *later = box.script([small, large, small, small], options=options)
         for result in later:
             assert result.status == OK and result["memory"] < first["memory"] + 512 * 1024, (first, result)
+
+
+@pytest.mark.parametrize("level", ["full", "no-cgroup"])
+def test_a_figure_never_contradicts_the_verdict(box, host_unchanged, level):
+    """Limits from less than any process takes to more than a small one does."""
+    commands = [box.command(["/bin/true"], memory=kib << 10) for kib in (4, 100, 150, 200, 300, 400, 1024)]
+    for command, result in zip(commands, box.script(commands, options=("--protection", level))):
+        assert result.status in (OK, MEMORY) and result["memory"] <= command["memory"], (command["memory"], result)
