@@ -259,6 +259,31 @@ def test_a_collector_where_no_file_can_be(service):
     assert result["status"] == "Accepted" and result["files"]["no/such/dir"] == "hi\n"
 
 
+def test_a_collector_where_the_operator_has_put_something(serve, tmp_path):
+    file, table = tmp_path / "file", tmp_path / "mount.yaml"
+    file.write_text("from the host\n")
+    binds = [f"{{type: bind, source: {place}, target: {place}, readonly: true}}" for place in ("/usr", "/bin", "/lib", "/lib64")]
+    mounts = [*binds, "{type: tmpfs, target: /w, data: 'size=8m,nr_inodes=1k'}",
+              f"{{type: bind, source: {file}, target: /w/mounted, readonly: true}}"]
+    links = "symLink: [{linkPath: /w/linked, target: /etc/passwd}]"
+    table.write_text("mount:\n" + "".join(f"  - {mount}\n" for mount in mounts) + f"{links}\nproc: true\n")
+    service = serve("-parallelism", 1, "-mount-conf", table)
+    for name in ("mounted", "linked"):
+        files = [{"content": ""}, collector(name), collector("stderr")]
+        for _ in range(2):
+            assert name in refused(service.post_run({"cmd": [command(files=files)]}), name, status=500)
+    assert accepted(service.run(shell("echo hi; ls"))) == "hi\nlinked\nmounted\nstderr\nstdout\n"
+
+
+def test_a_collector_without_room_for_its_file(serve):
+    service = serve("-parallelism", 1, "-tmp-fs-param", "size=1m,nr_inodes=2")
+    for _ in range(2):
+        result = service.run(shell("echo hi"))
+        assert (result["status"], result["error"]) == ("Internal Error", "start: /bin/sh: make output: no space left on device")
+        files = [{"content": ""}, collector("stdout", pipe=True), collector("stderr", pipe=True)]
+        assert service.run(shell("echo hi", files=files))["files"]["stdout"] == "hi\n"
+
+
 @better(reason="400 that names the descriptor")
 def test_a_null_descriptor_that_no_pipe_covers(service):
     pipe = {"in": {"index": 0, "fd": 1}, "out": {"index": 0, "fd": 0}}
