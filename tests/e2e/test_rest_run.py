@@ -97,6 +97,16 @@ def test_too_much_output(service, pipe):
 
 
 @kept
+@pytest.mark.parametrize("script", ["true", "echo hello"])
+@pytest.mark.parametrize("pipe", [False, True])
+def test_nothing_fits_into_a_negative_maximum(service, pipe, script):
+    result = service.run(shell(script, files=[{"content": ""}, collector("stdout", -1, pipe=pipe), collector("e", 0)]))
+    assert (result["status"], result["exitStatus"], result["error"]) == ("Output Limit Exceeded", 0, "Output Limit Exceeded")
+    assert result["files"] == {"e": "", "stdout": ""}
+    assert [(e["name"], e["type"]) for e in result["fileError"]] == [("stdout", "CollectSizeExceeded")]
+
+
+@kept
 def test_the_stack_limit_is_cut_to_the_memory_limit(service):
     bash = ["/bin/bash", "-c", "ulimit -s"]
     assert accepted(service.run(command(*bash, stackLimit=102400000, memoryLimit=100 * MIB))) == "100000\n"
