@@ -396,7 +396,7 @@ def test_error_cases(serve, tmp_path):
 def test_templates(serve):
     service = serve(env={"PYTHON_EXECUTE_COMMAND": "python3 -c 'print(\"{{templated}}\")' {source}",
                          "CPP_COMPILE_COMMAND": "g++ -O0 -DTEMPLATED=7 -o {exe} {source}",
-                         "CPP_EXECUTE_COMMAND": "{workdir}/{exe} arg"})
+                         "CPP_EXECUTE_COMMAND": "nice {exe} arg"})  # absolute, as code-judge's
     assert service.judged("/run", python("x"))["stdout"] == "{templated}\n"
     result = service.judged("/run", cpp(
         "#include <cstdio>\nint main(int c, char **v) { printf(\"%d %s\", TEMPLATED, v[1]); }"))
