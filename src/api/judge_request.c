@@ -152,7 +152,7 @@ static bool read_body(const struct languages *languages, enum judge_body_kind ki
 
 bool judge_request_is_json(const char *content_type)
 {
-    if (content_type == NULL)
+    if (content_type == NULL || content_type[0] == '\0')
         return true;
     size_t length = strcspn(content_type, "; \t");
     if (length < strlen("application/") ||
@@ -170,6 +170,11 @@ enum judge_request_outcome judge_request_parse(const struct languages *languages
                                                struct buf *errors)
 {
     *out = (struct judge_request){.body = body};
+    /* json.loads() takes bytes for "utf-8-sig" when they begin so */
+    if (is_json && size >= 3 && memcmp(body, "\xef\xbb\xbf", 3) == 0) {
+        body += 3;
+        size -= 3;
+    }
     struct judge_invalid_body invalid = {languages, kind == JUDGE_BODY_BATCH, NULL, size};
     if (!judge_invalid_is_utf8(body, size))
         return JUDGE_REQUEST_UNREADABLE;

@@ -1,9 +1,12 @@
 """The batch judging API (code-judge's) over a real socket: each case of its own tests, then what its reference
 says besides, then what was made better."""
+import ast
 import concurrent.futures
 import json
 import os
+import pty
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -230,8 +233,45 @@ def test_wrong_ways(service, method, path, status, body):
         assert answer.headers["allow"] in ("GET", "POST")
 
 
+CURL = """curl -X POST -H "Content-Type: application/json" \
+-d '{"type":"python", "solution":"print(9)", "expected_output":"9"}' http://0.0.0.0:8000/judge"""
+HTTPIE = 'http post http://0.0.0.0:8000/judge type=python solution="print(9)" expected_output=9'
+REQUESTS = """import requests
+response = requests.post(
+"http://0.0.0.0:8000/judge",
+json={
+"type":"python",
+"solution":"print(9)",
+"expected_output":"9"
+})
+print(response.json())
+"""
+
+
+@kept
+@pytest.mark.parametrize("program, line", [("curl", CURL), ("http", HTTPIE), ("python", REQUESTS)])
+def test_lines_of_the_readme(service, program, line):
+    """As people paste them, but for the address."""
+    if program != "python" and shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    line = line.replace("0.0.0.0:8000", service.judge_addresses[0])
+    argv = ["/usr/bin/python3", "-c", line] if program == "python" else ["bash", "-c", line]
+    terminal, stdin = pty.openpty()  # httpie takes any other stdin for the body
+    try:
+        done = subprocess.run(argv, stdin=stdin, capture_output=True, text=True, timeout=60, check=False)
+    finally:
+        os.close(terminal)
+        os.close(stdin)
+    if program == "python" and "No module named 'requests'" in done.stderr:
+        pytest.skip("requests is not installed")
+    result = ast.literal_eval(done.stdout) if program == "python" else json.loads(done.stdout)
+    assert list(result) == ["sub_id", "success", "run_success", "cost", "reason"], done
+    assert outcome(result) == (True, True) and result["reason"] == "" and isinstance(result["cost"], float)
+
+
 @kept
 def test_a_slash_too_much(service):
+    assert service.judge("GET", "/ping//?a=b").headers["location"].endswith("/ping?a=b")
     answer = service.judge("POST", "/judge/", python(""))
     assert answer.status == 307 and answer.body == b""
     assert answer.headers["location"].endswith("/judge")
