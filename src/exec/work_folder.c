@@ -51,9 +51,21 @@ const char *work_folder_path(const struct work_folder *folder)
     return folder->path;
 }
 
+/* Names come from requests: nothing but an entry of the folder itself can be meant. */
+static int check_name(const char *name, struct cj_error *err)
+{
+    if (name[0] != '\0' && strchr(name, '/') == NULL && strcmp(name, ".") != 0 &&
+        strcmp(name, "..") != 0)
+        return 0;
+    return error_set(err, ERROR_REQUEST, EINVAL,
+                     "'%s': on the host's side a file is named without folders", name);
+}
+
 int work_folder_write(const struct work_folder *folder, const char *name, const void *data,
                       size_t size, struct cj_error *err)
 {
+    if (check_name(name, err) < 0)
+        return -1;
     auto_fd int fd = openat(folder->fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0777);
     if (fd < 0)
         return error_errno(err, "make %s", name);
@@ -66,6 +78,8 @@ int work_folder_open(const struct work_folder *folder, const char *name, int *fd
                      struct cj_error *err)
 {
     struct stat info;
+    if (check_name(name, err) < 0)
+        return -1;
     auto_fd int file =
         openat(folder->fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (file < 0 || fstat(file, &info) < 0)

@@ -6,7 +6,7 @@
 
 #include "exec/outside.h"
 
-/* A new file of that name, executable. */
+/* A new file of that name (without folders, which is checked), executable. */
 WARN_UNUSED int work_folder_write(const struct work_folder *folder, const char *name,
                                   const void *data, size_t size, struct cj_error *err);
 

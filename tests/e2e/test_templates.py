@@ -116,6 +116,24 @@ def test_limits_are_ours(service):
     assert result["stdout"].startswith("enough") or not result["run_success"], result
 
 
+def test_the_native_form(service):
+    answer = service.judged("/v1/judge", {"language": "python", "files": {"main.py": "import util\nprint(util.x + int(input()))",
+                                                                          "util.py": "x = 2"},
+                                          "cases": [{"input": "1", "expected": "3"}, {"input": "2", "expected": "5"}]})
+    assert [case["status"] for case in answer["cases"]] == ["Accepted", "Wrong Answer"], answer
+    built = service.judged("/v1/build", {"language": "cpp", "source": "#include <cstdio>\nint main() { puts(\"x\"); }"})
+    answer = service.judged("/v1/judge", {"artifact": built["artifact"], "cases": [{"expected": "x"}]})
+    assert answer["summary"]["status"] == "Accepted", answer
+
+
+@pytest.mark.parametrize("name", ["../cjudge-escaped", "/tmp/cjudge-escaped", "a/b", ".."])
+def test_names_stay_in_the_folder(service, name):
+    answer = service.judged("/v1/judge", {"language": "python", "files": {"main.py": "print(1)", name: "x"},
+                                          "cases": [{"expected": "1"}]})
+    assert answer["summary"]["status"] == "Internal Error" and "without folders" in json.dumps(answer), answer
+    assert not os.path.exists("/tmp/cjudge-escaped")
+
+
 def test_a_flood_ends(cjudge, tmp_path):
     with Service(cjudge, "-judge-output-limit", "64k", judge="127.0.0.1:0", env=BWRAP, folder=str(tmp_path)) as service:
         result = service.judged("/run", python("while True: print('x' * 1000)"))
