@@ -39,18 +39,38 @@ static bool read_type(const struct languages *languages, struct json_reader *jso
     return submission->language != NULL || strcmp(type.data, "math") == 0;
 }
 
-/* Texts by name; they are checked, carried by nobody. */
-static bool read_options(struct json_reader *json)
+/* Texts by name. */
+static bool are_options(struct json_reader *json)
 {
     struct json_text text;
-    if (json_read_null(json))
-        return true;
-    if (json_peek(json) != JSON_OBJECT || !json_read_object(json))
-        return false;
+    json_read_object(json);
     while (json_next_key(json, &text))
         if (json_peek(json) != JSON_STRING || !json_read_string(json, &text))
             return false;
     return true;
+}
+
+/* They are checked in a copy, for reading changes them; nobody but error cases uses them. */
+static bool read_options(struct json_reader *json, struct judge_text *options)
+{
+    struct json_reader copy_reader;
+    char *raw;
+    size_t size;
+    *options = (struct judge_text){0};
+    if (json_read_null(json))
+        return true;
+    if (json_peek(json) != JSON_OBJECT || !json_read_raw(json, &raw, &size))
+        return false;
+    char *copy = malloc(size);
+    if (copy == NULL)
+        return false;
+    memcpy(copy, raw, size);
+    json_reader_init(&copy_reader, copy, size, 0);
+    bool good = are_options(&copy_reader);
+    json_reader_free(&copy_reader);
+    free(copy);
+    *options = (struct judge_text){raw, size};
+    return good;
 }
 
 static bool read_submission(const struct languages *languages, struct json_reader *json,
@@ -67,7 +87,7 @@ static bool read_submission(const struct languages *languages, struct json_reade
         } else if (json_text_equal(key, "type")) {
             good = has_type = read_type(languages, json, out);
         } else if (json_text_equal(key, "options")) {
-            good = read_options(json);
+            good = read_options(json, &out->options);
         } else if (json_text_equal(key, "solution")) {
             has_solution = read_text(json, &out->solution, &out->bad_text);
             good = has_solution && out->solution.data != NULL;

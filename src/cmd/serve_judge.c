@@ -184,29 +184,44 @@ static uint64_t memory_share(unsigned slots)
     return share;
 }
 
-static void keep_error_case(void *arg, const struct submission *submission,
-                            const struct submission_result *result,
-                            struct submission_view whole_stdout,
-                            struct submission_view whole_stderr)
+static struct error_case begin_error_case(const struct submission *submission)
 {
-    const struct serve_judge *judge = arg;
-    const struct error_case kept = {
+    return (struct error_case){
         .sub_id = submission->sub_id,
         .sub_id_size = submission->sub_id_size,
         .type = submission->language != NULL ? submission->language->id : "math",
+        .options = submission->options,
+        .options_size = submission->options_size,
         .solution = submission->solution,
         .solution_size = submission->solution_size,
         .input = submission->input,
         .input_size = submission->input_size,
         .expected_output = submission->expected_output,
         .expected_size = submission->expected_size,
-        .stdout_text = whole_stdout.data,
-        .stdout_size = whole_stdout.size,
-        .stderr_text = whole_stderr.data,
-        .stderr_size = whole_stderr.size,
-        .exit_code = result->exit_code,
-        .cost_s = result->cost_s,
     };
+}
+
+static void keep_error_case(void *arg, const struct submission *submission,
+                            const struct submission_result *result,
+                            struct submission_view whole_stdout,
+                            struct submission_view whole_stderr)
+{
+    const struct serve_judge *judge = arg;
+    struct error_case kept = begin_error_case(submission);
+    kept.stdout_text = whole_stdout.data;
+    kept.stdout_size = whole_stdout.size;
+    kept.stderr_text = whole_stderr.data;
+    kept.stderr_size = whole_stderr.size;
+    kept.exit_code = result->exit_code;
+    kept.cost_s = result->cost_s;
+    error_case_save(judge->error_cases_fd, &kept);
+}
+
+static void keep_broken_case(void *arg, const struct submission *submission, const char *why)
+{
+    const struct serve_judge *judge = arg;
+    struct error_case kept = begin_error_case(submission);
+    kept.exception = why;
     error_case_save(judge->error_cases_fd, &kept);
 }
 
@@ -274,7 +289,7 @@ int serve_judge_open(struct serve_judge *judge, const struct exec_settings *exec
     struct sched_stats stats;
     sched_stats(sched, &stats);
     set_submission(judge, exec, sandbox, stats.slots);
-    judge->observer = (struct submission_observer){keep_error_case, judge};
+    judge->observer = (struct submission_observer){keep_error_case, keep_broken_case, judge};
     /* one more container than the slots can have */
     if (roster_new(judge->languages, &judge->submission.judge, &judge->roster, err) < 0 ||
         roster_ask(judge->roster, sandbox, stats.slots * SCHED_GROUP_MAX, err) < 0)

@@ -421,10 +421,15 @@ def test_error_cases(serve, tmp_path):
     service.judged("/run", python("print(2)", sub_id="wrong", expected_output="1", input="i"))
     service.judged("/run", python("exit(3)", sub_id="../../escape"))
     service.judged("/run", cpp("x", sub_id="compile"))
+    service.judged("/run", {"type": "math", "solution": "1", "sub_id": "math", "options": {"a": "\u00e9\n"}})
     names = sorted(os.listdir(kept_in))
+    assert sorted(os.listdir(kept_in / "math")) == ["exception.txt", "solution.txt", "submission.json"]
+    assert json.loads((kept_in / "math" / "submission.json").read_text()) == {
+        "sub_id": "math", "type": "math", "options": {"a": "\u00e9\n"}, "solution": "1", "input": None,
+        "expected_output": None}
     assert "good" not in names and "wrong" in names and "compile" in names
     assert not os.path.exists(tmp_path.parent / "escape")
-    assert len(names) == 3
+    assert len(names) == 4
     submission = json.loads((kept_in / "wrong" / "submission.json").read_text())
     assert submission["solution"] == "print(2)" and submission["input"] == "i" and submission["sub_id"] == "wrong"
     assert (kept_in / "wrong" / "solution.txt").read_text() == "print(2)"
