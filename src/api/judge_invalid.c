@@ -222,22 +222,28 @@ static bool read_members(struct raw object, const char *const *names, struct raw
     return true;
 }
 
+/* Whether value is a string, which copy holds then as *text; nothing that is asked for is longer, each of its
+ * characters escaped. */
+enum { SHORT_SIZE = 512 };
+static bool read_short(struct raw value, char copy[static SHORT_SIZE], struct json_text *text)
+{
+    struct json_reader json;
+    if (value.data[0] != '"' || value.size > SHORT_SIZE)
+        return false;
+    memcpy(copy, value.data, value.size);
+    json_reader_init(&json, copy, value.size, 0);
+    bool good = json_read_string(&json, text) && strlen(text->data) == text->size;
+    json_reader_free(&json); /* a text that grew has another place: it is none of ours */
+    return good && !text->replaced;
+}
+
 static void check_type(struct report *report, const struct place *outer, struct raw value)
 {
     struct place place = {outer, "type", 4, 0};
-    char copy[512]; /* the longest name with each of its characters escaped */
-    bool known = false;
-    if (value.data[0] == '"' && value.size <= sizeof(copy)) {
-        struct json_reader json;
-        struct json_text name;
-        memcpy(copy, value.data, value.size);
-        json_reader_init(&json, copy, value.size, 0);
-        known = json_read_string(&json, &name) && strlen(name.data) == name.size &&
-                (strcmp(name.data, "math") == 0 ||
-                 languages_find(report->languages, name.data) != NULL);
-        json_reader_free(&json);
-    }
-    if (!known)
+    char copy[SHORT_SIZE];
+    struct json_text name;
+    if (!read_short(value, copy, &name) ||
+        (strcmp(name.data, "math") != 0 && languages_find(report->languages, name.data) == NULL))
         literal_error(report, &place, "'python', 'cpp' or 'math'", value);
 }
 
@@ -351,9 +357,11 @@ static void check_batch(struct report *report, struct raw object)
     if (!read_members(object, names, values, FIELDS, &copy))
         return;
     struct place type = {&body_place, names[TYPE], 4, 0};
+    char name[SHORT_SIZE];
+    struct json_text text;
     check_optional_string(report, &body_place, names[SUB_ID], values[SUB_ID]);
     if (values[TYPE].data != NULL &&
-        (values[TYPE].size != 7 || memcmp(values[TYPE].data, "\"batch\"", 7) != 0))
+        (!read_short(values[TYPE], name, &text) || strcmp(text.data, "batch") != 0))
         literal_error(report, &type, "'batch'", values[TYPE]);
     if (values[SUBMISSIONS].data == NULL)
         missing(report, &body_place, names[SUBMISSIONS], object);

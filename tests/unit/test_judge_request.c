@@ -161,6 +161,46 @@ static void invalid_bodies(void **state)
     }
 }
 
+/* Of a key that comes again only the last one counts, good or not. */
+static void keys_that_come_again(void **state)
+{
+    static const struct {
+        enum judge_body_kind kind;
+        const char *body;
+        bool good;
+    } cases[] = {
+        {JUDGE_BODY_ONE, "{\"type\":\"cobol9\",\"type\":\"cpp\",\"solution\":1,\"solution\":\"x\"}",
+         true},
+        {JUDGE_BODY_ONE, "{\"type\":\"cpp\",\"solution\":\"x\",\"type\":1}", false},
+        {JUDGE_BODY_ONE,
+         "{\"type\":\"cpp\",\"solution\":\"x\",\"options\":{\"a\":1},\"options\":null,\"input\":[],"
+         "\"input\":\"\"}",
+         true},
+        {JUDGE_BODY_BATCH,
+         "{\"type\":\"x\",\"submissions\":[1],\"type\":\"b\\u0061tch\",\"submissions\":[{\"type\":"
+         "\"cpp\","
+         "\"solution\":\"x\"}],\"sub_id\":1,\"sub_id\":\"\\ud800\"}",
+         true},
+        {JUDGE_BODY_BATCH,
+         "{\"submissions\":[{\"type\":\"cpp\",\"solution\":\"x\"}],\"submissions\":[]}", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct judge_request request;
+        struct buf errors = {0};
+        enum judge_request_outcome outcome =
+            parse(cases[i].kind, true, cases[i].body, strlen(cases[i].body), &request, &errors);
+        if (outcome != (cases[i].good ? JUDGE_REQUEST_GOOD : JUDGE_REQUEST_INVALID))
+            fail_msg("%s: %d %.*s", cases[i].body, outcome, (int)errors.size, errors.data);
+        if (cases[i].good) {
+            assert_int_equal(request.count, 1);
+            assert_text(request.submissions[0].solution, "x");
+        }
+        buf_free(&errors);
+        judge_request_free(&request);
+    }
+}
+
 /* What Python 3.11 says of it, and at which character. */
 static void bodies_that_are_no_json(void **state)
 {
@@ -266,9 +306,10 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_submission),   cmocka_unit_test(a_batch),
-        cmocka_unit_test(invalid_bodies), cmocka_unit_test(other_bodies),
-        cmocka_unit_test(content_types),  cmocka_unit_test(bodies_that_are_no_json),
+        cmocka_unit_test(a_submission),         cmocka_unit_test(a_batch),
+        cmocka_unit_test(invalid_bodies),       cmocka_unit_test(other_bodies),
+        cmocka_unit_test(content_types),        cmocka_unit_test(bodies_that_are_no_json),
+        cmocka_unit_test(keys_that_come_again),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
