@@ -200,6 +200,19 @@ static void follow_floors(struct cgroup *cg)
         cg->share_bytes = user; /* the counter is never below what is used */
 }
 
+int group_open_procs(const struct cgroup *cg, int fds[static CGROUP_HIERARCHIES_MAX], size_t *count,
+                     struct cj_error *err)
+{
+    *count = 0;
+    for (size_t i = 0; i < cg->host->count; i++) {
+        fds[*count] = openat(cg->run_fd[i], "cgroup.procs", O_WRONLY | O_CLOEXEC);
+        if (fds[*count] < 0)
+            return error_errno(err, "open cgroup.procs of %s", cg->run_name[i]);
+        ++*count;
+    }
+    return 0;
+}
+
 /* ---- a run ---- */
 
 static int apply(struct cgroup *cg, const struct cgroup_setting *setting, struct cj_error *err)
