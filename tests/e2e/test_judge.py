@@ -269,6 +269,17 @@ def test_lines_of_the_readme(service, program, line):
     assert outcome(result) == (True, True) and result["reason"] == "" and isinstance(result["cost"], float)
 
 
+def test_the_demonstration(cjudge):
+    """What ./run prints: the samples, run and judged."""
+    demo = os.path.join(os.path.dirname(__file__), "../../tools/demo")
+    done = subprocess.run(["/usr/bin/python3", demo, cjudge], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines() if line]
+    assert [row[:2] for row in rows[-5:]] == [["judged", "verdict"], ["hello.cpp", "success"], ["sample.py", "success"],
+                                              ["print(8)", "wrong"], ["endless.py", "worker_timeout"]]
+    assert "sum 77" in done.stdout and "Suicide from timeout." in done.stdout
+
+
 @kept
 def test_a_slash_too_much(service):
     assert service.judge("GET", "/ping//?a=b").headers["location"].endswith("/ping?a=b")
