@@ -15,7 +15,7 @@ import uuid
 
 import pytest
 
-from service import Service, command
+from service import SANITIZED, Service, command, wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: control groups")
 kept = pytest.mark.kept
@@ -377,6 +377,28 @@ def test_a_full_queue(serve):
     # a batch that was accepted is never refused in the middle
     batch = service.judged("/run/long-batch", {"submissions": 20 * [python("print(1)")]})
     assert all(r["success"] for r in batch["results"])
+
+
+@better("what waits costs its text and little more")
+@pytest.mark.skipif(SANITIZED, reason="sanitizers keep freed memory")
+def test_memory_of_a_queue(serve):
+    service = serve("-parallelism", 1, env={"MAX_EXECUTION_TIME": "60"})
+    host, port = service.judge_addresses[0].rsplit(":", 1)
+
+    def post(submissions):
+        body = json.dumps({"submissions": submissions}).encode()
+        connection = socket.create_connection((host, int(port)))
+        connection.sendall(b"POST /run/long-batch HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+                           b"content-length: %d\r\n\r\n" % len(body) + body)
+        wait_for(lambda: service.judge("GET", "/status").json["queue"] >= len(submissions) - 3, 30)
+        return connection
+
+    with post(3 * [python("import time; time.sleep(50)")]):
+        before = service.rss()
+        submissions = [python("x" * 100 + str(i), input="i", expected_output="e") for i in range(20000)]
+        with post(submissions):
+            text = sum(len(s["solution"]) + 2 for s in submissions)
+            assert service.rss() - before - text < 300 * len(submissions)
 
 
 @better("a client that hangs up frees its slots")
