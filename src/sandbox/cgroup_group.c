@@ -448,9 +448,7 @@ static int finish_memory(struct cgroup *cg, struct cgroup_usage *usage, struct c
     /* The limit was rounded up a little; a figure above what was asked for would contradict OK. */
     if (cg->begin.limits.memory_bytes > 0 && usage->memory_bytes > cg->begin.limits.memory_bytes) {
         usage->memory_bytes = cg->begin.limits.memory_bytes;
-        /* Where no process fits in, execve(2) may also die of SIGSEGV, beyond its point of no return. */
-        bool hopeless = cg->begin.limits.memory_bytes < CGROUP_PROCESS_LEAST_BYTES;
-        if ((cg->begin.raised || hopeless) && usage->oom_kills == 0)
+        if (cg->begin.raised && usage->oom_kills == 0)
             usage->oom_kills = 1;
     }
     return 0;

@@ -433,6 +433,36 @@ def test_fairness(serve):
         assert all(r["success"] for r in long_one.result()["results"])
 
 
+@better("a single request waits for the job that runs, not for the batch's next one")
+def test_fairness_by_count(serve):
+    """Told by the results that come meanwhile, so that the load of the machine does not matter."""
+    service = serve("-parallelism", 1)
+    host, port = service.judge_addresses[0].rsplit(":", 1)
+    body = json.dumps({"submissions": 30 * [python("import time; time.sleep(0.3)")]}).encode()
+    with socket.create_connection((host, int(port))) as connection:
+        connection.settimeout(60)
+        connection.sendall(b"POST /judge/long-batch HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+                           b"content-length: %d\r\n\r\n" % len(body) + body)
+        seen = []
+
+        def results():
+            connection.setblocking(False)
+            try:
+                while piece := connection.recv(65536):
+                    seen.append(piece)
+            except BlockingIOError:
+                pass
+            return b"".join(seen).count(b'"run_success"')
+
+        wait_for(lambda: results() >= 1, 30)
+        for _ in range(6):
+            time.sleep(0.1)  # in the midst of a job
+            before = results()
+            assert service.judged("/judge", python("print(1)"))["success"]
+            assert results() - before <= 1
+        assert results() < 30
+
+
 @better("results of a batch are written as they come, in order")
 def test_results_are_streamed(service):
     body = json.dumps({"sub_id": "s", "submissions": [python("print(1)"), python("import time; time.sleep(3)")]}).encode()
