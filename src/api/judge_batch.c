@@ -11,8 +11,9 @@
 #include "base/json_writer.h"
 
 enum {
-    WORKS_MAX = 1024,                 /* submissions of one batch with the scheduler */
-    HELD_BYTES_MAX = 4 * 1024 * 1024, /* results that wait for an earlier one */
+    WORKS_MAX = 1024, /* submissions of one batch with the scheduler */
+    /* Results that wait for an earlier one; the same again for the client to take them. */
+    HELD_BYTES_MAX = 4 * 1024 * 1024,
 };
 #define RETRY_NS (5 * NS_PER_MS) /* the scheduler's queue was full of others */
 
@@ -239,6 +240,15 @@ static int submit_next(struct judge_batch *batch, struct cj_error *err)
     return 0;
 }
 
+/* Whether another one may be begun: the memory of a batch is bounded by what was posted, however slowly
+ * its results are taken. */
+static bool has_room(const struct judge_batch *batch)
+{
+    if (batch->free_works == NULL || batch->calls.waiting(batch->arg) >= HELD_BYTES_MAX)
+        return false;
+    return batch->in_flight == 0 || batch->held_bytes < HELD_BYTES_MAX;
+}
+
 static int feed(struct judge_batch *batch, struct cj_error *err)
 {
     int64_t now_ns = monotonic_ns();
@@ -247,8 +257,7 @@ static int feed(struct judge_batch *batch, struct cj_error *err)
         return 0;
     while (batch->next < batch->request.count && now_ns >= late_ns)
         hold_timeout(batch, batch->next++);
-    while (batch->next < batch->request.count && batch->free_works != NULL &&
-           (batch->in_flight == 0 || batch->held_bytes < HELD_BYTES_MAX)) {
+    while (batch->next < batch->request.count && has_room(batch)) {
         if (submit_next(batch, err) == 0)
             continue;
         if (batch->next == 0) /* nothing was accepted yet */
@@ -261,7 +270,7 @@ static int feed(struct judge_batch *batch, struct cj_error *err)
     return 0;
 }
 
-static void go_on(struct judge_batch *batch)
+void judge_batch_go_on(struct judge_batch *batch)
 {
     struct cj_error ignored;
     if (feed(batch, &ignored) < 0)
@@ -272,7 +281,7 @@ static void go_on(struct judge_batch *batch)
 
 static void ring(void *arg)
 {
-    go_on(arg);
+    judge_batch_go_on(arg);
 }
 
 static void work_ended(void *arg)
@@ -291,7 +300,7 @@ static void work_ended(void *arg)
     } else {
         hold(batch, work->index, &work->json);
     }
-    go_on(batch);
+    judge_batch_go_on(batch);
 }
 
 /* ---- public ---- */

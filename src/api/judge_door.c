@@ -192,6 +192,12 @@ static void take_result(void *arg, const char *json, size_t size)
     http_reply_piece(judging->request, json, size);
 }
 
+static size_t waiting(void *arg)
+{
+    const struct judging *judging = arg;
+    return judging->request != NULL ? http_reply_waiting(judging->request) : 0;
+}
+
 static void batch_ended(void *arg, bool cancelled)
 {
     struct judging *judging = arg;
@@ -211,7 +217,7 @@ static void batch_ended(void *arg, bool cancelled)
     }
 }
 
-static const struct judge_batch_calls batch_calls = {take_result, batch_ended};
+static const struct judge_batch_calls batch_calls = {take_result, waiting, batch_ended};
 
 static void reply_busy(struct judging *judging, const struct cj_error *why)
 {
@@ -312,6 +318,14 @@ static void body_ended(struct http_request *request, void *arg)
     aside_submit(judging->door->aside, &judging->task);
 }
 
+static void drained(struct http_request *request, void *arg)
+{
+    const struct judging *judging = arg;
+    (void)request;
+    if (judging->batch != NULL)
+        judge_batch_go_on(judging->batch);
+}
+
 static void request_over(struct http_request *request, enum http_over how, void *arg)
 {
     struct judging *judging = arg;
@@ -325,7 +339,7 @@ static void request_over(struct http_request *request, enum http_over how, void 
 }
 
 static const struct http_calls judging_calls = {
-    .body = take_body, .end = body_ended, .over = request_over};
+    .body = take_body, .end = body_ended, .drained = drained, .over = request_over};
 
 /* ---- routes ---- */
 
