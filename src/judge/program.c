@@ -193,8 +193,7 @@ static int fill_in_command(const struct judge_settings *settings, const struct l
     };
     if (command_words(template, values, COUNT_OF(values), &out->args, &out->arg_count, err) < 0)
         return error_wrap(err, "command of %s", language->id);
-    out->env =
-        language_environment(language, settings->env, settings->env_count, &out->env_count);
+    out->env = language_environment(language, settings->env, settings->env_count, &out->env_count);
     if (out->env == NULL) {
         command_free(out);
         return error_set(err, ERROR_SYSTEM, ENOMEM, "command of %s: out of memory", language->id);

@@ -72,8 +72,8 @@ void language_ask_version(struct container *container, const struct judge_settin
         command_words(language->version, values, COUNT_OF(values) - (language->exe == NULL), &words,
                       &request.arg_count, &err) < 0)
         return;
-    auto_free const char **env = language_environment(language, settings->env, settings->env_count,
-                                                      &request.env_count);
+    auto_free const char **env =
+        language_environment(language, settings->env, settings->env_count, &request.env_count);
     request.env = env;
     request.args = (const char *const *)words;
     if (env != NULL) {

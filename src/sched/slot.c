@@ -23,6 +23,11 @@ bool slot_cancelled(const struct slot *slot)
     return atomic_load_explicit(&slot->cancelled, memory_order_relaxed);
 }
 
+void slot_park(struct slot *slot)
+{
+    slot->parks = true;
+}
+
 unsigned slot_index(const struct slot *slot)
 {
     return slot->index;
@@ -52,15 +57,21 @@ static void run_job(struct slot *slot, struct sched_job *job)
 {
     struct sched *sched = slot->sched;
     job->own.state = JOB_RUNNING;
+    job->own.woken = false;
+    slot->parks = false;
     job->own.place = slot;
     slot->job = job;
     sched->running++;
     pthread_mutex_unlock(&sched->lock);
-    job->run(slot, job->arg); /* the job may be gone after this */
+    job->run(slot, job->arg); /* the job may be gone after this, unless it parks */
     pthread_mutex_lock(&sched->lock);
+    bool cancelled = slot->cancelled;
     end_job(slot);
     sched->running--;
-    sched->done++;
+    if (slot->parks)
+        sched_park_job(sched, job, cancelled);
+    else
+        sched->done++;
     sched_check_end(sched);
 }
 

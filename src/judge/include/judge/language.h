@@ -32,7 +32,8 @@ struct language_examples {
     const char *echo;  /* prints the first line of its input, or all of it */
     const char *error; /* ends with an exit status that is not 0, or by a signal */
     const char *loop;  /* computes for ever */
-    const char *syntax; /* does not build; NULL: brackets and quotes that nobody takes for a program */
+    const char
+        *syntax; /* does not build; NULL: brackets and quotes that nobody takes for a program */
 };
 
 struct language {
