@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/json_writer.h"
 #include "base/log.h"
+#include "base/stages.h"
 #include "judge/evaluation.h"
 #include "native_request.h"
 #include "native_result.h"
@@ -58,6 +59,7 @@ struct work {
     enum streaming streaming;
     bool accepts_events;
     struct buf body;
+    int64_t came_ns; /* the whole of it */
     struct aside_task aside;
     bool is_aside;
     int parse_result;
@@ -79,6 +81,7 @@ struct event {
     size_t index;
     struct buf json;
     struct exec_result figures; /* numbers only */
+    int64_t written_ns;
     struct evaluation_result result;
     struct judge_artefact *artefact;
 };
@@ -298,7 +301,7 @@ static struct event *event_new(struct task *task, const struct evaluation_result
     event->task = task;
     if (result == NULL)
         return event;
-    event->result = (struct evaluation_result){result->verdict, NULL, ""};
+    event->result = (struct evaluation_result){.verdict = result->verdict, .message = ""};
     if (result->run != NULL) {
         event->figures = (struct exec_result){.status = result->run->status,
                                               .cpu_ns = result->run->cpu_ns,
@@ -321,6 +324,7 @@ static void on_built(void *arg, const struct evaluation_result *result,
     json_object_end(&json);
     if (task->work->kind == NATIVE_BUILD && artefact != NULL)
         event->artefact = judge_artefact_share(artefact);
+    event->written_ns = monotonic_ns();
     net_loop_post(task->work->native->settings.loop, take_event, event);
 }
 
@@ -334,6 +338,7 @@ static void on_case_ended(void *arg, size_t index, const struct evaluation_resul
     json_object_begin(&json);
     native_case_write(&json, task->request, index, result);
     json_object_end(&json);
+    event->written_ns = monotonic_ns();
     net_loop_post(task->work->native->settings.loop, take_event, event);
 }
 
@@ -430,6 +435,8 @@ static void take_event(void *arg)
 {
     struct event *event = arg;
     struct task *task = event->task;
+    if (event->kind != EVENT_ENDED)
+        stage_since(STAGE_ANSWER, event->written_ns);
     switch (event->kind) {
     case EVENT_BUILT:
         task_built(task, event);
@@ -592,6 +599,7 @@ static void parsed(void *arg)
 {
     struct work *work = arg;
     work->is_aside = false;
+    stage_since(STAGE_READ, work->came_ns);
     if (work->http == NULL)
         free_when_done(work);
     else if (work->parse_result < 0 || begin(work, &work->error) < 0)
@@ -609,6 +617,7 @@ static void body_ended(struct http_request *http, void *arg)
 {
     struct work *work = arg;
     (void)http;
+    work->came_ns = monotonic_ns();
     if (work->body.size < ASIDE_BYTES) {
         parse(work);
         parsed(work);

@@ -11,7 +11,9 @@
 #include "base/fd.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "judge/build_cache.h"
 #include "judge/error_case.h"
+#include "judge/identity.h"
 #include "judge/interpreter.h"
 #include "judge/language.h"
 #include "judge/submission.h"
@@ -31,6 +33,8 @@ struct serve_judge {
     struct submission_settings submission;
     struct submission_observer observer;
     struct roster *roster;
+    struct build_cache *build_cache;
+    struct identities *identities;
     struct judge_door *door;
     struct http_server *server;
 };
@@ -207,6 +211,18 @@ static void set_submission(struct serve_judge *judge, const struct exec_settings
     submission->text_characters = settings->max_text_characters;
 }
 
+static int open_build_cache(struct serve_judge *judge, struct sched *sched, struct cj_error *err)
+{
+    if (judge->settings->build_cache_bytes == 0)
+        return 0;
+    if (identities_new(judge->languages, &judge->identities, err) < 0 ||
+        build_cache_new(judge->settings->build_cache_bytes, sched, &judge->build_cache, err) < 0)
+        return -1;
+    judge->submission.judge.identities = judge->identities;
+    judge->submission.judge.build_cache = judge->build_cache;
+    return 0;
+}
+
 static const char *accounting_name(const struct sandbox_facts *facts)
 {
     if (facts->level != PROTECTION_FULL)
@@ -252,6 +268,8 @@ int serve_judge_open(struct serve_judge *judge, const struct exec_settings *exec
     sched_stats(sched, &stats);
     set_submission(judge, exec, stats.slots);
     judge->observer = (struct submission_observer){keep_error_case, judge};
+    if (open_build_cache(judge, sched, err) < 0)
+        return -1;
     /* one more container than the slots can have */
     if (roster_new(judge->languages, &judge->submission.judge, &judge->roster, err) < 0 ||
         roster_ask(judge->roster, sandbox, stats.slots * SCHED_GROUP_MAX, err) < 0)
@@ -316,6 +334,8 @@ void serve_judge_free(struct serve_judge *judge)
     serve_judge_close_server(judge);
     judge_door_free(judge->door);
     roster_free(judge->roster);
+    build_cache_free(judge->build_cache);
+    identities_free(judge->identities);
     for (size_t i = 0; i < judge->env_count; i++)
         free(judge->env[i]);
     free(judge->env);

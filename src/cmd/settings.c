@@ -102,6 +102,9 @@ static const struct option_spec specs[] = {
      .help = "what a submission may write to stdout, and to stderr"},
     {"artifact-limit", OPTION_SIZE, AT(artifact_bytes), "256m", GROUP,
      .help = "programs kept for /v1/build take no more; the least recently used go first"},
+    {"build-cache", OPTION_SIZE, AT(build_cache_bytes), "256m", GROUP,
+     .help = "what was built is kept up to this size, and not built again; the least recently used goes "
+             "first; 0: each submission is built"},
     {"max-workers", OPTION_COUNT, AT(max_workers), "0", .env = "MAX_WORKERS",
      .default_note = "as -parallelism", GROUP,
      .help = "code-judge's name for -parallelism, which comes first"},

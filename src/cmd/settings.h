@@ -69,6 +69,7 @@ struct settings {
     uint64_t long_queue_life_s;
     uint64_t judge_output_bytes;
     uint64_t artifact_bytes;
+    uint64_t build_cache_bytes; /* 0: each build is made */
     uint64_t batch_chunk, long_batch_chunk;
     char *error_case_path; /* "": none are kept */
     char *python_executor;

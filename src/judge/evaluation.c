@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/stages.h"
 
 /* A job and what it works on: the build, or a case. */
 struct step {
@@ -29,6 +30,7 @@ struct evaluation {
     void *arg;
     struct judge_artefact *artefact;
     struct step build;
+    struct build_wait wait; /* of the build's job */
 
     pthread_mutex_t lock; /* of what follows */
     struct step *steps;
@@ -131,7 +133,8 @@ static bool run_case(struct evaluation *evaluation, struct slot *slot, size_t in
     if (asked->input == NULL && asked->input_file != NULL) {
         if (store_get(evaluation->store, asked->input_file, &stored, &err) < 0) {
             error_wrap(&err, "input_file");
-            result = (struct evaluation_result){VERDICT_INTERNAL_ERROR, NULL, err.message};
+            result = (struct evaluation_result){.verdict = VERDICT_INTERNAL_ERROR,
+                                                .message = err.message};
             evaluation->calls.case_ended(evaluation->arg, index, &result);
             return false;
         }
@@ -146,6 +149,7 @@ static bool run_case(struct evaluation *evaluation, struct slot *slot, size_t in
         .stderr_bytes = evaluation->task.output_bytes,
     };
     judge_run(slot, evaluation->settings, evaluation->artefact, &how, &run);
+    int64_t ran_ns = monotonic_ns();
     result.run = &run;
     if (run.cancelled) {
         result.verdict = VERDICT_CANCELLED;
@@ -158,6 +162,7 @@ static bool run_case(struct evaluation *evaluation, struct slot *slot, size_t in
         is_accepted(evaluation, asked, &run, &result, message, &err);
     }
     evaluation->calls.case_ended(evaluation->arg, index, &result);
+    stage_since(STAGE_JUDGE, ran_ns);
     exec_result_free(&run);
     store_file_close(&stored);
     return result.verdict == VERDICT_ACCEPTED;
@@ -171,7 +176,7 @@ static void case_dropped(void *arg, enum sched_drop reason);
 static void tell_not_run(struct evaluation *evaluation, size_t index,
                          enum evaluation_verdict verdict)
 {
-    const struct evaluation_result result = {verdict, NULL, ""};
+    const struct evaluation_result result = {.verdict = verdict, .message = ""};
     evaluation->calls.case_ended(evaluation->arg, index, &result);
 }
 
@@ -293,8 +298,10 @@ static void build_run(struct slot *slot, void *arg)
     struct evaluation *evaluation = arg;
     struct exec_result run = {0};
     struct evaluation_result result = {.verdict = VERDICT_ACCEPTED, .run = &run, .message = ""};
-    switch (judge_build(slot, evaluation->settings, evaluation->task.program, &evaluation->artefact,
-                        &run)) {
+    switch (judge_build(slot, evaluation->settings, evaluation->task.program, &evaluation->wait,
+                        &evaluation->artefact, &run)) {
+    case JUDGE_BUILD_WAITS:
+        return; /* it comes again, or is dropped */
     case JUDGE_BUILT:
         break;
     case JUDGE_BUILD_FAILED:
@@ -305,6 +312,7 @@ static void build_run(struct slot *slot, void *arg)
         result.message = run.error != NULL ? run.error : "";
         break;
     }
+    result.cached = evaluation->wait.cached;
     evaluation->calls.built(evaluation->arg, &result, evaluation->artefact);
     exec_result_free(&run);
     if (result.verdict == VERDICT_ACCEPTED)
@@ -318,7 +326,9 @@ static void build_dropped(void *arg, enum sched_drop reason)
 {
     struct evaluation *evaluation = arg;
     const struct evaluation_result result = {
-        reason == SCHED_TOO_LATE ? VERDICT_QUEUE_TIMEOUT : VERDICT_CANCELLED, NULL, ""};
+        .verdict = reason == SCHED_TOO_LATE ? VERDICT_QUEUE_TIMEOUT : VERDICT_CANCELLED,
+        .message = ""};
+    build_cache_leave(evaluation->settings->build_cache, &evaluation->wait);
     evaluation->calls.built(evaluation->arg, &result, NULL);
     skip_all(evaluation, result.verdict);
     release(evaluation);
@@ -333,6 +343,7 @@ static bool needs_build(const struct evaluation_task *task)
 
 static int start_build(struct evaluation *evaluation, struct cj_error *err)
 {
+    evaluation->wait = (struct build_wait){.job = &evaluation->build.job};
     evaluation->build.job = (struct sched_job){
         .run = build_run,
         .dropped = build_dropped,
@@ -346,7 +357,7 @@ static int start_build(struct evaluation *evaluation, struct cj_error *err)
 
 static void start_cases(struct evaluation *evaluation)
 {
-    const struct evaluation_result result = {VERDICT_ACCEPTED, NULL, ""};
+    const struct evaluation_result result = {.verdict = VERDICT_ACCEPTED, .message = ""};
     evaluation->calls.built(evaluation->arg, &result, evaluation->artefact);
     begin_cases(evaluation);
     release(evaluation);

@@ -162,6 +162,16 @@ static int check_command(const struct yml_node *map, const char *key, const char
     return 0;
 }
 
+static int check_absolute(const struct yml_node *map, const char *key,
+                          const struct language_texts *paths, struct cj_error *err)
+{
+    for (size_t i = 0; paths->items != NULL && i < paths->count; i++)
+        if (paths->items[i][0] != '/')
+            return yml_fail(yml_get(map, key), err, "'%s' does not begin with '/'",
+                            paths->items[i]);
+    return 0;
+}
+
 static int check_names(const struct yml_node *map, const struct language *language,
                        struct cj_error *err)
 {
@@ -182,11 +192,9 @@ static int check_names(const struct yml_node *map, const struct language *langua
         if (strchr(language->env.items[i], '=') == NULL || language->env.items[i][0] == '=')
             return yml_fail(yml_get(map, "env"), err, "'%s' is not NAME=VALUE",
                             language->env.items[i]);
-    for (size_t i = 0; language->mounts.items != NULL && i < language->mounts.count; i++)
-        if (language->mounts.items[i][0] != '/')
-            return yml_fail(yml_get(map, "mounts"), err, "'%s' does not begin with '/'",
-                            language->mounts.items[i]);
-    return 0;
+    if (check_absolute(map, "mounts", &language->mounts, err) < 0)
+        return -1;
+    return check_absolute(map, "inputs", &language->inputs, err);
 }
 
 static int read_language(const struct yml_node *map, struct language *language,
@@ -195,7 +203,7 @@ static int read_language(const struct yml_node *map, struct language *language,
     static const char *const keys[] = {"id",    "name",     "aliases", "source",   "exe",
                                        "build", "check",    "run",     "keep",     "version",
                                        "env",   "mounts",   "limits",  "packages", "first_class",
-                                       "needs", "examples", NULL};
+                                       "needs", "examples", "inputs",  NULL};
     if (yml_expect(map, YML_MAP, err) < 0 || check_keys(map, keys, err) < 0 ||
         require_text(map, "id", &language->id, err) < 0 ||
         require_text(map, "source", &language->source, err) < 0 ||
@@ -211,6 +219,7 @@ static int read_language(const struct yml_node *map, struct language *language,
         read_texts(map, "mounts", &language->mounts, err) < 0 ||
         read_texts(map, "packages", &language->packages, err) < 0 ||
         read_texts(map, "needs", &language->needs, err) < 0 ||
+        read_texts(map, "inputs", &language->inputs, err) < 0 ||
         read_examples(yml_get(map, "examples"), &language->examples, err) < 0 ||
         read_limits(yml_get(map, "limits"), &language->limits, err) < 0)
         return -1;
@@ -322,6 +331,7 @@ void languages_free(struct languages *languages)
         free(language->mounts.items);
         free(language->packages.items);
         free(language->needs.items);
+        free(language->inputs.items);
     }
     free(languages->items);
     yml_free(languages->document);

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/stages.h"
+#include "judge/identity.h"
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -252,6 +254,11 @@ static void run_in_slot(struct slot *slot, const struct judge_settings *settings
 
 /* ---- build ---- */
 
+static bool has_build(const struct language *language)
+{
+    return language->build != NULL || language->check != NULL;
+}
+
 static enum judge_build_outcome judge_built(const struct exec_result *result)
 {
     switch (result->status) {
@@ -304,17 +311,15 @@ run_compiler(struct slot *slot, const struct judge_settings *settings,
     return judge_built(result);
 }
 
-enum judge_build_outcome judge_build(struct slot *slot, const struct judge_settings *settings,
-                                     const struct judge_program *program,
-                                     struct judge_artefact **artefact, struct exec_result *result)
+static enum judge_build_outcome build(struct slot *slot, const struct judge_settings *settings,
+                                      const struct judge_program *program,
+                                      struct judge_artefact **artefact, struct exec_result *result)
 {
     const struct language *language = program->language;
-    *result = (struct exec_result){.status = EXEC_ACCEPTED};
-    *artefact = NULL;
     size_t kept_count =
         language->build == NULL ? 0 : language->keep.count + (language->exe != NULL ? 1 : 0);
     enum judge_build_outcome outcome = JUDGE_BUILT;
-    if (language->build != NULL || language->check != NULL) {
+    if (has_build(language)) {
         struct exec_copy_in *sources = calloc(program->file_count, sizeof(*sources));
         struct exec_copy_out *kept = calloc(kept_count + 1, sizeof(*kept));
         if (sources == NULL || kept == NULL) {
@@ -344,6 +349,79 @@ enum judge_build_outcome judge_build(struct slot *slot, const struct judge_setti
         *artefact = artefact_from_sources(program);
     if (outcome == JUDGE_BUILT && *artefact == NULL)
         return broken(result, "keep a program: out of memory");
+    return outcome;
+}
+
+/* Whether it would end the same way each time: not what a limit, or something near one, has ended. */
+static bool is_certain(const struct judge_settings *settings, const struct exec_result *result)
+{
+    const struct exec_limits *limits = &settings->build;
+    return result->status == EXEC_NONZERO_EXIT && !result->cancelled &&
+           result->memory_bytes < limits->memory_bytes / 4 * 3 &&
+           result->process_peak < limits->processes && result->cpu_ns < limits->cpu_ns / 4 * 3 &&
+           result->wall_ns < limits->wall_ns / 4 * 3;
+}
+
+static enum judge_build_outcome answer_from_record(struct build_record *record,
+                                                   struct judge_artefact **artefact,
+                                                   struct exec_result *result)
+{
+    int got = build_record_get(record, artefact, result);
+    build_record_release(record);
+    if (got < 0)
+        return broken(result, "build: out of memory");
+    return *artefact != NULL ? JUDGE_BUILT : JUDGE_BUILD_FAILED;
+}
+
+static void keep_build(const struct judge_settings *settings, struct build_flight *flight,
+                       enum judge_build_outcome outcome, struct judge_artefact *artefact,
+                       const struct exec_result *result)
+{
+    struct build_record *record = NULL;
+    if (outcome == JUDGE_BUILT || (outcome == JUDGE_BUILD_FAILED && is_certain(settings, result)))
+        record = build_record_new(artefact, result);
+    build_cache_finish(settings->build_cache, flight, record, result->cancelled);
+    build_record_release(record);
+}
+
+/* Whether builds of it can be told from each other; then *key is what by. */
+static bool is_cacheable(const struct judge_settings *settings, const struct judge_program *program,
+                         struct digest *key)
+{
+    if (settings->build_cache == NULL || !has_build(program->language))
+        return false;
+    return identity_build_key(settings->identities, settings, program, key) == 0;
+}
+
+enum judge_build_outcome judge_build(struct slot *slot, const struct judge_settings *settings,
+                                     const struct judge_program *program, struct build_wait *wait,
+                                     struct judge_artefact **artefact, struct exec_result *result)
+{
+    struct build_record *record;
+    struct build_flight *flight;
+    struct digest key;
+    int64_t begun_ns = monotonic_ns();
+    *result = (struct exec_result){.status = EXEC_ACCEPTED};
+    *artefact = NULL;
+    if (!is_cacheable(settings, program, &key)) {
+        enum judge_build_outcome made = build(slot, settings, program, artefact, result);
+        if (has_build(program->language))
+            stage_since(STAGE_BUILD, begun_ns);
+        return made;
+    }
+    switch (build_cache_claim(settings->build_cache, &key, wait, &record, &flight)) {
+    case BUILD_HIT:
+        stage_since(STAGE_FOUND, begun_ns);
+        return answer_from_record(record, artefact, result);
+    case BUILD_WAITS:
+        slot_park(slot);
+        return JUDGE_BUILD_WAITS;
+    case BUILD_TO_MAKE:
+        break;
+    }
+    enum judge_build_outcome outcome = build(slot, settings, program, artefact, result);
+    keep_build(settings, flight, outcome, *artefact, result);
+    stage_since(STAGE_BUILD, begun_ns);
     return outcome;
 }
 

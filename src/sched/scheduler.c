@@ -145,6 +145,7 @@ static int admit(struct sched *sched, const struct sched_job *job, struct cj_err
 static struct slot *push(struct sched *sched, struct sched_job *job)
 {
     job->own.state = JOB_WAITING;
+    job->own.since_ns = monotonic_ns();
     queue_push(&sched->queue, job);
     struct slot *slot = sched->idle;
     if (slot != NULL) {
@@ -196,6 +197,7 @@ void sched_park_job(struct sched *sched, struct sched_job *job, bool cancelled)
         sched_drop_job(sched, job, SCHED_CLOSED); /* memory is gone */
     } else if (job->own.woken) {
         job->own.state = JOB_WAITING;
+        job->own.since_ns = monotonic_ns();
         queue_push(&sched->queue, job);
     } else {
         job->own.state = JOB_PARKED;

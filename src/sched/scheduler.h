@@ -42,6 +42,7 @@ struct slot {
     atomic_bool cancelled; /* its job; written under the lock */
     int cancel_fd;         /* eventfd: readable while cancelled */
     bool parks;            /* the slot's own: its job is to be set aside */
+    int64_t at_ns;         /* the slot's own: when the last stage ended */
     bool started;
 };
 

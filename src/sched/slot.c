@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/priority.h"
+#include "base/stages.h"
 #include "scheduler.h"
 
 /* ---- for jobs ---- */
@@ -62,8 +63,11 @@ static void run_job(struct slot *slot, struct sched_job *job)
     job->own.place = slot;
     slot->job = job;
     sched->running++;
+    int64_t waited_since_ns = job->own.since_ns;
     pthread_mutex_unlock(&sched->lock);
+    slot->at_ns = stage_since(STAGE_QUEUE, waited_since_ns);
     job->run(slot, job->arg); /* the job may be gone after this, unless it parks */
+    slot->at_ns = stage_since(STAGE_JOB, slot->at_ns);
     pthread_mutex_lock(&sched->lock);
     bool cancelled = slot->cancelled;
     end_job(slot);
@@ -85,6 +89,7 @@ static void take_job(struct slot *slot, struct sched_job *job)
     run_job(slot, job);
     pthread_mutex_unlock(&sched->lock);
     slot_set_tidy(slot);
+    stage_since(STAGE_RESET, slot->at_ns);
     pthread_mutex_lock(&sched->lock);
 }
 

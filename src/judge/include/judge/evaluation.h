@@ -60,6 +60,7 @@ struct evaluation_result {
     enum evaluation_verdict verdict;
     const struct exec_result *run; /* NULL: nothing ran. "stdout" and "stderr" are its outputs */
     const char *message;           /* of the comparison, or what went wrong; "" */
+    bool cached;                   /* of a build: it was made before, and run tells of that time */
 };
 
 struct evaluation_calls {

@@ -52,6 +52,7 @@ struct language {
     struct language_texts packages; /* Debian packages that bring it */
     /* What has to be there besides the first words of the commands: programs, absolute paths. */
     struct language_texts needs;
+    struct language_texts inputs; /* folders that builds read: headers, libraries (identity.h) */
     struct language_limits limits;
     struct language_examples examples;
     bool first_class; /* tested by ./test */

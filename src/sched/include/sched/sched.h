@@ -58,7 +58,8 @@ struct sched_job {
         void *place; /* its source in the queue, or its slot */
         size_t heap_index;
         int state;
-        bool woken; /* while it ran */
+        bool woken;       /* while it ran */
+        int64_t since_ns; /* when it began to wait */
     } own;
 };
 
