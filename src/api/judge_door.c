@@ -366,7 +366,8 @@ static void answer_stages(struct judge_door *door, struct http_request *request)
     struct buf body = {0};
     struct sched_stats slots;
     sched_stats(door->settings.sched, &slots);
-    stages_json_write(&body, &slots, door->settings.submission->judge.build_cache);
+    stages_json_write(&body, &slots, door->settings.submission->judge.build_cache,
+                      door->settings.submission->judge.prepared);
     reply_json(request, 200, &body);
 }
 

@@ -81,12 +81,28 @@ static void write_builds(struct json_writer *json, struct build_cache *builds)
     json_object_end(json);
 }
 
-void stages_json_write(struct buf *out, const struct sched_stats *slots, struct build_cache *builds)
+static void write_prepared(struct json_writer *json, struct prepared *prepared)
+{
+    struct prepared_stats stats = {0};
+    if (prepared != NULL)
+        prepared_stats(prepared, &stats);
+    json_key(json, "prepared");
+    json_object_begin(json);
+    write_number(json, "made", stats.made);
+    write_number(json, "failed", stats.failed);
+    write_number(json, "quick", stats.quick);
+    write_number(json, "plain", stats.plain);
+    json_object_end(json);
+}
+
+void stages_json_write(struct buf *out, const struct sched_stats *slots, struct build_cache *builds,
+                       struct prepared *prepared)
 {
     struct json_writer json = json_writer_to(out, JSON_COMPACT_PLAIN);
     json_object_begin(&json);
     write_slots(&json, slots);
     write_builds(&json, builds);
+    write_prepared(&json, prepared);
     json_key(&json, "stages");
     json_array_begin(&json);
     for (int i = 0; i < STAGE_COUNT; i++)

@@ -4,10 +4,11 @@
 
 #include "base/buf.h"
 #include "judge/build_cache.h"
+#include "judge/prepared.h"
 #include "sched/sched.h"
 
-/* builds: NULL: none are kept. */
-void stages_json_write(struct buf *out, const struct sched_stats *slots,
-                       struct build_cache *builds);
+/* builds, prepared: NULL: none are kept, nothing is prepared. */
+void stages_json_write(struct buf *out, const struct sched_stats *slots, struct build_cache *builds,
+                       struct prepared *prepared);
 
 #endif

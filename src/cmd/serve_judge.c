@@ -16,6 +16,7 @@
 #include "judge/identity.h"
 #include "judge/interpreter.h"
 #include "judge/language.h"
+#include "judge/prepared.h"
 #include "judge/submission.h"
 #include "judge/toolchain.h"
 
@@ -35,6 +36,7 @@ struct serve_judge {
     struct roster *roster;
     struct build_cache *build_cache;
     struct identities *identities;
+    struct prepared *prepared;
     struct judge_door *door;
     struct http_server *server;
 };
@@ -211,15 +213,39 @@ static void set_submission(struct serve_judge *judge, const struct exec_settings
     submission->text_characters = settings->max_text_characters;
 }
 
-static int open_build_cache(struct serve_judge *judge, struct sched *sched, struct cj_error *err)
+/* The folder has to be there before containers are. One that cannot be made costs time, and nothing else. */
+static int open_prepared(struct serve_judge *judge, struct mount_config *mounts,
+                         struct cj_error *err)
 {
-    if (judge->settings->build_cache_bytes == 0)
+    struct cj_error why;
+    if (judge->settings->prepare == PREPARE_OFF)
         return 0;
-    if (identities_new(judge->languages, &judge->identities, err) < 0 ||
-        build_cache_new(judge->settings->build_cache_bytes, sched, &judge->build_cache, err) < 0)
+    if (prepared_new(judge->languages, judge->settings->prepare_dir, &judge->prepared, &why) < 0) {
+        log_warn("builds stay slow", log_failure(&why));
+        return 0;
+    }
+    return mount_config_show_at(mounts, prepared_folder(judge->prepared), PREPARED_TARGET, err);
+}
+
+/* index: of a container that nobody else has. */
+static int open_builds(struct serve_judge *judge, struct sched *sched, struct sandbox *sandbox,
+                       unsigned index, struct cj_error *err)
+{
+    const struct settings *settings = judge->settings;
+    struct judge_settings *judging = &judge->submission.judge;
+    if (identities_new(judge->languages, &judge->identities, err) < 0)
         return -1;
-    judge->submission.judge.identities = judge->identities;
-    judge->submission.judge.build_cache = judge->build_cache;
+    judging->identities = judge->identities;
+    if (settings->build_cache_bytes > 0 &&
+        build_cache_new(settings->build_cache_bytes, sched, &judge->build_cache, err) < 0)
+        return -1;
+    judging->build_cache = judge->build_cache;
+    if (judge->prepared == NULL)
+        return 0;
+    if (prepared_start(judge->prepared, judging, sandbox, index,
+                       settings->prepare == PREPARE_AT_START, err) < 0)
+        return -1;
+    judging->prepared = judge->prepared;
     return 0;
 }
 
@@ -246,7 +272,8 @@ int serve_judge_prepare(const struct settings *settings, struct mount_config *mo
     judge->error_cases_fd = -1;
     const char *file = settings->languages[0] != '\0' ? settings->languages : NULL;
     if (languages_load(file, &judge->languages, err) < 0 || set_commands(judge, err) < 0 ||
-        show_mounts(judge, mounts, err) < 0 || make_env(judge, err) < 0 ||
+        show_mounts(judge, mounts, err) < 0 || open_prepared(judge, mounts, err) < 0 ||
+        make_env(judge, err) < 0 ||
         (settings->error_case_path[0] != '\0' &&
          error_case_open(settings->error_case_path, &judge->error_cases_fd, err) < 0)) {
         serve_judge_free(judge);
@@ -268,9 +295,9 @@ int serve_judge_open(struct serve_judge *judge, const struct exec_settings *exec
     sched_stats(sched, &stats);
     set_submission(judge, exec, stats.slots);
     judge->observer = (struct submission_observer){keep_error_case, judge};
-    if (open_build_cache(judge, sched, err) < 0)
+    /* two more containers than the slots can have */
+    if (open_builds(judge, sched, sandbox, stats.slots * SCHED_GROUP_MAX + 1, err) < 0)
         return -1;
-    /* one more container than the slots can have */
     if (roster_new(judge->languages, &judge->submission.judge, &judge->roster, err) < 0 ||
         roster_ask(judge->roster, sandbox, stats.slots * SCHED_GROUP_MAX, err) < 0)
         return -1;
@@ -334,6 +361,7 @@ void serve_judge_free(struct serve_judge *judge)
     serve_judge_close_server(judge);
     judge_door_free(judge->door);
     roster_free(judge->roster);
+    prepared_free(judge->prepared);
     build_cache_free(judge->build_cache);
     identities_free(judge->identities);
     for (size_t i = 0; i < judge->env_count; i++)

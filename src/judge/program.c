@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/stages.h"
 #include "judge/identity.h"
+#include "judge/prepared.h"
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -179,7 +180,8 @@ static void command_free(struct command *command)
 
 static int fill_in_command(const struct judge_settings *settings, const struct language *language,
                            const char *template, const struct exec_limits *asked,
-                           const char *work_dir, struct command *out, struct cj_error *err)
+                           const char *prepared, const char *work_dir, struct command *out,
+                           struct cj_error *err)
 {
     char memory[24], stack[24];
     *out = (struct command){0};
@@ -192,8 +194,10 @@ static int fill_in_command(const struct judge_settings *settings, const struct l
         {"memory_mib", memory},
         {"stack_mib", stack},
         {"exe", language->exe != NULL ? language->exe : ""},
+        {"prepared", prepared},
     };
-    if (command_words(template, values, COUNT_OF(values), &out->args, &out->arg_count, err) < 0)
+    size_t value_count = COUNT_OF(values) - (prepared == NULL ? 1 : 0);
+    if (command_words(template, values, value_count, &out->args, &out->arg_count, err) < 0)
         return error_wrap(err, "command of %s", language->id);
     out->env = language_environment(language, settings->env, settings->env_count, &out->env_count);
     if (out->env == NULL) {
@@ -225,7 +229,7 @@ static void explain_lack(const struct judge_settings *settings, const struct lan
 }
 
 static void run_in_slot(struct slot *slot, const struct judge_settings *settings,
-                        const struct language *language, const char *template,
+                        const struct language *language, const char *template, const char *prepared,
                         const struct exec_limits *asked, struct exec_request *request,
                         struct exec_result *result)
 {
@@ -237,7 +241,8 @@ static void run_in_slot(struct slot *slot, const struct judge_settings *settings
         return;
     }
     const char *work_dir = container_facts(containers[0])->work_dir;
-    if (fill_in_command(settings, language, template, asked, work_dir, &command, &err) < 0) {
+    if (fill_in_command(settings, language, template, asked, prepared, work_dir, &command, &err) <
+        0) {
         fail_result(result, &err);
         return;
     }
@@ -280,10 +285,12 @@ static enum judge_build_outcome broken(struct exec_result *result, const char *w
 
 static enum judge_build_outcome
 run_compiler(struct slot *slot, const struct judge_settings *settings,
-             const struct judge_program *program, const struct exec_copy_in *sources,
-             const struct exec_copy_out *kept, size_t kept_count, struct exec_result *result)
+             const struct judge_program *program, const char *prepared,
+             const struct exec_copy_in *sources, const struct exec_copy_out *kept,
+             size_t kept_count, struct exec_result *result)
 {
     const struct language *language = program->language;
+    const char *plain = language->build != NULL ? language->build : language->check;
     const struct exec_file files[] = {
         {.kind = EXEC_FILE_CONTENT, .fd = -1},
         {.kind = EXEC_FILE_COLLECT,
@@ -305,15 +312,15 @@ run_compiler(struct slot *slot, const struct judge_settings *settings,
         .copy_out_max_bytes = settings->artefact_bytes,
         .limits = settings->build,
     };
-    run_in_slot(slot, settings, language,
-                language->build != NULL ? language->build : language->check, &settings->build,
-                &request, result);
+    run_in_slot(slot, settings, language, prepared != NULL ? language->prepared.build : plain,
+                prepared, &settings->build, &request, result);
     return judge_built(result);
 }
 
-static enum judge_build_outcome build(struct slot *slot, const struct judge_settings *settings,
-                                      const struct judge_program *program,
-                                      struct judge_artefact **artefact, struct exec_result *result)
+static enum judge_build_outcome build_with(struct slot *slot, const struct judge_settings *settings,
+                                           const struct judge_program *program,
+                                           const char *prepared, struct judge_artefact **artefact,
+                                           struct exec_result *result)
 {
     const struct language *language = program->language;
     size_t kept_count =
@@ -339,7 +346,8 @@ static enum judge_build_outcome build(struct slot *slot, const struct judge_sett
             kept[k++].name = language->exe;
         for (size_t i = 0; language->build != NULL && i < language->keep.count; i++)
             kept[k++].name = language->keep.items[i];
-        outcome = run_compiler(slot, settings, program, sources, kept, kept_count, result);
+        outcome =
+            run_compiler(slot, settings, program, prepared, sources, kept, kept_count, result);
         if (outcome == JUDGE_BUILT && language->build != NULL)
             *artefact = artefact_from_build(language, kept, kept_count, result);
         free(sources);
@@ -350,6 +358,38 @@ static enum judge_build_outcome build(struct slot *slot, const struct judge_sett
     if (outcome == JUDGE_BUILT && *artefact == NULL)
         return broken(result, "keep a program: out of memory");
     return outcome;
+}
+
+static bool says_nothing(const struct exec_result *result)
+{
+    const struct exec_output *out = judge_output(result, "stdout");
+    const struct exec_output *err = judge_output(result, "stderr");
+    return (out == NULL || out->size == 0) && (err == NULL || err->size == 0);
+}
+
+/* With what was prepared, where that is there. Only a success without a word counts: a compiler that has
+ * something to say does so after the plain command, so that the words, and what fails, are the same. */
+static enum judge_build_outcome build(struct slot *slot, const struct judge_settings *settings,
+                                      const struct judge_program *program,
+                                      struct judge_artefact **artefact, struct exec_result *result)
+{
+    char path[PREPARED_PATH_SIZE];
+    struct prepared_use *use;
+    struct cj_error err = {0};
+    if (settings->prepared == NULL || !prepared_begin(settings->prepared, program, path, &use))
+        return build_with(slot, settings, program, NULL, artefact, result);
+    enum judge_build_outcome outcome = build_with(slot, settings, program, path, artefact, result);
+    bool counts = (outcome == JUDGE_BUILT && says_nothing(result)) || result->cancelled;
+    prepared_end(settings->prepared, use, counts);
+    if (counts)
+        return outcome;
+    judge_artefact_release(*artefact);
+    *artefact = NULL;
+    exec_result_free(result);
+    *result = (struct exec_result){.status = EXEC_ACCEPTED};
+    if (slot_reset(slot, &err) < 0)
+        return broken(result, err.message);
+    return build_with(slot, settings, program, NULL, artefact, result);
 }
 
 /* Whether it would end the same way each time: not what a limit, or something near one, has ended. */
@@ -459,7 +499,7 @@ void judge_run(struct slot *slot, const struct judge_settings *settings,
         .copy_in_count = artefact->count,
         .limits = judge_limits(artefact->language, run->limits, settings->exec),
     };
-    run_in_slot(slot, settings, artefact->language, artefact->language->run, &asked, &request,
+    run_in_slot(slot, settings, artefact->language, artefact->language->run, NULL, &asked, &request,
                 result);
     free(copies);
 }

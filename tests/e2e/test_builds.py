@@ -5,6 +5,7 @@ import concurrent.futures
 import contextlib
 import json
 import os
+import subprocess
 import time
 
 import pytest
@@ -360,3 +361,25 @@ def test_an_executable_that_is_a_link_is_not_kept(service):
     for target in ("/etc/passwd", "/proc/1/environ", "/bin/sh"):
         answer = service.judged("/v1/build", {"language": "slow", "source": f"ln -s {target} main; exec 2>&1; exit 0"})
         assert answer["artifact"] is None, answer
+
+
+# ---- cjudge top ----
+
+def test_top(service, cjudge):
+    address = service.judge_addresses[0]
+    judge(service, "# top")
+    told = subprocess.run([cjudge, "top", "-addr", address, "-json"], capture_output=True, text=True, check=True)
+    assert set(json.loads(told.stdout)) == set(stages(service))
+    table = subprocess.run([cjudge, "top", "-addr", address], capture_output=True, text=True, check=True).stdout
+    assert table.startswith("slots     2: 0 running, 0 waiting;")
+    rows = [line.split() for line in table.splitlines()]
+    assert [row[0] for row in rows if row][-11:] == [stage["name"] for stage in stages(service)["stages"]]
+    assert all(len(row) == (8 if row[1] != "0" else 2) for row in rows[-11:])
+    # on a terminal it goes on until it is interrupted
+    live = subprocess.run(["/usr/bin/timeout", "-s", "INT", "1", "/usr/bin/script", "-qec",
+                           f"{cjudge} top -addr {address} -interval 100ms", "/dev/null"], capture_output=True, text=True, check=False)
+    assert live.stdout.count("STAGE") >= 2 and "PER S" in live.stdout and "\x1b[2J" in live.stdout
+    for wrong, words in ((["-addr", "nowhere"], "is not HOST:PORT"), (["-addr", "127.0.0.1:1"], "refused"), (["x"], "'x' is no option"),
+                         (["-interval", "1ms"], "at least 100ms")):
+        failed = subprocess.run([cjudge, "top", *wrong], capture_output=True, text=True, check=False)
+        assert failed.returncode == 125 and words in failed.stderr, failed

@@ -1,5 +1,5 @@
 /* What a request's time goes to, stage by stage: one histogram for each, for the whole process, as the log is.
- * From any thread. docs/stages.md says what each begins and ends with. */
+ * From any thread. docs/top.md says what each begins and ends with. */
 #ifndef CJ_BASE_STAGES_H
 #define CJ_BASE_STAGES_H
 

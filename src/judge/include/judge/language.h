@@ -26,6 +26,14 @@ struct language_limits {
     uint64_t processes;          /* at least; a JVM has some 20 threads. 0: as asked */
 };
 
+/* What makes its builds quick and is made once (judge/prepared.h). */
+struct language_prepared {
+    const char *command;        /* makes it, in an empty work directory; NULL: there is none */
+    struct language_texts keep; /* files that it makes; they lie below {prepared} */
+    const char *when;  /* a text that a source must hold for it to be of use; NULL: it always is */
+    const char *build; /* in place of `build`; {prepared} is a folder */
+};
+
 /* Small programs, which show that a language works (cjudge languages --check). NULL: none. */
 struct language_examples {
     const char *hello; /* prints "Hello, world!" */
@@ -54,6 +62,7 @@ struct language {
     struct language_texts needs;
     struct language_texts inputs; /* folders that builds read: headers, libraries (identity.h) */
     struct language_limits limits;
+    struct language_prepared prepared;
     struct language_examples examples;
     bool first_class; /* tested by ./test */
 };
@@ -70,7 +79,8 @@ const struct language *languages_at(const struct languages *languages, size_t in
 /* By id or alias; NULL when there is none. */
 const struct language *languages_find(const struct languages *languages, const char *name);
 
-/* Takes other commands for a language (NULL: as it is). The texts are borrowed until
+/* Takes other commands for a language (NULL: as it is). One that differs from that of the file is built without
+ * what the file says of its preparation. The texts are borrowed until
  * languages_free(); errors name the language. */
 WARN_UNUSED int languages_override(struct languages *languages, const char *id, const char *build,
                                    const char *run, struct cj_error *err);

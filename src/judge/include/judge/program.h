@@ -30,7 +30,8 @@ struct judge_settings {
     uint64_t build_output_bytes;       /* of what a compiler says, each of stdout and stderr */
     uint64_t artefact_bytes;           /* largest file of a build */
     struct build_cache *build_cache;   /* NULL: each build is made */
-    struct identities *identities;     /* with it */
+    struct identities *identities;     /* with it, or with the next */
+    struct prepared *prepared;         /* NULL: all builds are plain */
 };
 
 /* Defaults that work; exec and env are the caller's to fill in. */
