@@ -19,7 +19,10 @@
 #include "native_request.h"
 #include "native_result.h"
 
-enum { ASIDE_BYTES = 64 * 1024 };
+enum {
+    ASIDE_BYTES = 64 * 1024,
+    RUNS_BYTES = 64 * 1024 * 1024, /* outputs of runs that a request keeps for cases that are the same */
+};
 #define RETRY_NS (5 * NS_PER_MS)
 
 struct native {
@@ -66,6 +69,7 @@ struct work {
     struct cj_error error;
     struct native_batch batch;
     struct task *tasks;
+    struct build_cache *runs; /* of requests that say dedupe; NULL: none does */
     struct net_timer *retry;
     size_t next_task;
     size_t running;
@@ -150,6 +154,7 @@ static void work_free(struct work *work)
     for (size_t i = 0; work->tasks != NULL && i < work->batch.count; i++)
         task_free(&work->tasks[i]);
     net_timer_free(work->retry);
+    build_cache_free(work->runs);
     free(work->tasks);
     native_batch_free(&work->batch);
     buf_free(&work->body);
@@ -517,6 +522,7 @@ static int start_task(struct work *work, struct task *task, struct cj_error *err
     const struct evaluation_task evaluation = {
         .program = &task->program,
         .artefact = artefact,
+        .runs = request->dedupe ? work->runs : NULL,
         .cases = task->cases,
         .case_count = request->case_count,
         .limits = request->limits,
@@ -560,6 +566,10 @@ static int begin(struct work *work, struct cj_error *err)
     if (work->tasks == NULL ||
         net_timer_new(&work->retry, work->native->settings.loop, retry, work, err) < 0)
         return error_set(err, ERROR_SYSTEM, ENOMEM, "judge: out of memory");
+    for (size_t i = 0; i < work->batch.count && work->runs == NULL; i++)
+        if (work->batch.requests[i].dedupe &&
+            build_cache_new(RUNS_BYTES, work->native->settings.sched, &work->runs, err) < 0)
+            return -1;
     for (size_t i = 0; i < work->batch.count; i++) {
         work->tasks[i] =
             (struct task){.work = work, .index = i, .request = &work->batch.requests[i]};

@@ -81,6 +81,10 @@ void native_case_write(struct json_writer *json, const struct native_request *re
         json_string_bytes(json, asked->id.data, asked->id.size);
     }
     write_status(json, result);
+    if (result->cached) {
+        json_key(json, "cached");
+        json_bool(json, true);
+    }
     if (result->run != NULL) {
         const struct exec_output *output = judge_output(result->run, "stdout");
         write_run(json, result->run);

@@ -383,3 +383,56 @@ def test_top(service, cjudge):
                          (["-interval", "1ms"], "at least 100ms")):
         failed = subprocess.run([cjudge, "top", *wrong], capture_output=True, text=True, check=False)
         assert failed.returncode == 125 and words in failed.stderr, failed
+
+
+# ---- runs ----
+
+RANDOM = "import random, sys\nprint(sys.stdin.read(), random.getrandbits(128))"
+
+
+def random_cases(service, inputs, **more):
+    cases = [{"input": text} for text in inputs]
+    return service.judged("/v1/judge", {"language": "python", "source": RANDOM, "cases": cases, "output": {"stdout_bytes": 100}, **more})["cases"]
+
+
+def test_runs_are_not_joined_unless_asked(service):
+    for more in ({}, {"dedupe": False}):
+        cases = random_cases(service, ["same"] * 4, **more)
+        assert len({case["stdout"] for case in cases}) == 4
+        assert all("cached" not in case for case in cases)
+
+
+def test_dedupe_runs_each_input_once(service):
+    cases = random_cases(service, ["a", "b", "a", "a", "c", "b"], dedupe=True)
+    seen = {}
+    for case, text in zip(cases, "abaacb"):
+        assert case["status"] == "Accepted" and case["stdout"].startswith(text)
+        assert seen.setdefault(text, case["stdout"]) == case["stdout"]
+    assert len({case["stdout"] for case in cases}) == 3
+    assert sum(case.get("cached", False) for case in cases) == 3
+    again = random_cases(service, ["a"], dedupe=True)  # within one request only
+    assert again[0]["stdout"] != cases[0]["stdout"]
+
+
+def test_dedupe_compares_each_case_with_its_own(service):
+    answer = service.judged("/v1/judge", {"language": "python", "source": "print(input())", "dedupe": True, "cases": [
+        {"input": "1", "expected": "1"}, {"input": "1", "expected": "2"}, {"input": "1"}, {"input": "", "expected": "1"}]})
+    assert [case["status"] for case in answer["cases"]] == ["Accepted", "Wrong Answer", "Accepted", "Nonzero Exit Status"]
+
+
+def test_dedupe_across_a_batch(service):
+    def one(source=RANDOM, **more):
+        return {"language": "python", "source": source, "cases": [{"input": "x"}], "output": {"stdout_bytes": 100}, "dedupe": True, **more}
+    batch = {"submissions": [one(), one(), one(dedupe=False), one(limits={"cpu_ms": 999}), one(RANDOM + "\n"), one()]}
+    outputs = [result["cases"][0]["stdout"] for result in service.judged("/v1/judge/batch", batch)["results"]]
+    assert outputs[0] == outputs[1] == outputs[5]
+    assert len(set(outputs)) == 4
+
+
+def test_dedupe_is_a_boolean(service):
+    for wrong in (1, "yes", None, []):
+        answer = service.judge("POST", "/v1/judge", {"language": "python", "source": "", "cases": [{}], "dedupe": wrong})
+        assert answer.status == 400 and "dedupe" in answer.json["error"], answer
+    for path in ("/v1/build", "/v1/judge/batch"):
+        answer = service.judge("POST", path, {"language": "python", "source": "", "submissions": [], "dedupe": True})
+        assert answer.status == 400, answer
