@@ -21,7 +21,8 @@
 
 enum {
     ASIDE_BYTES = 64 * 1024,
-    RUNS_BYTES = 64 * 1024 * 1024, /* outputs of runs that a request keeps for cases that are the same */
+    RUNS_BYTES =
+        64 * 1024 * 1024, /* outputs of runs that a request keeps for cases that are the same */
 };
 #define RETRY_NS (5 * NS_PER_MS)
 

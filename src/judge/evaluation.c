@@ -151,8 +151,8 @@ static int run_key(const struct evaluation *evaluation, const struct evaluation_
 static void keep_run(const struct evaluation *evaluation, struct build_flight *flight,
                      const struct exec_result *run)
 {
-    bool holds = !run->cancelled && run->status != EXEC_INTERNAL_ERROR &&
-                 run->status != EXEC_FILE_ERROR;
+    bool holds =
+        !run->cancelled && run->status != EXEC_INTERNAL_ERROR && run->status != EXEC_FILE_ERROR;
     struct build_record *record = holds ? build_record_new(NULL, run) : NULL;
     build_cache_finish(evaluation->task.runs, flight, record, run->cancelled);
     build_record_release(record);

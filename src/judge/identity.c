@@ -204,6 +204,7 @@ int identity_build_key(struct identities *identities, const struct judge_setting
     digest_add(state, &identity, sizeof(identity));
     digest_add_text(state, language->id); /* it also says how the program is run */
     digest_add_text(state, language->build != NULL ? language->build : language->check);
+    digest_add_number(state, language->build_place);
     digest_add_text(state, language->source);
     digest_add_text(state, language->exe);
     digest_add_text(state, settings->mounts != NULL ? settings->mounts->work_dir : NULL);

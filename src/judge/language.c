@@ -439,20 +439,27 @@ static int check_override(const char *command, const struct language *language,
     return 0;
 }
 
-int languages_override(struct languages *languages, const char *id, const char *build,
-                       const char *run, struct cj_error *err)
+int languages_override(struct languages *languages, const char *id, struct language_command build,
+                       struct language_command run, struct cj_error *err)
 {
     for (size_t i = 0; i < languages->count; i++) {
         struct language *language = &languages->items[i];
         if (strcmp(language->id, id) != 0)
             continue;
-        if ((build != NULL && check_override(build, language, err) < 0) ||
-            (run != NULL && check_override(run, language, err) < 0))
+        if ((build.text != NULL && check_override(build.text, language, err) < 0) ||
+            (run.text != NULL && check_override(run.text, language, err) < 0))
             return -1;
-        if (build != NULL && (language->build == NULL || !is_same_command(build, language->build)))
-            language->prepared.command = NULL;
-        language->build = build != NULL ? build : language->build;
-        language->run = run != NULL ? run : language->run;
+        if (build.text != NULL) {
+            if (language->build == NULL || build.place != COMMAND_OURS ||
+                !is_same_command(build.text, language->build))
+                language->prepared.command = NULL;
+            language->build = build.text;
+            language->build_place = build.place;
+        }
+        if (run.text != NULL) {
+            language->run = run.text;
+            language->run_place = run.place;
+        }
         return 0;
     }
     return error_set(err, ERROR_CONFIG, 0, "there is no language '%s' to set a command of", id);

@@ -1,12 +1,14 @@
 #include "judge/program.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/stages.h"
+#include "exec/outside.h"
 #include "judge/identity.h"
 #include "judge/prepared.h"
 
@@ -178,23 +180,30 @@ static void command_free(struct command *command)
     free(command->env);
 }
 
+static enum command_place place_of(const struct language *language, const char *template)
+{
+    if (template == language->run)
+        return language->run_place;
+    return template == language->build ? language->build_place : COMMAND_OURS;
+}
+
 static int fill_in_command(const struct judge_settings *settings, const struct language *language,
                            const char *template, const struct exec_limits *asked,
                            const char *prepared, const char *work_dir, struct command *out,
                            struct cj_error *err)
 {
-    char memory[24], stack[24];
+    char memory[24], stack[24], source[PATH_MAX], exe[PATH_MAX];
+    const char *folder = place_of(language, template) != COMMAND_OURS ? work_dir : "";
+    const char *slash = folder[0] != '\0' ? "/" : "";
     *out = (struct command){0};
     snprintf(memory, sizeof(memory), "%llu", (unsigned long long)(asked->memory_bytes / MIB));
     snprintf(stack, sizeof(stack), "%llu",
              (unsigned long long)((asked->stack_bytes > 0 ? asked->stack_bytes : 64 * MIB) / MIB));
+    snprintf(source, sizeof(source), "%s%s%s", folder, slash, language->source);
+    snprintf(exe, sizeof(exe), "%s%s%s", folder, slash, language->exe != NULL ? language->exe : "");
     const struct command_value values[] = {
-        {"source", language->source},
-        {"workdir", work_dir},
-        {"memory_mib", memory},
-        {"stack_mib", stack},
-        {"exe", language->exe != NULL ? language->exe : ""},
-        {"prepared", prepared},
+        {"source", source},   {"workdir", work_dir}, {"memory_mib", memory},
+        {"stack_mib", stack}, {"exe", exe},          {"prepared", prepared},
     };
     size_t value_count = COUNT_OF(values) - (prepared == NULL ? 1 : 0);
     if (command_words(template, values, value_count, &out->args, &out->arg_count, err) < 0)
@@ -228,6 +237,53 @@ static void explain_lack(const struct judge_settings *settings, const struct lan
     result->error = strdup(text);
 }
 
+/* The request's command, in whatever folder it is. Frees nothing. */
+static void use_command(const struct command *command, struct exec_request *request)
+{
+    request->args = (const char *const *)command->args;
+    request->arg_count = command->arg_count;
+    request->env = command->env;
+    request->env_count = command->env_count;
+}
+
+/* A sandbox of the operator's finds its own files in the HOME of this service's user: podman its images. */
+static void use_own_home(struct command *command, char entry[static PATH_MAX])
+{
+    const char *home = getenv("HOME");
+    snprintf(entry, PATH_MAX, "HOME=%s", home != NULL ? home : "/");
+    for (size_t i = 0; i < command->env_count; i++)
+        if (strncmp(command->env[i], "HOME=", strlen("HOME=")) == 0)
+            command->env[i] = entry;
+}
+
+static void run_outside(struct slot *slot, const struct judge_settings *settings,
+                        const struct language *language, const char *template,
+                        const struct exec_limits *asked, struct exec_request *request,
+                        struct exec_result *result)
+{
+    static unsigned runs; /* of this process */
+    struct work_folder *folder;
+    struct command command;
+    struct cj_error err = {0};
+    char home[PATH_MAX];
+    if (work_folder_make(&folder, &err) < 0) {
+        fail_result(result, &err);
+        return;
+    }
+    if (fill_in_command(settings, language, template, asked, NULL, work_folder_path(folder),
+                        &command, &err) < 0) {
+        fail_result(result, &err);
+    } else {
+        use_own_home(&command, home);
+        use_command(&command, request);
+        exec_run_outside(settings->sandbox,
+                         settings->outside_index + __atomic_fetch_add(&runs, 1, __ATOMIC_RELAXED),
+                         folder, settings->exec, request, slot_cancel_fd(slot), result);
+        command_free(&command);
+    }
+    work_folder_remove(folder);
+}
+
 static void run_in_slot(struct slot *slot, const struct judge_settings *settings,
                         const struct language *language, const char *template, const char *prepared,
                         const struct exec_limits *asked, struct exec_request *request,
@@ -236,6 +292,10 @@ static void run_in_slot(struct slot *slot, const struct judge_settings *settings
     struct container **containers;
     struct command command;
     struct cj_error err = {0};
+    if (place_of(language, template) == COMMAND_OUTSIDE) {
+        run_outside(slot, settings, language, template, asked, request, result);
+        return;
+    }
     if (slot_containers(slot, 1, &containers, &err) < 0) {
         fail_result(result, &err);
         return;
@@ -246,10 +306,7 @@ static void run_in_slot(struct slot *slot, const struct judge_settings *settings
         fail_result(result, &err);
         return;
     }
-    request->args = (const char *const *)command.args;
-    request->arg_count = command.arg_count;
-    request->env = command.env;
-    request->env_count = command.env_count;
+    use_command(&command, request);
     if (request->limits.cpu_set == NULL)
         request->limits.cpu_set = slot_cpu_set(slot);
     exec_run(containers[0], settings->exec, request, slot_cancel_fd(slot), result);
@@ -428,7 +485,9 @@ static void keep_build(const struct judge_settings *settings, struct build_fligh
 static bool is_cacheable(const struct judge_settings *settings, const struct judge_program *program,
                          struct digest *key)
 {
-    if (settings->build_cache == NULL || !has_build(program->language))
+    const struct language *language = program->language;
+    if (settings->build_cache == NULL || !has_build(language) ||
+        language->build_place == COMMAND_OUTSIDE) /* its compiler lies in a sandbox of its own */
         return false;
     return identity_build_key(settings->identities, settings, program, key) == 0;
 }

@@ -202,11 +202,14 @@ static void add_program(const char *program, const char *programs[static TOOLCHA
 size_t toolchain_programs(const struct language *language,
                           const char *programs[static TOOLCHAIN_PROGRAMS_MAX], char **room)
 {
-    const char *const commands[] = {language->build, language->check, language->run};
+    /* what runs on the host's side is not looked for in a container */
+    const char *const commands[] = {
+        language->build_place != COMMAND_OUTSIDE ? language->build : NULL, language->check,
+        language->run_place != COMMAND_OUTSIDE ? language->run : NULL};
     size_t count = 0, size = 0;
     for (size_t i = 0; i < COUNT_OF(commands); i++)
         size += commands[i] != NULL ? strlen(commands[i]) + strlen(language->source) + 64 : 0;
-    *room = malloc(size);
+    *room = malloc(size + 1);
     if (*room == NULL)
         return 0;
     char *at = *room;

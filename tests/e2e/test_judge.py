@@ -1,9 +1,12 @@
 """The batch judging API (code-judge's) over a real socket: each case of its own tests, then what its reference
 says besides, then what was made better."""
+import ast
 import concurrent.futures
 import json
 import os
+import pty
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -230,8 +233,45 @@ def test_wrong_ways(service, method, path, status, body):
         assert answer.headers["allow"] in ("GET", "POST")
 
 
+CURL = """curl -X POST -H "Content-Type: application/json" \
+-d '{"type":"python", "solution":"print(9)", "expected_output":"9"}' http://0.0.0.0:8000/judge"""
+HTTPIE = 'http post http://0.0.0.0:8000/judge type=python solution="print(9)" expected_output=9'
+REQUESTS = """import requests
+response = requests.post(
+"http://0.0.0.0:8000/judge",
+json={
+"type":"python",
+"solution":"print(9)",
+"expected_output":"9"
+})
+print(response.json())
+"""
+
+
+@kept
+@pytest.mark.parametrize("program, line", [("curl", CURL), ("http", HTTPIE), ("python", REQUESTS)])
+def test_lines_of_the_readme(service, program, line):
+    """As people paste them, but for the address."""
+    if program != "python" and shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    line = line.replace("0.0.0.0:8000", service.judge_addresses[0])
+    argv = ["/usr/bin/python3", "-c", line] if program == "python" else ["bash", "-c", line]
+    terminal, stdin = pty.openpty()  # httpie takes any other stdin for the body
+    try:
+        done = subprocess.run(argv, stdin=stdin, capture_output=True, text=True, timeout=60, check=False)
+    finally:
+        os.close(terminal)
+        os.close(stdin)
+    if program == "python" and "No module named 'requests'" in done.stderr:
+        pytest.skip("requests is not installed")
+    result = ast.literal_eval(done.stdout) if program == "python" else json.loads(done.stdout)
+    assert list(result) == ["sub_id", "success", "run_success", "cost", "reason"], done
+    assert outcome(result) == (True, True) and result["reason"] == "" and isinstance(result["cost"], float)
+
+
 @kept
 def test_a_slash_too_much(service):
+    assert service.judge("GET", "/ping//?a=b").headers["location"].endswith("/ping?a=b")
     answer = service.judge("POST", "/judge/", python(""))
     assert answer.status == 307 and answer.body == b""
     assert answer.headers["location"].endswith("/judge")
@@ -381,10 +421,15 @@ def test_error_cases(serve, tmp_path):
     service.judged("/run", python("print(2)", sub_id="wrong", expected_output="1", input="i"))
     service.judged("/run", python("exit(3)", sub_id="../../escape"))
     service.judged("/run", cpp("x", sub_id="compile"))
+    service.judged("/run", {"type": "math", "solution": "1", "sub_id": "math", "options": {"a": "\u00e9\n"}})
     names = sorted(os.listdir(kept_in))
+    assert sorted(os.listdir(kept_in / "math")) == ["exception.txt", "solution.txt", "submission.json"]
+    assert json.loads((kept_in / "math" / "submission.json").read_text()) == {
+        "sub_id": "math", "type": "math", "options": {"a": "\u00e9\n"}, "solution": "1", "input": None,
+        "expected_output": None}
     assert "good" not in names and "wrong" in names and "compile" in names
     assert not os.path.exists(tmp_path.parent / "escape")
-    assert len(names) == 3
+    assert len(names) == 4
     submission = json.loads((kept_in / "wrong" / "submission.json").read_text())
     assert submission["solution"] == "print(2)" and submission["input"] == "i" and submission["sub_id"] == "wrong"
     assert (kept_in / "wrong" / "solution.txt").read_text() == "print(2)"
@@ -396,7 +441,7 @@ def test_error_cases(serve, tmp_path):
 def test_templates(serve):
     service = serve(env={"PYTHON_EXECUTE_COMMAND": "python3 -c 'print(\"{{templated}}\")' {source}",
                          "CPP_COMPILE_COMMAND": "g++ -O0 -DTEMPLATED=7 -o {exe} {source}",
-                         "CPP_EXECUTE_COMMAND": "{workdir}/{exe} arg"})
+                         "CPP_EXECUTE_COMMAND": "nice {exe} arg"})  # absolute, as code-judge's
     assert service.judged("/run", python("x"))["stdout"] == "{templated}\n"
     result = service.judged("/run", cpp(
         "#include <cstdio>\nint main(int c, char **v) { printf(\"%d %s\", TEMPLATED, v[1]); }"))

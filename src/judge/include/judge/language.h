@@ -44,6 +44,13 @@ struct language_examples {
         *syntax; /* does not build; NULL: brackets and quotes that nobody takes for a program */
 };
 
+/* Whose a command is, and where it runs. */
+enum command_place {
+    COMMAND_OURS,     /* in the container; {source} and {exe} are names in its work directory */
+    COMMAND_TEMPLATE, /* the operator's, in the container; they are absolute, as code-judge's are */
+    COMMAND_OUTSIDE, /* the same, on the host's side (exec/outside.h): it starts a sandbox of its own */
+};
+
 struct language {
     const char *id;   /* "cpp20" */
     const char *name; /* "C++20 (GCC)" */
@@ -53,6 +60,7 @@ struct language {
     const char *build;  /* command; NULL: nothing to build */
     const char *check;  /* command that finds syntax errors of an interpreted program; NULL: none */
     const char *run;    /* command */
+    enum command_place build_place, run_place; /* check is always ours */
     const char *version;            /* command whose output's first line names the version */
     struct language_texts keep;     /* files of a build that a run needs besides exe */
     struct language_texts env;      /* "K=V", for build, check and run */
@@ -79,11 +87,16 @@ const struct language *languages_at(const struct languages *languages, size_t in
 /* By id or alias; NULL when there is none. */
 const struct language *languages_find(const struct languages *languages, const char *name);
 
-/* Takes other commands for a language (NULL: as it is). One that differs from that of the file is built without
- * what the file says of its preparation. The texts are borrowed until
- * languages_free(); errors name the language. */
-WARN_UNUSED int languages_override(struct languages *languages, const char *id, const char *build,
-                                   const char *run, struct cj_error *err);
+struct language_command {
+    const char *text; /* NULL: the language's stays */
+    enum command_place place;
+};
+
+/* Takes other commands for a language. A build that differs from that of the file is made without what the file says
+ * of its preparation. The texts are borrowed until languages_free(); errors name the language. */
+WARN_UNUSED int languages_override(struct languages *languages, const char *id,
+                                   struct language_command build, struct language_command run,
+                                   struct cj_error *err);
 
 /* ---- commands ---- */
 
@@ -98,5 +111,9 @@ struct command_value {
 WARN_UNUSED int command_words(const char *template, const struct command_value *values,
                               size_t value_count, char ***words, size_t *count,
                               struct cj_error *err);
+
+/* Whether a template starts a sandbox of its own: docker, podman, firejail, bwrap or nsjail is its program, or that
+ * of a sudo, env, timeout, nice or the like in front. Pure. */
+bool command_starts_sandbox(const char *template);
 
 #endif

@@ -26,12 +26,14 @@ struct judge_settings {
     const char *const *env; /* "K=V" of every program; those of its language come before */
     size_t env_count;
     const struct mount_config *mounts; /* of the containers, to tell what is not installed; NULL */
-    struct exec_limits build;          /* of a compiler */
-    uint64_t build_output_bytes;       /* of what a compiler says, each of stdout and stderr */
-    uint64_t artefact_bytes;           /* largest file of a build */
-    struct build_cache *build_cache;   /* NULL: each build is made */
-    struct identities *identities;     /* with it, or with the next */
-    struct prepared *prepared;         /* NULL: all builds are plain */
+    struct sandbox *sandbox;     /* for commands on the host's side; NULL: no language has one */
+    unsigned outside_index;      /* their groups are numbered from here on (exec/outside.h) */
+    struct exec_limits build;    /* of a compiler */
+    uint64_t build_output_bytes; /* of what a compiler says, each of stdout and stderr */
+    uint64_t artefact_bytes;     /* largest file of a build */
+    struct build_cache *build_cache; /* NULL: each build is made */
+    struct identities *identities;   /* with it, or with the next */
+    struct prepared *prepared;       /* NULL: all builds are plain */
 };
 
 /* Defaults that work; exec and env are the caller's to fill in. */
