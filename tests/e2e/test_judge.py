@@ -15,7 +15,7 @@ import uuid
 
 import pytest
 
-from service import Service, command
+from service import SANITIZED, Service, command, wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: control groups")
 kept = pytest.mark.kept
@@ -269,6 +269,17 @@ def test_lines_of_the_readme(service, program, line):
     assert outcome(result) == (True, True) and result["reason"] == "" and isinstance(result["cost"], float)
 
 
+def test_the_demonstration(cjudge):
+    """What ./run prints: the samples, run and judged."""
+    demo = os.path.join(os.path.dirname(__file__), "../../tools/demo")
+    done = subprocess.run(["/usr/bin/python3", demo, cjudge], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines() if line]
+    assert [row[:2] for row in rows[-5:]] == [["judged", "verdict"], ["hello.cpp", "success"], ["sample.py", "success"],
+                                              ["print(8)", "wrong"], ["endless.py", "worker_timeout"]]
+    assert "sum 77" in done.stdout and "Suicide from timeout." in done.stdout
+
+
 @kept
 def test_a_slash_too_much(service):
     assert service.judge("GET", "/ping//?a=b").headers["location"].endswith("/ping?a=b")
@@ -368,6 +379,28 @@ def test_a_full_queue(serve):
     assert all(r["success"] for r in batch["results"])
 
 
+@better("what waits costs its text and little more")
+@pytest.mark.skipif(SANITIZED, reason="sanitizers keep freed memory")
+def test_memory_of_a_queue(serve):
+    service = serve("-parallelism", 1, env={"MAX_EXECUTION_TIME": "60"})
+    host, port = service.judge_addresses[0].rsplit(":", 1)
+
+    def post(submissions):
+        body = json.dumps({"submissions": submissions}).encode()
+        connection = socket.create_connection((host, int(port)))
+        connection.sendall(b"POST /run/long-batch HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+                           b"content-length: %d\r\n\r\n" % len(body) + body)
+        wait_for(lambda: service.judge("GET", "/status").json["queue"] >= len(submissions) - 3, 30)
+        return connection
+
+    with post(3 * [python("import time; time.sleep(50)")]):
+        before = service.rss()
+        submissions = [python("x" * 100 + str(i), input="i", expected_output="e") for i in range(20000)]
+        with post(submissions):
+            text = sum(len(s["solution"]) + 2 for s in submissions)
+            assert service.rss() - before - text < 300 * len(submissions)
+
+
 @better("a client that hangs up frees its slots")
 def test_hang_up(serve):
     service = serve("-parallelism", 1, env={"MAX_EXECUTION_TIME": "20"})
@@ -398,6 +431,36 @@ def test_fairness(serve):
             assert time.monotonic() - start < 1.5
         assert not long_one.done()
         assert all(r["success"] for r in long_one.result()["results"])
+
+
+@better("a single request waits for the job that runs, not for the batch's next one")
+def test_fairness_by_count(serve):
+    """Told by the results that come meanwhile, so that the load of the machine does not matter."""
+    service = serve("-parallelism", 1)
+    host, port = service.judge_addresses[0].rsplit(":", 1)
+    body = json.dumps({"submissions": 30 * [python("import time; time.sleep(0.3)")]}).encode()
+    with socket.create_connection((host, int(port))) as connection:
+        connection.settimeout(60)
+        connection.sendall(b"POST /judge/long-batch HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+                           b"content-length: %d\r\n\r\n" % len(body) + body)
+        seen = []
+
+        def results():
+            connection.setblocking(False)
+            try:
+                while piece := connection.recv(65536):
+                    seen.append(piece)
+            except BlockingIOError:
+                pass
+            return b"".join(seen).count(b'"run_success"')
+
+        wait_for(lambda: results() >= 1, 30)
+        for _ in range(6):
+            time.sleep(0.1)  # in the midst of a job
+            before = results()
+            assert service.judged("/judge", python("print(1)"))["success"]
+            assert results() - before <= 1
+        assert results() < 30
 
 
 @better("results of a batch are written as they come, in order")
@@ -611,3 +674,28 @@ def test_both_doors_together(service):
         run = [pool.submit(service.run, command("/bin/echo", str(i))) for i in range(20)]
         assert all(j.result()["success"] for j in judged)
         assert [r.result()["files"]["stdout"] for r in run] == [f"{i}\n" for i in range(20)]
+
+
+@better("results that a client does not take yet are bounded, as is what is begun for it")
+def test_a_client_that_does_not_read(serve):
+    """It posts 40 KB; its results are 40 MB."""
+    service = serve(env={"MAX_STDOUT_ERROR_LENGTH": "100000", "MAX_EXECUTION_TIME": "60"})
+    count = 400
+    body = json.dumps({"type": "batch", "submissions": [
+        {"type": "bash", "sub_id": f"{index}", "solution": "seq 30000"} for index in range(count)]}).encode()
+    host, port = service.judge_addresses[0].rsplit(":", 1)
+    before = service.rss()
+    with socket.socket() as client:
+        client.settimeout(120)
+        client.connect((host, int(port)))
+        client.sendall(b"POST /run/long-batch HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        queues = [count]
+        while len(queues) < 8 or len(set(queues[-8:])) > 1:  # until nothing moves
+            time.sleep(0.5)
+            queues.append(service.judge("GET", "/status").json["queue"])
+        assert service.rss() < before + (24 << 20)
+        assert queues[-1] > count / 2
+        answer = client.makefile("rb").read()
+    results = json.loads(answer.split(b"\r\n\r\n", 1)[1])["results"]
+    assert [result["sub_id"] for result in results] == [f"{index}" for index in range(count)]
+    assert all(result["run_success"] and len(result["stdout"]) == 100000 for result in results)
