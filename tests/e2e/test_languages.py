@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+import ordinary
 from service import Service
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: control groups")
@@ -315,6 +316,17 @@ def test_an_echo_in_every_language_that_is_installed(service, listed):
     answer = service.judged("/run/long-batch", batch)
     results = dict(zip([one["id"] for one in chosen], answer["results"]))
     assert {name: result for name, result in results.items() if not result["success"]} == {}
+
+
+@pytest.mark.parametrize("name", ordinary.PROGRAMS)
+def test_an_ordinary_program_passes_with_the_default_limits(service, listed, name):
+    """The clock is not among them: this machine may be busy."""
+    if not next(one for one in listed if one["id"] == name)["installed"]:
+        pytest.skip(f"{name} is not installed")
+    given, expected = ordinary.case(name)
+    answer = service.judged("/v1/judge", {"language": name, "source": ordinary.PROGRAMS[name], "limits": {"wall_ms": 60000},
+                                          "cases": [{"input": given, "expected": expected}]})
+    assert answer["summary"]["status"] == "Accepted", answer
 
 
 # ---- adding one ----

@@ -254,7 +254,7 @@ def look(path, size=1 << 22):
         pass
     os.close(fd)
 
-for top in ("/w", "/w/..", "/tmp", "/var", "/run", "/dev/shm", "/etc", "/root", "/home", "/proc/1"):
+for top in ("/w", "/w/../w", "/tmp", "/var", "/run", "/dev/shm", "/etc", "/root", "/home"):
     for folder, _, names in os.walk(top):
         for name in names[:1000]:
             look(os.path.join(folder, name))
@@ -281,7 +281,7 @@ for port in (PORTS):
         print("connected to", port)
     except OSError:
         pass
-print(sorted(found - own) or "nothing")
+print(sorted(found - own) or "nothing" if own <= found else "blind")
 """
 
 
