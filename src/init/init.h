@@ -110,6 +110,12 @@ const char *launch_usual_score(void);
 /* Offsets of the arena become pointers in place; NULL when one is not from begin to used, or no 0 follows. */
 char **launch_pointers(uint64_t *offsets, uint32_t count, uint64_t begin, uint32_t used);
 
+/* symbols.c */
+
+struct stub_python; /* stub.h */
+/* All but text. False, and zeroes, when the process is no CPython. */
+bool symbols_find_python(pid_t pid, struct stub_python *out);
+
 /* warm.c: programs that have begun before their run */
 
 /* Starts the thread, where the setup wants it. Before the launcher filters itself. */

@@ -10,12 +10,26 @@
 enum {
     STUB_MAGIC = 0x636a7374,
     STUB_CONTROL_FD = 3,      /* SEQPACKET: commands of init */
-    STUB_PAGE_SIZE = 4 * 4096, /* struct stub_page in front, the stack behind */
     STUB_FDS_MAX = 32,
     STUB_CLOSED = 0xffff,
 };
 
-/* At the start of the stub's memory. */
+/* What the stub calls in a CPython, by its C API; finalize 0: it is none, or has not all of them. */
+struct stub_python {
+    uint64_t ensure, release;    /* PyGILState_ */
+    uint64_t dict_new, get_item; /* PyDict_New, PyDict_GetItemString */
+    uint64_t run;                /* PyRun_StringFlags */
+    uint64_t call;               /* PyObject_CallObject */
+    uint64_t as_long;            /* PyLong_AsLong */
+    uint64_t clear;              /* PyErr_Clear */
+    uint64_t none;               /* _Py_NoneStruct */
+    uint64_t finalize;           /* Py_FinalizeEx: taken over */
+    uint64_t text;               /* share/warm/python.py */
+};
+
+enum { STUB_PATCH_SIZE = 22 };
+
+/* Behind the stub's code. */
 struct stub_page {
     struct user_regs_struct registers; /* where the interpreter stopped: at the entry of a system call */
     uint64_t clone3_args_address;      /* as init's; 0: none */
@@ -23,6 +37,9 @@ struct stub_page {
     uint32_t uid, gid;      /* of programs */
     uint32_t capabilities;  /* that the interpreter keeps until a run begins */
     char work_dir[INIT_PATH_MAX];
+    struct stub_python python;
+    uint64_t finish, gettrace, getprofile; /* objects of the text */
+    uint8_t patched[STUB_PATCH_SIZE];      /* what stood in finalize */
 };
 
 enum stub_fork_flags {
@@ -63,6 +80,7 @@ struct stub_started {
 struct stub_code {
     const char *begin;
     uint64_t size, entry;
+    uint64_t finalize; /* what takes Py_FinalizeEx over */
 };
 struct stub_code stub_code(void);
 

@@ -51,6 +51,13 @@
 
 enum { ANSWER_MS = 10000, STACK_SIZE = 64 * 1024 };
 
+/* share/warm/python.py, with a NUL behind. */
+__asm__(".section .rodata\n"
+        "warm_python: .incbin \"warm/python.py\"\n.byte 0\n"
+        "warm_python_end:\n"
+        ".previous\n");
+extern const char warm_python[], warm_python_end[];
+
 struct warm {
     pid_t pid;       /* of the interpreter; 0: there is none */
     int control;     /* to it */
@@ -412,6 +419,7 @@ static int put_stub(pid_t pid)
     static struct stub_page page;
     const struct stub_code code = stub_code();
     uint64_t code_size = (code.size + 4095) & ~UINT64_C(4095);
+    uint64_t text_size = (uint64_t)(warm_python_end - warm_python);
     memset(&page, 0, sizeof(page));
     if (ptrace(PTRACE_GETREGS, pid, NULL, &page.registers) < 0)
         return -1;
@@ -421,19 +429,25 @@ static int put_stub(pid_t pid)
     page.gid = self.setup->gid;
     page.capabilities = (uint32_t)WARM_INHERITABLE;
     snprintf(page.work_dir, sizeof(page.work_dir), "%s", self.work_dir);
-    long base = instead(pid, &page.registers, SYS_mmap, 0, code_size + STUB_PAGE_SIZE,
+    long base = instead(pid, &page.registers, SYS_mmap, 0, code_size + sizeof(page) + text_size,
                         PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
     if (base <= 0)
         return -1;
     uint64_t begin = (uint64_t)base, data = begin + code_size;
+    if (symbols_find_python(pid, &page.python))
+        page.python.text = data + sizeof(page);
     if (!write_into(pid, begin, code.begin, code.size) ||
         !write_into(pid, data, &page, sizeof(page)) ||
+        !write_into(pid, data + sizeof(page), warm_python, text_size) ||
         once_more(pid, &page.registers, SYS_mprotect, begin, code_size, PROT_READ | PROT_EXEC) != 0)
         return -1;
     struct user_regs_struct registers = page.registers;
     registers.rip = begin + code.entry;
     registers.rdi = data;
-    registers.rsp = data + STUB_PAGE_SIZE - 8; /* as behind a call */
+    registers.rsi = begin + code.finalize;
+    /* Below what the interpreter has on its stack, and the 128 bytes that it may use beyond that; as behind a
+     * call. */
+    registers.rsp = ((registers.rsp - 1024) & ~UINT64_C(15)) - 8;
     registers.orig_rax = ~0UL;
     registers.rax = 0;
     if (ptrace(PTRACE_SETREGS, pid, NULL, &registers) < 0)
@@ -488,17 +502,17 @@ static enum init_warm_obstacle bring_up(struct warm *warm)
         errno = start.error != 0 ? start.error : ECHILD;
         return start.error != 0 ? WARM_SYSTEM : WARM_ENDED;
     }
-    if (!is_alone(warm->pid))
-        return WARM_THREADS;
-    if (!has_only_given(warm->pid))
-        return WARM_DESCRIPTORS;
     warm->oom_score = open_proc(warm->pid, "oom_score_adj", O_RDWR);
     if (warm->oom_score < 0 || put_stub(warm->pid) < 0)
         return WARM_SYSTEM;
     if (!receive_message(warm->control, &ready, sizeof(ready), 0) || ready.magic != STUB_MAGIC)
         return WARM_SILENT;
     errno = -ready.pid;
-    return ready.pid < 0 ? WARM_SYSTEM : WARM_NONE;
+    if (ready.pid < 0)
+        return WARM_SYSTEM;
+    if (!is_alone(warm->pid))
+        return WARM_THREADS;
+    return has_only_given(warm->pid) ? WARM_NONE : WARM_DESCRIPTORS;
 }
 
 static enum init_warm_obstacle start_one(struct warm *warm, const struct init_request *request)
