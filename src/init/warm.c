@@ -372,6 +372,21 @@ static bool has_only_given(pid_t pid)
     return only;
 }
 
+/* Memory of its own, in bytes: what a run that starts cold is charged for when it comes to its program, and one
+ * that is forked shares. proc_pid_smaps(5) */
+static uint64_t own_memory(pid_t pid)
+{
+    char text[2048];
+    int fd = open_proc(pid, "smaps_rollup", O_RDONLY);
+    if (fd < 0)
+        return 0;
+    ssize_t got = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    text[got > 0 ? got : 0] = '\0';
+    const char *line = strstr(text, "Anonymous:");
+    return line != NULL ? strtoull(line + strlen("Anonymous:"), NULL, 10) * 1024 : 0;
+}
+
 /* ---- our code in it ---- */
 
 #if defined(__x86_64__)
@@ -620,6 +635,8 @@ static void *keeper_thread(void *nothing)
         enum init_warm_obstacle obstacle = serve(job.request);
         job.answer->detail = obstacle;
         job.answer->error = obstacle == WARM_SYSTEM ? errno : 0;
+        if (obstacle == WARM_NONE && job.request->warm_action == WARM_START)
+            job.answer->memory_bytes = own_memory(warms[job.request->index].pid);
         sem_post(&job.answered);
     }
     return NULL;

@@ -16,6 +16,10 @@ enum {
     RECENT = 8,       /* wanted ones that are remembered */
     FAILURES_MAX = 3, /* then nothing is kept warm in this container any more */
     STREAM_BLOCK = 4096, /* st_blksize of pipes and of files in memory, which runtimes take for their buffers */
+    /* Of what it shares with its interpreter a run writes to so much, as cold ones measure: it is charged for that
+     * again. */
+    OWN_AGAIN_BYTES = 1536 * 1024,
+    LIMIT_LEAST_BYTES = 8 * 1024 * 1024, /* beside what is shared; with less room a run starts cold */
     STUB_INTO_CGROUP = 1, /* of init/stub.h */
     STUB_NEW_CGROUP_NS = 2,
 };
@@ -35,6 +39,7 @@ struct interpreter {
     bool waits; /* a process of it is ready */
     uint64_t runs;
     uint64_t used; /* when last, in runs of the container */
+    uint64_t shared_bytes; /* that its runs are not charged for, and cold ones are */
 };
 
 struct container_warm {
@@ -149,7 +154,8 @@ void container_warm_begin(struct container *container, const struct container_ru
         if (!same(interpreter->spec, spec))
             continue;
         interpreter->used = warm->runs;
-        if (!interpreter->waits)
+        if (!interpreter->waits ||
+            limits->memory_bytes < interpreter->shared_bytes + LIMIT_LEAST_BYTES)
             return;
         interpreter->runs++;
         interpreter->waits = false;
@@ -157,6 +163,7 @@ void container_warm_begin(struct container *container, const struct container_ru
         request->flags |= RUN_WARM;
         request->warm = (uint32_t)i;
         limits->first_is_there = true;
+        limits->forked_bytes = interpreter->shared_bytes;
         return;
     }
     free(warm->wanted);
@@ -207,20 +214,24 @@ static int ask(struct container *container, struct init_request *request, bool *
                struct cj_error *err)
 {
     struct init_answer answer;
+    struct interpreter *interpreter = &container->warm->interpreters[request->index];
     request->op = INIT_OP_WARM;
     cgroup_populated(container->cgroup);
     if (container_ask(container, request, -1, &answer, NULL, err) < 0)
         return -1;
     *done = answer.detail == WARM_NONE && answer.error == 0;
+    if (*done && request->warm_action == WARM_START)
+        interpreter->shared_bytes =
+            answer.memory_bytes > OWN_AGAIN_BYTES ? answer.memory_bytes - OWN_AGAIN_BYTES : 0;
     if (*done)
         return 0;
     const char *program = "";
     if (request->warm_action == WARM_START)
-        program = container->warm->interpreters[request->index].spec->strings;
+        program = interpreter->spec->strings;
     if (container->warm->failures++ == 0)
         log_warn("an interpreter is not kept warm", log_text("interpreter", program),
                  log_text("because", obstacle_text(&answer)));
-    drop(&container->warm->interpreters[request->index]);
+    drop(interpreter);
     return 0;
 }
 

@@ -339,7 +339,8 @@ struct init_answer {
     uint32_t detail;       /* OPEN_OUT: 1 = there, but not a regular file; WARM: enum init_warm_obstacle */
     int64_t value;         /* LOOK: CPU time, ns */
     uint64_t tasks;        /* LOOK: tasks alive */
-    uint64_t memory_bytes; /* LOOK: of the largest process, and of all files and segments */
+    uint64_t memory_bytes; /* LOOK: of the largest process, and of all files and segments; WARM_START: what the
+                            * interpreter holds for itself */
 };
 
 #endif
