@@ -24,7 +24,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
-#include "base/options.h"
+#include "options.h"
 #include "service.h"
 #include "support.h"
 
@@ -94,18 +94,7 @@ static const struct option_spec specs[] = {
      .choices = mode_names,
      .default_text = "both",
      .help = "one kind of run only, for profilers"},
-    {.name = "json",
-     .type = OPTION_BOOL,
-     .offset = offsetof(struct config, json),
-     .help = "one JSON object on standard output"},
-    {.name = "goals",
-     .type = OPTION_BOOL,
-     .offset = offsetof(struct config, goals),
-     .help = "fail when a goal is missed"},
-    {.name = "help",
-     .type = OPTION_BOOL,
-     .offset = offsetof(struct config, help),
-     .help = "this text"},
+    BENCH_OPTIONS,
 };
 static const struct option_table table = {.specs = specs, .count = COUNT_OF(specs)};
 
@@ -613,26 +602,13 @@ static void start(const struct config *config, struct service *service)
     free(built);
 }
 
-static int print_help(void)
-{
-    auto_buf struct buf text = {0};
-    options_help(&table, 100, &text);
-    printf("usage: bench_http [OPTION]...\n%.*s", (int)text.size, text.data);
-    return 0;
-}
-
 int main(int argc, char **argv)
 {
     static struct outcome outcomes[16];
     static struct spawner spawners[THREADS_MAX];
     static struct service service;
     struct config config = {0};
-    struct cj_error err;
-    int next;
-    if (options_load(&table, argc, argv, NULL, &config, NULL, &next, &err) < 0)
-        bench_fail(&err);
-    if (config.help)
-        return print_help();
+    bench_options_load(&table, argc, argv, &config, &config.help);
     unsigned threads = open_spawners(spawners);
     start(&config, &service);
     struct memory memory = {.fresh = service_memory_bytes(&service),

@@ -15,7 +15,7 @@
 #include "base/io.h"
 #include "base/json_reader.h"
 #include "base/json_writer.h"
-#include "base/options.h"
+#include "options.h"
 
 struct config {
     bool json, goals, help;
@@ -33,18 +33,7 @@ static const struct option_spec specs[] = {
      .offset = offsetof(struct config, rounds),
      .default_text = "5",
      .help = "measurements of each kind, of which the best counts"},
-    {.name = "json",
-     .type = OPTION_BOOL,
-     .offset = offsetof(struct config, json),
-     .help = "one JSON object on standard output"},
-    {.name = "goals",
-     .type = OPTION_BOOL,
-     .offset = offsetof(struct config, goals),
-     .help = "fail when a goal is missed"},
-    {.name = "help",
-     .type = OPTION_BOOL,
-     .offset = offsetof(struct config, help),
-     .help = "this text"},
+    BENCH_OPTIONS,
 };
 static const struct option_table table = {.specs = specs, .count = COUNT_OF(specs)};
 
@@ -289,18 +278,7 @@ static int check_goals(const struct outcome *outcomes)
 int main(int argc, char **argv)
 {
     struct config config = {0};
-    struct cj_error err;
-    int next;
-    if (options_load(&table, argc, argv, NULL, &config, NULL, &next, &err) < 0) {
-        fprintf(stderr, "%s\n", err.message);
-        return 2;
-    }
-    if (config.help) {
-        auto_buf struct buf text = {0};
-        options_help(&table, 100, &text);
-        printf("usage: bench_json [OPTION]...\n%.*s", (int)text.size, text.data);
-        return 0;
-    }
+    bench_options_load(&table, argc, argv, &config, &config.help);
     static struct outcome outcomes[COUNT_OF(subjects)];
     for (size_t i = 0; i < COUNT_OF(subjects); i++) {
         measure_speed(&subjects[i], config.size, config.rounds, &outcomes[i]);

@@ -10,8 +10,8 @@
 #include <time.h>
 
 #include "base/clock.h"
-#include "base/options.h"
 #include "exec/exec.h"
+#include "options.h"
 #include "support.h"
 
 enum { MIB = 1024 * 1024, KIB = 1024, ARGS_MAX = 4 };
@@ -29,18 +29,7 @@ static const struct option_spec specs[] = {
      .offset = offsetof(struct config, runs),
      .default_text = "200",
      .help = "runs for each overshoot; accuracy takes a fifth of them"},
-    {.name = "json",
-     .type = OPTION_BOOL,
-     .offset = offsetof(struct config, json),
-     .help = "one JSON object on standard output"},
-    {.name = "goals",
-     .type = OPTION_BOOL,
-     .offset = offsetof(struct config, goals),
-     .help = "fail when a goal is missed"},
-    {.name = "help",
-     .type = OPTION_BOOL,
-     .offset = offsetof(struct config, help),
-     .help = "this text"},
+    BENCH_OPTIONS,
 };
 static const struct option_table table = {.specs = specs, .count = COUNT_OF(specs)};
 
@@ -326,15 +315,7 @@ int main(int argc, char **argv)
 {
     struct config config = {0};
     struct cj_error err;
-    int next;
-    if (options_load(&table, argc, argv, NULL, &config, NULL, &next, &err) < 0)
-        bench_fail(&err);
-    if (config.help) {
-        auto_buf struct buf text = {0};
-        options_help(&table, 100, &text);
-        printf("usage: bench_limits [OPTION]...\n%.*s", (int)text.size, text.data);
-        return 0;
-    }
+    bench_options_load(&table, argc, argv, &config, &config.help);
     struct sandbox *sandbox;
     struct bench bench = {.runs = config.runs};
     exec_settings_default(&bench.settings);

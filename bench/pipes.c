@@ -17,8 +17,8 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
-#include "base/options.h"
 #include "exec/exec.h"
+#include "options.h"
 #include "support.h"
 
 #define PLAYER BENCH_INSIDE "/bench_player"
@@ -46,18 +46,7 @@ static const struct option_spec specs[] = {
      .offset = offsetof(struct config, size),
      .default_text = "8",
      .help = "bytes of a message"},
-    {.name = "json",
-     .type = OPTION_BOOL,
-     .offset = offsetof(struct config, json),
-     .help = "one JSON object on standard output"},
-    {.name = "goals",
-     .type = OPTION_BOOL,
-     .offset = offsetof(struct config, goals),
-     .help = "fail when a goal is missed"},
-    {.name = "help",
-     .type = OPTION_BOOL,
-     .offset = offsetof(struct config, help),
-     .help = "this text"},
+    BENCH_OPTIONS,
 };
 static const struct option_table table = {.specs = specs, .count = COUNT_OF(specs)};
 
@@ -272,15 +261,7 @@ int main(int argc, char **argv)
 {
     struct config config = {0};
     struct cj_error err;
-    int next;
-    if (options_load(&table, argc, argv, NULL, &config, NULL, &next, &err) < 0)
-        bench_fail(&err);
-    if (config.help) {
-        auto_buf struct buf text = {0};
-        options_help(&table, 100, &text);
-        printf("usage: bench_pipes [OPTION]...\n%.*s", (int)text.size, text.data);
-        return 0;
-    }
+    bench_options_load(&table, argc, argv, &config, &config.help);
     signal(SIGPIPE, SIG_IGN);
     struct sandbox *sandbox;
     struct bench bench = {.config = &config};

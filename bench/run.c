@@ -27,9 +27,9 @@
 
 #include "base/clock.h"
 #include "base/io.h"
-#include "base/options.h"
 #include "base/priority.h"
 #include "exec/exec.h"
+#include "options.h"
 #include "support.h"
 
 enum { SLOTS_MAX = 256, WARM_UP_RUNS = 20, MIB = 1024 * 1024 };
@@ -120,18 +120,7 @@ static const struct option_spec specs[] = {
      .choices = mode_names,
      .default_text = "both",
      .help = "one kind of run only, for profilers"},
-    {.name = "json",
-     .type = OPTION_BOOL,
-     .offset = offsetof(struct config, json),
-     .help = "one JSON object on standard output"},
-    {.name = "goals",
-     .type = OPTION_BOOL,
-     .offset = offsetof(struct config, goals),
-     .help = "fail when a goal is missed"},
-    {.name = "help",
-     .type = OPTION_BOOL,
-     .offset = offsetof(struct config, help),
-     .help = "this text"},
+    BENCH_OPTIONS,
 };
 static const struct option_table table = {.specs = specs, .count = COUNT_OF(specs)};
 
@@ -521,15 +510,7 @@ int main(int argc, char **argv)
 {
     struct config config = {0};
     struct cj_error err;
-    int next;
-    if (options_load(&table, argc, argv, NULL, &config, NULL, &next, &err) < 0)
-        bench_fail(&err);
-    if (config.help) {
-        auto_buf struct buf text = {0};
-        options_help(&table, 100, &text);
-        printf("usage: bench_run [OPTION]...\n%.*s", (int)text.size, text.data);
-        return 0;
-    }
+    bench_options_load(&table, argc, argv, &config, &config.help);
     struct sandbox *sandbox;
     if (bench_open(&sandbox, &err) < 0)
         bench_fail(&err);

@@ -27,9 +27,10 @@ enum { OPTIONS_MAX = 32, LOG_SIZE = 64 * 1024 };
 
 static void run_child(const char *path, const char *const *options, int log_fd)
 {
-    const char *args[OPTIONS_MAX + 6] = {"cjudge", "serve", "-http-addr", "127.0.0.1:0",
-                                         "-release"};
-    size_t count = 5;
+    /* The judging door would ask every language for its version meanwhile. */
+    const char *args[OPTIONS_MAX + 8] = {"cjudge",      "serve", "-http-addr", "127.0.0.1:0",
+                                         "-judge-addr", "off",   "-release"};
+    size_t count = 7;
     for (size_t i = 0; options[i] != NULL && i < OPTIONS_MAX; i++)
         args[count++] = options[i];
     prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -137,6 +137,8 @@ static void work_run(struct slot *slot, void *arg)
         .solution_size = asked->solution.size,
         .input = asked->input.data,
         .input_size = asked->input.size,
+        .options = asked->options.data,
+        .options_size = asked->options.size,
         .expected_output = asked->expected_output.data,
         .expected_size = asked->expected_output.size,
     };

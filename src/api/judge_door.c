@@ -398,18 +398,22 @@ static void answer_languages(struct judge_door *door, struct http_request *reque
     reply_json(request, 200, &body);
 }
 
-/* A slash too much is answered with the way to the right place, as Starlette does. */
+/* Slashes too much are answered with the way to the right place, as Starlette does. */
 static bool redirect(struct http_request *request, const char *path)
 {
     size_t length = strlen(path);
     char location[512];
-    if (length < 2 || path[length - 1] != '/' || find_route(path, length - 1) == NULL)
+    if (length < 2 || path[length - 1] != '/')
+        return false;
+    while (length > 0 && path[length - 1] == '/')
+        length--;
+    if (find_route(path, length) == NULL)
         return false;
     const char *host = http_header(request, "host");
     const char *query = http_query(request);
     int written =
         snprintf(location, sizeof(location), "http://%s%.*s%s%s", host != NULL ? host : "localhost",
-                 (int)(length - 1), path, query != NULL ? "?" : "", query != NULL ? query : "");
+                 (int)length, path, query != NULL ? "?" : "", query != NULL ? query : "");
     if (written < 0 || (size_t)written >= sizeof(location))
         return false;
     http_reply_header(request, "location", location);

@@ -8,6 +8,7 @@
 #include "base/json_reader.h"
 #include "base/json_writer.h"
 #include "base/utf8.h"
+#include "python_json.h"
 
 /* A value as it stands in the body. */
 struct raw {
@@ -221,18 +222,28 @@ static bool read_members(struct raw object, const char *const *names, struct raw
     return true;
 }
 
+/* Whether value is a string, which copy holds then as *text; nothing that is asked for is longer, each of its
+ * characters escaped. */
+enum { SHORT_SIZE = 512 };
+static bool read_short(struct raw value, char copy[static SHORT_SIZE], struct json_text *text)
+{
+    struct json_reader json;
+    if (value.data[0] != '"' || value.size > SHORT_SIZE)
+        return false;
+    memcpy(copy, value.data, value.size);
+    json_reader_init(&json, copy, value.size, 0);
+    bool good = json_read_string(&json, text) && strlen(text->data) == text->size;
+    json_reader_free(&json); /* a text that grew has another place: it is none of ours */
+    return good && !text->replaced;
+}
+
 static void check_type(struct report *report, const struct place *outer, struct raw value)
 {
     struct place place = {outer, "type", 4, 0};
-    char name[64];
-    bool known = false;
-    /* without escapes: none of the names needs one */
-    if (value.data[0] == '"' && value.size - 2 < sizeof(name)) {
-        memcpy(name, value.data + 1, value.size - 2);
-        name[value.size - 2] = '\0';
-        known = strcmp(name, "math") == 0 || languages_find(report->languages, name) != NULL;
-    }
-    if (!known)
+    char copy[SHORT_SIZE];
+    struct json_text name;
+    if (!read_short(value, copy, &name) ||
+        (strcmp(name.data, "math") != 0 && languages_find(report->languages, name.data) == NULL))
         literal_error(report, &place, "'python', 'cpp' or 'math'", value);
 }
 
@@ -346,9 +357,11 @@ static void check_batch(struct report *report, struct raw object)
     if (!read_members(object, names, values, FIELDS, &copy))
         return;
     struct place type = {&body_place, names[TYPE], 4, 0};
+    char name[SHORT_SIZE];
+    struct json_text text;
     check_optional_string(report, &body_place, names[SUB_ID], values[SUB_ID]);
     if (values[TYPE].data != NULL &&
-        (values[TYPE].size != 7 || memcmp(values[TYPE].data, "\"batch\"", 7) != 0))
+        (!read_short(values[TYPE], name, &text) || strcmp(text.data, "batch") != 0))
         literal_error(report, &type, "'batch'", values[TYPE]);
     if (values[SUBMISSIONS].data == NULL)
         missing(report, &body_place, names[SUBMISSIONS], object);
@@ -358,28 +371,6 @@ static void check_batch(struct report *report, struct raw object)
 }
 
 /* ---- what is no JSON ---- */
-
-/* Python's words (json.JSONDecodeError) for where Go's ours come from. */
-static const char *python_words(const char *message)
-{
-    static const struct {
-        const char *ours, *python;
-    } words[] = {
-        {"after top-level value", "Extra data"},
-        {"looking for beginning of object key",
-         "Expecting property name enclosed in double quotes"},
-        {"after object key:value pair", "Expecting ',' delimiter"},
-        {"after array element", "Expecting ',' delimiter"},
-        {"after object key", "Expecting ':' delimiter"},
-        {"in \\u hexadecimal", "Invalid \\uXXXX escape"},
-        {"in string escape", "Invalid \\escape"},
-        {"in string literal", "Invalid control character at"},
-    };
-    for (size_t i = 0; i < COUNT_OF(words); i++)
-        if (strstr(message, words[i].ours) != NULL)
-            return words[i].python;
-    return "Expecting value";
-}
 
 /* Python counts characters, not bytes. */
 static size_t characters(const char *data, size_t size)
@@ -399,16 +390,18 @@ static bool check_grammar(struct report *report, const struct judge_invalid_body
     json_read_end(&json);
     bool good = json_reader_check(&json, &err) == 0;
     size_t offset = json.offset < invalid->size ? json.offset : invalid->size;
+    const char *words = "Expecting value";
     json_reader_free(&json);
     if (good)
         return true;
+    (void)python_json_error(invalid->body, invalid->size, &offset, &words);
     struct place place = {&body_place, NULL, 0, characters(invalid->body, offset)};
     begin_error(report, "json_invalid", &place, "JSON decode error");
     json_raw(&report->json, "{}", 2);
     json_key(&report->json, "ctx");
     json_object_begin(&report->json);
     json_key(&report->json, "error");
-    json_string(&report->json, python_words(err.message));
+    json_string(&report->json, words);
     json_object_end(&report->json);
     json_object_end(&report->json);
     return false;

@@ -1,6 +1,6 @@
-/* Two passes: one that fills in the submissions and stops at the first thing that is wrong, and one,
- * over a copy that nobody has touched, that finds all that is wrong and puts it as FastAPI does.
- * Good bodies pay for the copy only while they are read. */
+/* Two passes: one that fills in the submissions and sees whether anything is wrong, and one, over a copy
+ * that nobody has touched, that finds all that is wrong and puts it as FastAPI does. Good bodies pay for the
+ * copy only while they are read. */
 #include "judge_request.h"
 
 #include <errno.h>
@@ -13,6 +13,9 @@
 
 /* ---- the fast pass ---- */
 
+/* Each reads one value whatever it is, and returns whether it is one that may stand there: of a key that comes
+ * again only the last one counts. Where the text is no JSON the reader has failed, and nothing counts. */
+
 /* A string or null. */
 static bool read_text(struct json_reader *json, struct judge_text *text, bool *bad_text)
 {
@@ -20,7 +23,11 @@ static bool read_text(struct json_reader *json, struct judge_text *text, bool *b
     *text = (struct judge_text){0};
     if (json_read_null(json))
         return true;
-    if (json_peek(json) != JSON_STRING || !json_read_string(json, &read))
+    if (json_peek(json) != JSON_STRING) {
+        json_skip(json);
+        return false;
+    }
+    if (!json_read_string(json, &read))
         return false;
     *text = (struct judge_text){read.data, read.size};
     if (read.replaced)
@@ -31,99 +38,144 @@ static bool read_text(struct json_reader *json, struct judge_text *text, bool *b
 static bool read_type(const struct languages *languages, struct json_reader *json,
                       struct judge_submission *submission)
 {
-    struct json_text type;
-    if (json_peek(json) != JSON_STRING || !json_read_string(json, &type) ||
-        strlen(type.data) != type.size)
+    struct judge_text type;
+    bool ignored = false;
+    if (!read_text(json, &type, &ignored) || type.data == NULL || strlen(type.data) != type.size)
         return false;
     submission->language = languages_find(languages, type.data);
     return submission->language != NULL || strcmp(type.data, "math") == 0;
 }
 
-/* Texts by name; they are checked, carried by nobody. */
-static bool read_options(struct json_reader *json)
+/* Texts by name. */
+static bool are_options(struct json_reader *json)
 {
     struct json_text text;
-    if (json_read_null(json))
-        return true;
-    if (json_peek(json) != JSON_OBJECT || !json_read_object(json))
-        return false;
+    json_read_object(json);
     while (json_next_key(json, &text))
         if (json_peek(json) != JSON_STRING || !json_read_string(json, &text))
             return false;
     return true;
 }
 
+/* They are checked in a copy, for reading changes them; nobody but error cases uses them. */
+static bool read_options(struct json_reader *json, struct judge_text *options)
+{
+    struct json_reader copy_reader;
+    char *raw;
+    size_t size;
+    *options = (struct judge_text){0};
+    if (json_read_null(json))
+        return true;
+    bool is_object = json_peek(json) == JSON_OBJECT;
+    if (!json_read_raw(json, &raw, &size) || !is_object)
+        return false;
+    char *copy = malloc(size);
+    if (copy == NULL)
+        return false;
+    memcpy(copy, raw, size);
+    json_reader_init(&copy_reader, copy, size, 0);
+    bool good = are_options(&copy_reader);
+    json_reader_free(&copy_reader);
+    free(copy);
+    *options = (struct judge_text){raw, size};
+    return good;
+}
+
 static bool read_submission(const struct languages *languages, struct json_reader *json,
                             struct judge_submission *out)
 {
+    enum { SUB_ID, TYPE, OPTIONS, SOLUTION, INPUT, EXPECTED, FIELDS };
+    static const char *const names[FIELDS] = {"sub_id",   "type",  "options",
+                                              "solution", "input", "expected_output"};
+    bool good[FIELDS] = {[SUB_ID] = true, [OPTIONS] = true, [INPUT] = true, [EXPECTED] = true};
     struct json_text key;
-    bool has_type = false, has_solution = false;
-    if (json_peek(json) != JSON_OBJECT || !json_read_object(json))
+    if (json_peek(json) != JSON_OBJECT) {
+        json_skip(json);
         return false;
-    while (json_next_key(json, &key)) {
-        bool good = true;
-        if (json_text_equal(key, "sub_id")) {
-            good = read_text(json, &out->sub_id, &out->bad_text);
-        } else if (json_text_equal(key, "type")) {
-            good = has_type = read_type(languages, json, out);
-        } else if (json_text_equal(key, "options")) {
-            good = read_options(json);
-        } else if (json_text_equal(key, "solution")) {
-            has_solution = read_text(json, &out->solution, &out->bad_text);
-            good = has_solution && out->solution.data != NULL;
-        } else if (json_text_equal(key, "input")) {
-            good = read_text(json, &out->input, &out->bad_text);
-        } else if (json_text_equal(key, "expected_output")) {
-            good = read_text(json, &out->expected_output, &out->bad_text);
-        }
-        if (!good)
-            return false;
     }
-    return has_type && has_solution;
+    for (json_read_object(json); json_next_key(json, &key);) {
+        int which = 0;
+        while (which < FIELDS && !json_text_equal(key, names[which]))
+            which++;
+        if (which == SUB_ID)
+            good[which] = read_text(json, &out->sub_id, &out->bad_text);
+        else if (which == TYPE)
+            good[which] = read_type(languages, json, out);
+        else if (which == OPTIONS)
+            good[which] = read_options(json, &out->options);
+        else if (which == SOLUTION)
+            good[which] =
+                read_text(json, &out->solution, &out->bad_text) && out->solution.data != NULL;
+        else if (which == INPUT)
+            good[which] = read_text(json, &out->input, &out->bad_text);
+        else if (which == EXPECTED)
+            good[which] = read_text(json, &out->expected_output, &out->bad_text);
+    }
+    for (int i = 0; i < FIELDS; i++)
+        if (!good[i])
+            return false;
+    return true;
+}
+
+/* One more at the end; NULL when memory is gone. */
+static struct judge_submission *add_submission(struct judge_request *out, size_t *room)
+{
+    if (out->count == *room) {
+        size_t more = *room == 0 ? 16 : *room + *room / 2;
+        void *grown = realloc(out->submissions, more * sizeof(*out->submissions));
+        if (grown == NULL)
+            return NULL;
+        out->submissions = grown;
+        *room = more;
+    }
+    out->submissions[out->count] = (struct judge_submission){0};
+    return &out->submissions[out->count++];
 }
 
 static bool read_submissions(const struct languages *languages, struct json_reader *json,
                              struct judge_request *out)
 {
     size_t room = 0;
-    out->count = 0; /* a key that comes again wins */
-    if (json_peek(json) != JSON_ARRAY || !json_read_array(json))
+    bool good = true;
+    free(out->submissions);
+    out->submissions = NULL;
+    out->count = 0;
+    if (json_peek(json) != JSON_ARRAY) {
+        json_skip(json);
         return false;
-    while (json_next_item(json)) {
-        if (out->count == room) {
-            room = room == 0 ? 16 : room + room / 2;
-            void *grown = realloc(out->submissions, room * sizeof(*out->submissions));
-            if (grown == NULL)
-                return false;
-            out->submissions = grown;
-        }
-        out->submissions[out->count] = (struct judge_submission){0};
-        if (!read_submission(languages, json, &out->submissions[out->count++]))
-            return false;
     }
-    return out->count > 0;
+    for (json_read_array(json); json_next_item(json);) {
+        struct judge_submission *one = good ? add_submission(out, &room) : NULL;
+        if (one == NULL) {
+            json_skip(json);
+            good = false;
+        } else {
+            good = read_submission(languages, json, one);
+        }
+    }
+    return good && out->count > 0;
 }
 
 static bool read_batch(const struct languages *languages, struct json_reader *json,
                        struct judge_request *out)
 {
-    struct json_text key, type;
-    bool bad_text = false, has_list = false;
-    if (json_peek(json) != JSON_OBJECT || !json_read_object(json))
+    struct json_text key;
+    struct judge_text type = {0};
+    bool good_id = true, good_type = true, good_list = false, bad_id = false, ignored = false;
+    if (json_peek(json) != JSON_OBJECT) {
+        json_skip(json);
         return false;
-    while (json_next_key(json, &key)) {
-        bool good = true;
-        if (json_text_equal(key, "sub_id"))
-            good = read_text(json, &out->sub_id, &bad_text) && !bad_text;
-        else if (json_text_equal(key, "type"))
-            good = json_peek(json) == JSON_STRING && json_read_string(json, &type) &&
-                   json_text_equal(type, "batch");
-        else if (json_text_equal(key, "submissions"))
-            good = has_list = read_submissions(languages, json, out);
-        if (!good)
-            return false;
     }
-    return has_list;
+    for (json_read_object(json); json_next_key(json, &key);) {
+        if (json_text_equal(key, "sub_id"))
+            good_id = read_text(json, &out->sub_id, &bad_id);
+        else if (json_text_equal(key, "type"))
+            good_type = read_text(json, &type, &ignored) && type.size == strlen("batch") &&
+                        memcmp(type.data, "batch", type.size) == 0;
+        else if (json_text_equal(key, "submissions"))
+            good_list = read_submissions(languages, json, out);
+    }
+    return good_id && good_type && good_list;
 }
 
 static bool read_one(const struct languages *languages, struct json_reader *json,
@@ -152,7 +204,7 @@ static bool read_body(const struct languages *languages, enum judge_body_kind ki
 
 bool judge_request_is_json(const char *content_type)
 {
-    if (content_type == NULL)
+    if (content_type == NULL || content_type[0] == '\0')
         return true;
     size_t length = strcspn(content_type, "; \t");
     if (length < strlen("application/") ||
@@ -170,6 +222,11 @@ enum judge_request_outcome judge_request_parse(const struct languages *languages
                                                struct buf *errors)
 {
     *out = (struct judge_request){.body = body};
+    /* json.loads() takes bytes for "utf-8-sig" when they begin so */
+    if (is_json && size >= 3 && memcmp(body, "\xef\xbb\xbf", 3) == 0) {
+        body += 3;
+        size -= 3;
+    }
     struct judge_invalid_body invalid = {languages, kind == JUDGE_BODY_BATCH, NULL, size};
     if (!judge_invalid_is_utf8(body, size))
         return JUDGE_REQUEST_UNREADABLE;

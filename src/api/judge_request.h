@@ -24,6 +24,7 @@ struct judge_submission {
     struct judge_text solution;
     struct judge_text input;
     struct judge_text expected_output;
+    struct judge_text options;       /* JSON, as it stands in the body */
     const struct language *language; /* NULL: "math", which no judge knows */
     bool bad_text; /* a lone surrogate somewhere: fails this submission, not its batch */
 };

@@ -60,6 +60,7 @@ static struct exec_file file_of(const struct rest_file *file)
         out.kind = file->pipe ? EXEC_FILE_COLLECT : EXEC_FILE_COLLECT_FILE;
         out.name = file->text.data;
         out.max = file->max;
+        out.below_zero = file->below_zero;
         break;
     }
     return out;

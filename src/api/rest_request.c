@@ -161,7 +161,8 @@ static bool choose_file(const struct file_keys *keys, bool copy_in, struct rest_
         *file = (struct rest_file){.kind = forms[i].kind,
                                    .pipe = keys->pipe,
                                    .base64 = keys->base64,
-                                   .max = keys->max > 0 ? (uint64_t)keys->max : 0};
+                                   .max = keys->max > 0 ? (uint64_t)keys->max : 0,
+                                   .below_zero = keys->max < 0};
         take(&file->text, keys->text[field]);
         return field != FILE_SYMLINK || copy_in;
     }

@@ -44,7 +44,8 @@ struct rest_file {
     bool pipe;
     bool base64; /* answer with exact bytes */
     struct rest_text text;
-    uint64_t max; /* a negative one is 0 */
+    uint64_t max; /* a negative one is 0, and: */
+    bool below_zero;
 };
 
 struct rest_copy_in {

@@ -88,9 +88,10 @@ static int choose(struct session *session, char **names, int name_count, struct 
 static int open_sandbox(struct session *session, struct cj_error *err)
 {
     const struct languages_options *options = &session->options;
-    int loaded = options->mount_conf[0] != '\0'
-                     ? mount_config_load(options->mount_conf, options->tmpfs_data, &session->mounts, err)
-                     : mount_config_default(options->tmpfs_data, &session->mounts, err);
+    int loaded =
+        options->mount_conf[0] != '\0'
+            ? mount_config_load(options->mount_conf, options->tmpfs_data, &session->mounts, err)
+            : mount_config_default(options->tmpfs_data, &session->mounts, err);
     if (loaded < 0 || toolchain_show_mounts(session->languages, &session->mounts, err) < 0)
         return -1;
     const struct sandbox_options sandbox = {
@@ -286,7 +287,8 @@ static void print_help(void)
 
 int cmd_languages(int argc, char **argv)
 {
-    struct session session = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    struct session session = {.lock = PTHREAD_MUTEX_INITIALIZER,
+                              .changed = PTHREAD_COND_INITIALIZER};
     struct cj_error err = {0};
     int next = 0, exit_status = 0;
     log_setup(STDERR_FILENO, LOG_FORMAT_TEXT, LOG_LEVEL_WARN); /* among lines for people */

@@ -63,8 +63,8 @@ static int make_command(const char *executable, const char *rest, char **command
 }
 
 /* A file of languages need not have code-judge's two. */
-static int override(struct languages *languages, const char *id, const char *build, const char *run,
-                    struct cj_error *err)
+static int override(struct languages *languages, const char *id, struct language_command build,
+                    struct language_command run, struct cj_error *err)
 {
     const struct language *language = languages_find(languages, id);
     if (language == NULL || strcmp(language->id, id) != 0)
@@ -72,25 +72,46 @@ static int override(struct languages *languages, const char *id, const char *bui
     return languages_override(languages, id, build, run, err);
 }
 
+/* A template of the operator's, and where it runs (decision 33). */
+static struct language_command template_command(const struct settings *settings,
+                                                const char *variable, const char *template)
+{
+    bool starts_sandbox = command_starts_sandbox(template);
+    bool outside = settings->template_sandbox == TEMPLATE_HOST ||
+                   (settings->template_sandbox == TEMPLATE_AUTO && starts_sandbox);
+    if (outside)
+        log_warn(
+            "submissions run on the host, as this service's user: what keeps them apart is the "
+            "template alone",
+            log_text("variable", variable), log_text("template", template));
+    else if (starts_sandbox)
+        log_warn("a template that starts a sandbox runs in ours, where most cannot",
+                 log_text("variable", variable), log_text("template", template));
+    return (struct language_command){template, outside ? COMMAND_OUTSIDE : COMMAND_TEMPLATE};
+}
+
 static int set_commands(struct serve_judge *judge, struct cj_error *err)
 {
     const struct settings *settings = judge->settings;
-    const char *python = settings->python_command, *compile = settings->cpp_compile_command;
-    if (python[0] == '\0') {
+    struct language_command python = {0}, compile = {0}, run = {.text = "./{exe}"};
+    if (settings->python_command[0] != '\0') {
+        python = template_command(settings, "PYTHON_EXECUTE_COMMAND", settings->python_command);
+    } else {
         if (make_command(settings->python_executor, " {source}", &judge->python_command, err) < 0)
             return error_wrap(err, "-python-executor-path");
-        python = judge->python_command;
+        python.text = judge->python_command;
     }
-    if (compile[0] == '\0') {
+    if (settings->cpp_compile_command[0] != '\0') {
+        compile = template_command(settings, "CPP_COMPILE_COMMAND", settings->cpp_compile_command);
+    } else {
         if (make_command(settings->cpp_compiler, " -O2 -o {exe} {source}",
                          &judge->cpp_compile_command, err) < 0)
             return error_wrap(err, "-cpp-compiler-path");
-        compile = judge->cpp_compile_command;
+        compile.text = judge->cpp_compile_command;
     }
-    /* code-judge's {exe} and {source} are absolute */
-    const char *run =
-        strcmp(settings->cpp_command, "{exe}") == 0 ? "./{exe}" : settings->cpp_command;
-    if (override(judge->languages, "python", NULL, python, err) < 0 ||
+    if (strcmp(settings->cpp_command, "{exe}") != 0)
+        run = template_command(settings, "CPP_EXECUTE_COMMAND", settings->cpp_command);
+    if (override(judge->languages, "python", (struct language_command){0}, python, err) < 0 ||
         override(judge->languages, "cpp", compile, run, err) < 0)
         return -1;
     return 0;
@@ -163,34 +184,49 @@ static uint64_t memory_share(unsigned slots)
     return share;
 }
 
-static void keep_error_case(void *arg, const struct submission *submission,
-                            const struct submission_result *result,
-                            struct submission_view whole_stdout,
-                            struct submission_view whole_stderr)
+static struct error_case begin_error_case(const struct submission *submission)
 {
-    const struct serve_judge *judge = arg;
-    const struct error_case kept = {
+    return (struct error_case){
         .sub_id = submission->sub_id,
         .sub_id_size = submission->sub_id_size,
         .type = submission->language != NULL ? submission->language->id : "math",
+        .options = submission->options,
+        .options_size = submission->options_size,
         .solution = submission->solution,
         .solution_size = submission->solution_size,
         .input = submission->input,
         .input_size = submission->input_size,
         .expected_output = submission->expected_output,
         .expected_size = submission->expected_size,
-        .stdout_text = whole_stdout.data,
-        .stdout_size = whole_stdout.size,
-        .stderr_text = whole_stderr.data,
-        .stderr_size = whole_stderr.size,
-        .exit_code = result->exit_code,
-        .cost_s = result->cost_s,
     };
+}
+
+static void keep_error_case(void *arg, const struct submission *submission,
+                            const struct submission_result *result,
+                            struct submission_view whole_stdout,
+                            struct submission_view whole_stderr)
+{
+    const struct serve_judge *judge = arg;
+    struct error_case kept = begin_error_case(submission);
+    kept.stdout_text = whole_stdout.data;
+    kept.stdout_size = whole_stdout.size;
+    kept.stderr_text = whole_stderr.data;
+    kept.stderr_size = whole_stderr.size;
+    kept.exit_code = result->exit_code;
+    kept.cost_s = result->cost_s;
+    error_case_save(judge->error_cases_fd, &kept);
+}
+
+static void keep_broken_case(void *arg, const struct submission *submission, const char *why)
+{
+    const struct serve_judge *judge = arg;
+    struct error_case kept = begin_error_case(submission);
+    kept.exception = why;
     error_case_save(judge->error_cases_fd, &kept);
 }
 
 static void set_submission(struct serve_judge *judge, const struct exec_settings *exec,
-                           unsigned slots)
+                           struct sandbox *sandbox, unsigned slots)
 {
     const struct settings *settings = judge->settings;
     struct submission_settings *submission = &judge->submission;
@@ -199,6 +235,8 @@ static void set_submission(struct serve_judge *judge, const struct exec_settings
     submission->judge.env = (const char *const *)judge->env;
     submission->judge.env_count = judge->env_count;
     submission->judge.mounts = judge->mounts;
+    submission->judge.sandbox = sandbox;
+    submission->judge.outside_index = slots * SCHED_GROUP_MAX + 1; /* behind the roster's */
     submission->execution_ns = (int64_t)settings->max_execution_s * NS_PER_S;
     submission->memory_bytes =
         settings->max_memory_mib > 0 ? settings->max_memory_mib * MIB : memory_share(slots);
@@ -250,8 +288,8 @@ int serve_judge_open(struct serve_judge *judge, const struct exec_settings *exec
     const struct sandbox_facts *facts = sandbox_facts(sandbox);
     struct sched_stats stats;
     sched_stats(sched, &stats);
-    set_submission(judge, exec, stats.slots);
-    judge->observer = (struct submission_observer){keep_error_case, judge};
+    set_submission(judge, exec, sandbox, stats.slots);
+    judge->observer = (struct submission_observer){keep_error_case, keep_broken_case, judge};
     /* one more container than the slots can have */
     if (roster_new(judge->languages, &judge->submission.judge, &judge->roster, err) < 0 ||
         roster_ask(judge->roster, sandbox, stats.slots * SCHED_GROUP_MAX, err) < 0)

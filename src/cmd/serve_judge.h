@@ -25,8 +25,8 @@ WARN_UNUSED int serve_judge_prepare(const struct settings *settings, struct moun
 /* Opens the door. exec, loop, sched, store, sandbox are borrowed for its life. */
 WARN_UNUSED int serve_judge_open(struct serve_judge *judge, const struct exec_settings *exec,
                                  struct net_loop *loop, struct sched *sched, struct store *store,
-                                 struct sandbox *sandbox,
-                                 const struct http_settings *http, struct cj_error *err);
+                                 struct sandbox *sandbox, const struct http_settings *http,
+                                 struct cj_error *err);
 
 /* Each of these is nothing for NULL. */
 const struct languages *serve_judge_languages(const struct serve_judge *judge);

@@ -624,12 +624,17 @@ static int collect_file(struct streams *streams, struct stream *stream, struct c
     return 0;
 }
 
+static bool is_over(const struct stream *stream)
+{
+    return stream->file->below_zero || stream->keep.seen > stream->file->max;
+}
+
 static int collect(struct streams *streams, struct stream *stream, struct outputs *outputs,
                    struct cj_error *err)
 {
     if (stream->kind == EXEC_FILE_COLLECT_FILE && collect_file(streams, stream, err) < 0)
         return -1;
-    if (stream->keep.seen > stream->file->max &&
+    if (is_over(stream) &&
         result_add_file_error(outputs->result, stream->file->name, EXEC_COLLECT_SIZE_EXCEEDED, err,
                               "Output Limit Exceeded") < 0)
         return -1;
@@ -647,8 +652,7 @@ int streams_collect(struct streams *streams, struct outputs *outputs, bool *over
                              errno_text(stream->failure));
         if (stream->collects && collect(streams, stream, outputs, err) < 0)
             return -1;
-        if ((stream->collects || stream->kind == EXEC_FILE_FORWARD) &&
-            stream->keep.seen > stream->file->max)
+        if ((stream->collects || stream->kind == EXEC_FILE_FORWARD) && is_over(stream))
             *over = true;
     }
     return 0;

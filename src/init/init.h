@@ -42,6 +42,7 @@ struct init {
     struct tmpfs tmpfs[INIT_TMPFS_MAX];
     unsigned tmpfs_count;
     struct sock_fprog filter;
+    int starting; /* atomic: a process has been cloned that is still on our memory */
 };
 
 extern struct init self;

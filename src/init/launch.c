@@ -351,8 +351,10 @@ static pid_t start_child(void)
     run.score_restored = false;
     if (!set_own_oom_score("1000"))
         give_up("raise the oom score");
+    __atomic_store_n(&self.starting, 1, __ATOMIC_SEQ_CST);
     pid_t pid = clone_child();
     int clone_error = errno;
+    __atomic_store_n(&self.starting, 0, __ATOMIC_SEQ_CST);
     if (!run.score_restored && !set_own_oom_score(oom_score.usual))
         give_up("put the oom score back");
     errno = clone_error;
@@ -595,6 +597,18 @@ static bool run_warm(struct init_end *end)
     return false;
 }
 
+/* Without a group, the peak of a process begins with that of the memory it was started on, ours, where the
+ * arguments of any run before may have been: execve(2) hands it on (fs/exec.c, exec_mmap()), and "5" makes
+ * it what is there now, proc_pid_clear_refs(5). */
+static void forget_own_peak(void)
+{
+    static int fd = -2;
+    if (fd == -2)
+        fd = openat(self.proc_fd, "self/clear_refs", O_WRONLY | O_CLOEXEC);
+    if (fd >= 0)
+        (void)pwrite(fd, "5", 1, 0); /* a kernel without it reports more than there was */
+}
+
 /* From the clone to the end of everything that it led to. */
 static void run_program(int *passed_count, struct init_end *end)
 {
@@ -631,8 +645,10 @@ static void serve_one(void)
         end.error = EINVAL;
     } else {
         run.step = STEP_NONE;
-        if (without_cgroup)
+        if (without_cgroup) {
             look_begin();
+            forget_own_peak();
+        }
         if (make_files(&end))
             run_program(&passed_count, &end);
         if (without_cgroup)

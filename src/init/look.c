@@ -91,11 +91,13 @@ struct memory {
 };
 
 /* Cannot be added up, forked processes share it: the largest counts. The name stands first and may hold
- * anything but a newline that is not escaped. */
+ * anything but a newline that is not escaped. Up to its execve(2) a run's process is on init's memory,
+ * with all that was sent for it: nothing of that is the run's, and the launcher waits meanwhile. */
 static void see_memory(const char *pid, struct memory *most)
 {
     char status[STATUS_SIZE];
-    if (!read_proc(pid, "status", status, sizeof(status)))
+    if (__atomic_load_n(&self.starting, __ATOMIC_SEQ_CST) != 0 ||
+        !read_proc(pid, "status", status, sizeof(status)))
         return;
     struct memory seen = {status_bytes(status, "\nRssAnon:"), status_bytes(status, "\nRssShmem:")};
     if (seen.private + seen.shared > most->private + most->shared)

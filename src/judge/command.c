@@ -125,3 +125,34 @@ int command_words(const char *template, const struct command_value *values, size
     buf_free(&words.bytes);
     return done;
 }
+
+static bool is_among(const char *word, const char *const *names, size_t count)
+{
+    const char *slash = strrchr(word, '/');
+    const char *name = slash != NULL ? slash + 1 : word;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+bool command_starts_sandbox(const char *template)
+{
+    static const char *const sandboxes[] = {"docker", "podman", "firejail", "bwrap", "nsjail"};
+    static const char *const in_front[] = {"sudo",   "env",    "nice",    "ionice", "timeout",
+                                           "setsid", "stdbuf", "taskset", "chrt",   "unshare"};
+    const struct command_value values[] = {
+        {"source", "{"}, {"workdir", "{"}, {"memory_mib", "{"}, {"stack_mib", "{"}, {"exe", "{"},
+    };
+    char **words;
+    size_t count;
+    struct cj_error err;
+    if (command_words(template, values, COUNT_OF(values), &words, &count, &err) < 0)
+        return false;
+    bool found = is_among(words[0], sandboxes, COUNT_OF(sandboxes));
+    if (!found && is_among(words[0], in_front, COUNT_OF(in_front)))
+        for (size_t i = 1; i < count && !found && words[i][0] != '{'; i++)
+            found = is_among(words[i], sandboxes, COUNT_OF(sandboxes));
+    free(words);
+    return found;
+}

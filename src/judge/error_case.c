@@ -78,6 +78,11 @@ static int write_submission(int folder_fd, const struct error_case *c)
     json_object_begin(&json);
     write_text(&json, "sub_id", c->sub_id, c->sub_id_size);
     write_text(&json, "type", c->type, strlen(c->type));
+    json_key(&json, "options");
+    if (c->options != NULL)
+        json_raw(&json, c->options, c->options_size);
+    else
+        json_null(&json);
     write_text(&json, "solution", c->solution, c->solution_size);
     write_text(&json, "input", c->input, c->input_size);
     write_text(&json, "expected_output", c->expected_output, c->expected_size);
@@ -87,6 +92,8 @@ static int write_submission(int folder_fd, const struct error_case *c)
 
 static int write_result(int folder_fd, const struct error_case *c)
 {
+    if (c->exception != NULL)
+        return write_file(folder_fd, "exception.txt", c->exception, strlen(c->exception));
     struct buf text = {0};
     struct json_writer json = json_writer_to(&text, JSON_PRETTY);
     json_object_begin(&json);

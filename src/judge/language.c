@@ -192,10 +192,10 @@ static int check_names(const struct yml_node *map, const struct language *langua
 static int read_language(const struct yml_node *map, struct language *language,
                          struct cj_error *err)
 {
-    static const char *const keys[] = {
-        "id",   "name",    "aliases", "source", "exe",    "build",    "check",       "run",
-        "keep", "version", "env",     "mounts", "limits", "packages", "first_class", "warm", "needs",
-        "examples", NULL};
+    static const char *const keys[] = {"id",    "name",     "aliases", "source",   "exe",
+                                       "build", "check",    "run",     "keep",     "version",
+                                       "env",   "mounts",   "limits",  "packages", "first_class", "warm",
+                                       "needs", "examples", NULL};
     if (yml_expect(map, YML_MAP, err) < 0 || check_keys(map, keys, err) < 0 ||
         require_text(map, "id", &language->id, err) < 0 ||
         require_text(map, "source", &language->source, err) < 0 ||
@@ -346,18 +346,24 @@ static int check_override(const char *command, const struct language *language,
     return 0;
 }
 
-int languages_override(struct languages *languages, const char *id, const char *build,
-                       const char *run, struct cj_error *err)
+int languages_override(struct languages *languages, const char *id, struct language_command build,
+                       struct language_command run, struct cj_error *err)
 {
     for (size_t i = 0; i < languages->count; i++) {
         struct language *language = &languages->items[i];
         if (strcmp(language->id, id) != 0)
             continue;
-        if ((build != NULL && check_override(build, language, err) < 0) ||
-            (run != NULL && check_override(run, language, err) < 0))
+        if ((build.text != NULL && check_override(build.text, language, err) < 0) ||
+            (run.text != NULL && check_override(run.text, language, err) < 0))
             return -1;
-        language->build = build != NULL ? build : language->build;
-        language->run = run != NULL ? run : language->run;
+        if (build.text != NULL) {
+            language->build = build.text;
+            language->build_place = build.place;
+        }
+        if (run.text != NULL) {
+            language->run = run.text;
+            language->run_place = run.place;
+        }
         return 0;
     }
     return error_set(err, ERROR_CONFIG, 0, "there is no language '%s' to set a command of", id);

@@ -119,8 +119,8 @@ static void run_step(struct slot *slot, const struct judge_settings *settings,
         .stderr_bytes = OUTPUT_BYTES,
     };
     if (which == STEP_LOOP) /* it has a machine that is busy as well */
-        run.limits = (struct exec_limits){.cpu_ns = loop_cpu_ns,
-                                          .wall_ns = loop_cpu_ns * LOOP_WALL_FACTOR};
+        run.limits =
+            (struct exec_limits){.cpu_ns = loop_cpu_ns, .wall_ns = loop_cpu_ns * LOOP_WALL_FACTOR};
     struct exec_result ran;
     judge_run(slot, settings, artefact, &run, &ran);
     judge_step(step, which, &ran, (int64_t)((double)loop_cpu_ns * language->limits.time_factor));
@@ -139,8 +139,7 @@ static void do_step(struct slot *slot, const struct judge_settings *settings,
     enum judge_build_outcome outcome = judge_build(slot, settings, &program, &artefact, &build);
     step->build_wall_ns = build.wall_ns;
     step->build_memory_bytes = build.memory_bytes;
-    if (outcome == JUDGE_BUILD_FAILED && which == STEP_SYNTAX &&
-        build.status == EXEC_NONZERO_EXIT)
+    if (outcome == JUDGE_BUILD_FAILED && which == STEP_SYNTAX && build.status == EXEC_NONZERO_EXIT)
         step->good = true;
     else if (outcome != JUDGE_BUILT)
         bad_run(step, "build: ", &build);

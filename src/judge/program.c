@@ -1,11 +1,13 @@
 #include "judge/program.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "exec/outside.h"
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -175,26 +177,33 @@ static void command_free(struct command *command)
     free(command->env);
 }
 
+static enum command_place place_of(const struct language *language, const char *template)
+{
+    if (template == language->run)
+        return language->run_place;
+    return template == language->build ? language->build_place : COMMAND_OURS;
+}
+
 static int fill_in_command(const struct judge_settings *settings, const struct language *language,
                            const char *template, const struct exec_limits *asked,
                            const char *work_dir, struct command *out, struct cj_error *err)
 {
-    char memory[24], stack[24];
+    char memory[24], stack[24], source[PATH_MAX], exe[PATH_MAX];
+    const char *folder = place_of(language, template) != COMMAND_OURS ? work_dir : "";
+    const char *slash = folder[0] != '\0' ? "/" : "";
     *out = (struct command){0};
     snprintf(memory, sizeof(memory), "%llu", (unsigned long long)(asked->memory_bytes / MIB));
     snprintf(stack, sizeof(stack), "%llu",
              (unsigned long long)((asked->stack_bytes > 0 ? asked->stack_bytes : 64 * MIB) / MIB));
+    snprintf(source, sizeof(source), "%s%s%s", folder, slash, language->source);
+    snprintf(exe, sizeof(exe), "%s%s%s", folder, slash, language->exe != NULL ? language->exe : "");
     const struct command_value values[] = {
-        {"source", language->source},
-        {"workdir", work_dir},
-        {"memory_mib", memory},
-        {"stack_mib", stack},
-        {"exe", language->exe != NULL ? language->exe : ""},
+        {"source", source},   {"workdir", work_dir}, {"memory_mib", memory},
+        {"stack_mib", stack}, {"exe", exe},
     };
     if (command_words(template, values, COUNT_OF(values), &out->args, &out->arg_count, err) < 0)
         return error_wrap(err, "command of %s", language->id);
-    out->env =
-        language_environment(language, settings->env, settings->env_count, &out->env_count);
+    out->env = language_environment(language, settings->env, settings->env_count, &out->env_count);
     if (out->env == NULL) {
         command_free(out);
         return error_set(err, ERROR_SYSTEM, ENOMEM, "command of %s: out of memory", language->id);
@@ -223,6 +232,53 @@ static void explain_lack(const struct judge_settings *settings, const struct lan
     result->error = strdup(text);
 }
 
+/* The request's command, in whatever folder it is. Frees nothing. */
+static void use_command(const struct command *command, struct exec_request *request)
+{
+    request->args = (const char *const *)command->args;
+    request->arg_count = command->arg_count;
+    request->env = command->env;
+    request->env_count = command->env_count;
+}
+
+/* A sandbox of the operator's finds its own files in the HOME of this service's user: podman its images. */
+static void use_own_home(struct command *command, char entry[static PATH_MAX])
+{
+    const char *home = getenv("HOME");
+    snprintf(entry, PATH_MAX, "HOME=%s", home != NULL ? home : "/");
+    for (size_t i = 0; i < command->env_count; i++)
+        if (strncmp(command->env[i], "HOME=", strlen("HOME=")) == 0)
+            command->env[i] = entry;
+}
+
+static void run_outside(struct slot *slot, const struct judge_settings *settings,
+                        const struct language *language, const char *template,
+                        const struct exec_limits *asked, struct exec_request *request,
+                        struct exec_result *result)
+{
+    static unsigned runs; /* of this process */
+    struct work_folder *folder;
+    struct command command;
+    struct cj_error err = {0};
+    char home[PATH_MAX];
+    if (work_folder_make(&folder, &err) < 0) {
+        fail_result(result, &err);
+        return;
+    }
+    if (fill_in_command(settings, language, template, asked, work_folder_path(folder), &command,
+                        &err) < 0) {
+        fail_result(result, &err);
+    } else {
+        use_own_home(&command, home);
+        use_command(&command, request);
+        exec_run_outside(settings->sandbox,
+                         settings->outside_index + __atomic_fetch_add(&runs, 1, __ATOMIC_RELAXED),
+                         folder, settings->exec, request, slot_cancel_fd(slot), result);
+        command_free(&command);
+    }
+    work_folder_remove(folder);
+}
+
 static void run_in_slot(struct slot *slot, const struct judge_settings *settings,
                         const struct language *language, const char *template,
                         const struct exec_limits *asked, struct exec_request *request,
@@ -231,6 +287,10 @@ static void run_in_slot(struct slot *slot, const struct judge_settings *settings
     struct container **containers;
     struct command command;
     struct cj_error err = {0};
+    if (place_of(language, template) == COMMAND_OUTSIDE) {
+        run_outside(slot, settings, language, template, asked, request, result);
+        return;
+    }
     if (slot_containers(slot, 1, &containers, &err) < 0) {
         fail_result(result, &err);
         return;
@@ -240,10 +300,7 @@ static void run_in_slot(struct slot *slot, const struct judge_settings *settings
         fail_result(result, &err);
         return;
     }
-    request->args = (const char *const *)command.args;
-    request->arg_count = command.arg_count;
-    request->env = command.env;
-    request->env_count = command.env_count;
+    use_command(&command, request);
     if (request->limits.cpu_set == NULL)
         request->limits.cpu_set = slot_cpu_set(slot);
     exec_run(containers[0], settings->exec, request, slot_cancel_fd(slot), result);

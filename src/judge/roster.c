@@ -18,7 +18,7 @@ struct roster {
     const struct judge_settings *settings;
     struct sandbox *sandbox;
     unsigned index; /* of the container */
-    int stop_fd;                 /* readable: it shall end */
+    int stop_fd;    /* readable: it shall end */
     pthread_t thread;
     bool has_thread;
     pthread_mutex_t lock; /* of the versions */
@@ -57,8 +57,8 @@ static int ask_all(struct roster *roster, struct container *container, struct cj
         char version[LANGUAGE_VERSION_SIZE];
         if (!roster->facts[i].installed || language->version == NULL)
             continue;
-        language_ask_version(container, roster->settings, language, CPU_RATE,
-                             roster->stop_fd, version);
+        language_ask_version(container, roster->settings, language, CPU_RATE, roster->stop_fd,
+                             version);
         pthread_mutex_lock(&roster->lock);
         memcpy(roster->facts[i].version, version, sizeof(version));
         pthread_mutex_unlock(&roster->lock);

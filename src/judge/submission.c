@@ -149,13 +149,16 @@ static void conclude_compile_error(const struct submission_settings *settings,
 
 /* Who can mend it is told what to do; other reasons are ours alone, and stand in the log. */
 static void fail(const struct submission_settings *settings, const struct submission *submission,
-                 struct submission_result *result, const char *why)
+                 const struct submission_observer *observer, struct submission_result *result,
+                 const char *why)
 {
     char lack[TOOLCHAIN_LACK_SIZE];
     result->reason = SUBMISSION_INTERNAL_ERROR;
     if (judge_lacks(&settings->judge, submission->language, lack))
         submission_text_cut(lack, strlen(lack), settings->text_characters, &result->stderr_text);
     log_error("a submission could not be judged", log_text("because", why != NULL ? why : "?"));
+    if (observer != NULL)
+        observer->broken(observer->arg, submission, why != NULL ? why : "?");
 }
 
 /* ---- the steps ---- */
@@ -181,8 +184,10 @@ static void run_program(struct slot *slot, const struct submission_settings *set
     };
     struct exec_result ran;
     judge_run(slot, &settings->judge, artefact, &run, &ran);
-    if (ran.status == EXEC_INTERNAL_ERROR || ran.status == EXEC_FILE_ERROR || ran.cancelled)
-        fail(settings, submission, result, ran.error);
+    if (ran.cancelled) /* nobody waits for it */
+        result->reason = SUBMISSION_INTERNAL_ERROR;
+    else if (ran.status == EXEC_INTERNAL_ERROR || ran.status == EXEC_FILE_ERROR)
+        fail(settings, submission, observer, result, ran.error);
     else
         conclude(settings, submission, observer, &ran, run.limits.memory_bytes, result);
     exec_result_free(&ran);
@@ -195,6 +200,8 @@ void submission_judge(struct slot *slot, const struct submission_settings *setti
     *result = (struct submission_result){0};
     if (submission->language == NULL) { /* "math" */
         result->reason = SUBMISSION_INTERNAL_ERROR;
+        if (observer != NULL)
+            observer->broken(observer->arg, submission, "no judge knows the type 'math'");
         return;
     }
     const struct judge_file file = {submission->language->source, submission->solution,
@@ -205,7 +212,10 @@ void submission_judge(struct slot *slot, const struct submission_settings *setti
     struct cj_error err = {0};
     switch (judge_build(slot, &settings->judge, &program, &artefact, &build)) {
     case JUDGE_BUILD_BROKEN:
-        fail(settings, submission, result, build.error);
+        if (build.cancelled)
+            result->reason = SUBMISSION_INTERNAL_ERROR;
+        else
+            fail(settings, submission, observer, result, build.error);
         break;
     case JUDGE_BUILD_FAILED:
         conclude_compile_error(settings, submission, observer, &build, result);
@@ -213,7 +223,7 @@ void submission_judge(struct slot *slot, const struct submission_settings *setti
     case JUDGE_BUILT:
         if ((submission->language->build != NULL || submission->language->check != NULL) &&
             slot_reset(slot, &err) < 0)
-            fail(settings, submission, result, err.message);
+            fail(settings, submission, observer, result, err.message);
         else
             run_program(slot, settings, submission, observer, artefact, result);
         judge_artefact_release(artefact);

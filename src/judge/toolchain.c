@@ -58,9 +58,8 @@ static void find_place(const struct mount_config *mounts, const char *path, stru
             continue;
         }
         out->kind = PLACE_NOWHERE; /* a tmpfs begins empty */
-        if (mount->kind == MOUNT_BIND &&
-            snprintf(out->path, sizeof(out->path), "%s%s", mount->source, rest) <
-                (int)sizeof(out->path))
+        if (mount->kind == MOUNT_BIND && snprintf(out->path, sizeof(out->path), "%s%s",
+                                                  mount->source, rest) < (int)sizeof(out->path))
             out->kind = *rest == '\0' ? PLACE_MOUNT : PLACE_HOST;
     }
 }
@@ -203,11 +202,14 @@ static void add_program(const char *program, const char *programs[static TOOLCHA
 size_t toolchain_programs(const struct language *language,
                           const char *programs[static TOOLCHAIN_PROGRAMS_MAX], char **room)
 {
-    const char *const commands[] = {language->build, language->check, language->run};
+    /* what runs on the host's side is not looked for in a container */
+    const char *const commands[] = {
+        language->build_place != COMMAND_OUTSIDE ? language->build : NULL, language->check,
+        language->run_place != COMMAND_OUTSIDE ? language->run : NULL};
     size_t count = 0, size = 0;
     for (size_t i = 0; i < COUNT_OF(commands); i++)
         size += commands[i] != NULL ? strlen(commands[i]) + strlen(language->source) + 64 : 0;
-    *room = malloc(size);
+    *room = malloc(size + 1);
     if (*room == NULL)
         return 0;
     char *at = *room;
@@ -241,8 +243,10 @@ static bool is_in_path(const struct mount_config *mounts, const char *name, cons
     char path[PATH_MAX];
     while (*search != '\0') {
         size_t length = strcspn(search, ":");
-        if (*search == '/' && snprintf(path, sizeof(path), "%.*s/%s", (int)length, search, name) <
-                                  (int)sizeof(path) && is_program(mounts, path))
+        if (*search == '/' &&
+            snprintf(path, sizeof(path), "%.*s/%s", (int)length, search, name) <
+                (int)sizeof(path) &&
+            is_program(mounts, path))
             return true;
         search += length + (search[length] == ':');
     }
@@ -279,9 +283,12 @@ const char **language_environment(const struct language *language, const char *c
 const char *const *language_plain_env(size_t *count)
 {
     static const char *const env[] = {
-        "PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/w",
-        "LANG=C.UTF-8",                      "OMP_NUM_THREADS=1",
-        "OPENBLAS_NUM_THREADS=1",            "MKL_NUM_THREADS=1",
+        "PATH=/usr/local/bin:/usr/bin:/bin",
+        "HOME=/w",
+        "LANG=C.UTF-8",
+        "OMP_NUM_THREADS=1",
+        "OPENBLAS_NUM_THREADS=1",
+        "MKL_NUM_THREADS=1",
         "NUMEXPR_NUM_THREADS=1",
     };
     *count = COUNT_OF(env);

@@ -58,7 +58,7 @@ void language_ask_version(struct container *container, const struct judge_settin
         .files = files,
         .file_count = COUNT_OF(files),
         .limits = {.cpu_ns = 10 * NS_PER_S,
-                   .wall_ns = cpu_rate > 0 ? 60 * NS_PER_S : 10 * NS_PER_S,
+                   .wall_ns = cpu_rate > 0 ? 60 * NS_PER_S : 20 * NS_PER_S,
                    .memory_bytes = 1024 * MIB,
                    .processes = 128,
                    .open_files = 1024,
@@ -72,14 +72,14 @@ void language_ask_version(struct container *container, const struct judge_settin
         command_words(language->version, values, COUNT_OF(values) - (language->exe == NULL), &words,
                       &request.arg_count, &err) < 0)
         return;
-    auto_free const char **env = language_environment(language, settings->env, settings->env_count,
-                                                      &request.env_count);
+    auto_free const char **env =
+        language_environment(language, settings->env, settings->env_count, &request.env_count);
     request.env = env;
     request.args = (const char *const *)words;
     if (env != NULL) {
         exec_run(container, settings->exec, &request, cancel_fd, &result);
         const struct exec_output *output = judge_output(&result, "output");
-        if (output != NULL && result.status != EXEC_INTERNAL_ERROR)
+        if (output != NULL && result.status == EXEC_ACCEPTED)
             version_from_output(output->data, output->size, version);
         exec_result_free(&result);
     }

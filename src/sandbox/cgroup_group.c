@@ -200,6 +200,19 @@ static void follow_floors(struct cgroup *cg)
         cg->share_bytes = user; /* the counter is never below what is used */
 }
 
+int group_open_procs(const struct cgroup *cg, int fds[static CGROUP_HIERARCHIES_MAX], size_t *count,
+                     struct cj_error *err)
+{
+    *count = 0;
+    for (size_t i = 0; i < cg->host->count; i++) {
+        fds[*count] = openat(cg->run_fd[i], "cgroup.procs", O_WRONLY | O_CLOEXEC);
+        if (fds[*count] < 0)
+            return error_errno(err, "open cgroup.procs of %s", cg->run_name[i]);
+        ++*count;
+    }
+    return 0;
+}
+
 /* ---- a run ---- */
 
 static int apply(struct cgroup *cg, const struct cgroup_setting *setting, struct cj_error *err)
@@ -439,9 +452,7 @@ static int finish_memory(struct cgroup *cg, struct cgroup_usage *usage, struct c
     /* The limit was rounded up a little; a figure above what was asked for would contradict OK. */
     if (cg->begin.limits.memory_bytes > 0 && usage->memory_bytes > cg->begin.limits.memory_bytes) {
         usage->memory_bytes = cg->begin.limits.memory_bytes;
-        /* Where no process fits in, execve(2) may also die of SIGSEGV, beyond its point of no return. */
-        bool hopeless = cg->begin.limits.memory_bytes < CGROUP_PROCESS_LEAST_BYTES;
-        if ((cg->begin.raised || hopeless) && usage->oom_kills == 0)
+        if (cg->begin.raised && usage->oom_kills == 0)
             usage->oom_kills = 1;
     }
     return 0;

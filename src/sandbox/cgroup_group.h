@@ -102,6 +102,11 @@ static inline bool group_has(const struct cgroup *cg, enum cgroup_file file)
 /* Writes one value in one system call at offset 0. errno is kept. */
 int group_write(const struct cgroup *cg, enum cgroup_file file, const char *value);
 
+/* Opens what a process that is to live in the run's group, and has no init, writes itself into (cgroup.procs of each
+ * hierarchy): fds, of which *count are the caller's, also on failure. */
+WARN_UNUSED int group_open_procs(const struct cgroup *cg, int fds[static CGROUP_HIERARCHIES_MAX],
+                                 size_t *count, struct cj_error *err);
+
 /* Gives clean page cache, reclaimable kernel objects and stocks back. Takes milliseconds. */
 void group_reclaim(struct cgroup *cg, uint64_t bytes);
 

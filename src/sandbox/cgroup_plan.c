@@ -243,10 +243,12 @@ uint64_t cgroup_memory_peak(const struct cgroup_memory_readings *readings)
         user = user_before - half_stock; /* more than a stock: a new residue */
     user = smaller(user, user_after);    /* less: it was reclaimed meanwhile */
 
-    /* the kernel drains the stocks before it refuses */
+    /* The kernel drains the stocks before it refuses. Where they are little of the whole, it is better to
+     * say too much by them than to say less than was used. */
     bool refused = readings->limit > 0 && readings->peak >= readings->limit;
-    uint64_t stock = refused ? 0 : half_stock;
-    uint64_t peak = minus(readings->peak, user + kernel_at_peak(readings) + stock);
+    uint64_t peak = minus(readings->peak, user + kernel_at_peak(readings));
+    if (!refused)
+        peak = minus(peak, minus(half_stock, peak / 64));
     if (peak >= CGROUP_PROCESS_LEAST_BYTES)
         return peak;
     /* it fitted into what was being freed beside it: the most it can have been, up to the least

@@ -8,6 +8,7 @@
 #include "base/attr.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "cgroup_plan.h"
 #include "container_channel.h"
 #include "container_state.h"
 #include "container_warm.h"
@@ -308,8 +309,11 @@ static void use_seen_figures(const struct container *container, const struct ini
         end->memory_bytes = from->file_bytes;
     if (container->seen_bytes > end->memory_bytes)
         end->memory_bytes = container->seen_bytes;
-    if (from->file_bytes > container->limit_bytes)
+    if (container->limit_bytes > 0 && from->file_bytes > container->limit_bytes)
         end->oom_kills = 1;
+    /* The kernel's peak of a process has pages of its program in it, which nobody is blamed for. */
+    if (end->memory_bytes > container->limit_bytes && container->limit_bytes > 0)
+        end->memory_bytes = container->limit_bytes;
 }
 
 /* A process that still shares init's memory (vfork(2)) is no victim of the OOM killer: what its execve(2)
@@ -334,17 +338,30 @@ static bool ended_by_memory(struct container *container, struct container_end *e
     return true;
 }
 
-static void start_failed_for_memory(const struct init_end *from, const struct cgroup_usage *usage,
-                                    struct container_end *end)
+/* What a program is given at its start lies on its stack, and no process fits into less than the least.
+ * How execve(2) gets along with that, and whether anybody sees it, hangs on the kernel and the moment:
+ * the run has passed its limit in any case. */
+static bool cannot_fit(const struct container *container)
+{
+    return container->limit_bytes != 0 && (container->arena_used > container->limit_bytes ||
+                                           container->limit_bytes < CGROUP_PROCESS_LEAST_BYTES);
+}
+
+/* usage: NULL without a group. */
+static void judge_memory(const struct container *container, const struct init_end *from,
+                         const struct cgroup_usage *usage, struct container_end *end)
 {
     bool refused = from->step == STEP_EXEC && (from->error == ENOMEM || from->error == E2BIG);
-    if (!refused || !usage->refused)
+    bool never = cannot_fit(container);
+    if ((from->step == STEP_NONE && never) ||
+        (refused && (never || (usage != NULL && usage->refused))))
+        end->oom_kills = 1;
+    if (!refused || end->oom_kills == 0)
         return;
     end->failure = CONTAINER_STARTED;
     end->error = 0;
     end->step = "";
     end->wait_status = SIGKILL;
-    end->oom_kills = 1;
 }
 
 bool container_makes_files(const struct container *container)
@@ -404,16 +421,18 @@ int container_finish(struct container *container, int64_t timeout_ns, struct con
     fill_end(&from, end);
     end->warm = from.start == START_WARM;
     container_warm_end(container, &from);
-    if (from.step != STEP_PROTOCOL && take_made(container, from.made, end, err) < 0)
+    bool has_made = from.step != STEP_PROTOCOL && from.step != STEP_MAKE;
+    if (has_made && take_made(container, from.made, end, err) < 0)
         return container_break(container, err, "take the outputs of a run");
     if (container->cgroup != NULL) {
         struct cgroup_usage usage;
         if (cgroup_finish(container->cgroup, &usage, err) < 0)
             return container_break(container, err, "read the figures of a run");
         use_group_figures(container, &from, &usage, end);
-        start_failed_for_memory(&from, &usage, end);
+        judge_memory(container, &from, &usage, end);
     } else {
         use_seen_figures(container, &from, end);
+        judge_memory(container, &from, NULL, end);
     }
     return 0;
 }

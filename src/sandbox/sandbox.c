@@ -127,17 +127,34 @@ static int describe(struct sandbox *sandbox, const struct sandbox_options *optio
     return result;
 }
 
+/* Whether path is place or lies below it; neither begins nor ends with '/'. */
+static bool is_below(const char *path, const char *place)
+{
+    size_t length = strlen(place);
+    return strncmp(path, place, length) == 0 && (path[length] == '\0' || path[length] == '/');
+}
+
+/* Nothing may be there but what a run puts there: no other mount, link, or leaving of the init command. */
 static bool has_own_work_dir(const struct mount_config *mounts)
 {
+    const char *work_dir = mounts->work_dir + strspn(mounts->work_dir, "/");
+    bool own = false;
     if (mounts->init_command[0] != '\0')
-        return false; /* it may leave files there */
+        return false;
+    for (size_t i = 0; i < mounts->link_count; i++)
+        if (is_below(mounts->links[i].path + strspn(mounts->links[i].path, "/"), work_dir))
+            return false;
     for (size_t i = 0; i < mounts->mount_count; i++) {
         const struct mount_item *item = &mounts->mounts[i];
         const char *target = item->target + strspn(item->target, "/");
-        if (item->kind == MOUNT_TMPFS && strcmp(target, mounts->work_dir + 1) == 0)
-            return true;
+        if (strcmp(target, work_dir) == 0)
+            own = item->kind == MOUNT_TMPFS;
+        else if (is_below(target, work_dir))
+            return false;
+        else if (is_below(work_dir, target))
+            own = false; /* covered */
     }
-    return false;
+    return own;
 }
 
 static int open_parts(struct sandbox *sandbox, const struct sandbox_options *options,

@@ -130,6 +130,23 @@ static void remove_source(struct queue *queue, struct queue_source *source)
     queue->unused = source;
 }
 
+/* Makes it the last in the ring. */
+void queue_served(struct queue *queue, uint64_t id)
+{
+    struct queue_source *source = find_source(queue, id);
+    if (source == NULL || source->next == source)
+        return;
+    if (queue->turn == source) {
+        queue->turn = source->next;
+        return;
+    }
+    source->previous->next = source->next;
+    source->next->previous = source->previous;
+    source->next = queue->turn;
+    source->previous = queue->turn->previous;
+    source->previous->next = source->next->previous = source;
+}
+
 size_t queue_count_of(const struct queue *queue, uint64_t source)
 {
     const struct queue_source *found = find_source(queue, source);

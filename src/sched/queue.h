@@ -36,6 +36,9 @@ void queue_push(struct queue *queue, struct sched_job *job);
 /* The next job of the source whose turn it is; NULL: empty. */
 struct sched_job *queue_pop(struct queue *queue);
 
+/* A job of that source has ended: whoever came while it ran goes before the source's next one. */
+void queue_served(struct queue *queue, uint64_t source);
+
 /* job must be in the queue. */
 void queue_remove(struct queue *queue, struct sched_job *job);
 

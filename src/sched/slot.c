@@ -51,6 +51,7 @@ static void end_job(struct slot *slot)
 static void run_job(struct slot *slot, struct sched_job *job)
 {
     struct sched *sched = slot->sched;
+    uint64_t source = job->source;
     job->own.state = JOB_RUNNING;
     job->own.place = slot;
     slot->job = job;
@@ -59,6 +60,7 @@ static void run_job(struct slot *slot, struct sched_job *job)
     job->run(slot, job->arg); /* the job may be gone after this */
     pthread_mutex_lock(&sched->lock);
     end_job(slot);
+    queue_served(&sched->queue, source);
     sched->running--;
     sched->done++;
     sched_check_end(sched);

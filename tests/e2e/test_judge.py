@@ -1,9 +1,12 @@
 """The batch judging API (code-judge's) over a real socket: each case of its own tests, then what its reference
 says besides, then what was made better."""
+import ast
 import concurrent.futures
 import json
 import os
+import pty
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,7 +15,7 @@ import uuid
 
 import pytest
 
-from service import Service, command
+from service import SANITIZED, Service, command, wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: control groups")
 kept = pytest.mark.kept
@@ -230,8 +233,56 @@ def test_wrong_ways(service, method, path, status, body):
         assert answer.headers["allow"] in ("GET", "POST")
 
 
+CURL = """curl -X POST -H "Content-Type: application/json" \
+-d '{"type":"python", "solution":"print(9)", "expected_output":"9"}' http://0.0.0.0:8000/judge"""
+HTTPIE = 'http post http://0.0.0.0:8000/judge type=python solution="print(9)" expected_output=9'
+REQUESTS = """import requests
+response = requests.post(
+"http://0.0.0.0:8000/judge",
+json={
+"type":"python",
+"solution":"print(9)",
+"expected_output":"9"
+})
+print(response.json())
+"""
+
+
+@kept
+@pytest.mark.parametrize("program, line", [("curl", CURL), ("http", HTTPIE), ("python", REQUESTS)])
+def test_lines_of_the_readme(service, program, line):
+    """As people paste them, but for the address."""
+    if program != "python" and shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    line = line.replace("0.0.0.0:8000", service.judge_addresses[0])
+    argv = ["/usr/bin/python3", "-c", line] if program == "python" else ["bash", "-c", line]
+    terminal, stdin = pty.openpty()  # httpie takes any other stdin for the body
+    try:
+        done = subprocess.run(argv, stdin=stdin, capture_output=True, text=True, timeout=60, check=False)
+    finally:
+        os.close(terminal)
+        os.close(stdin)
+    if program == "python" and "No module named 'requests'" in done.stderr:
+        pytest.skip("requests is not installed")
+    result = ast.literal_eval(done.stdout) if program == "python" else json.loads(done.stdout)
+    assert list(result) == ["sub_id", "success", "run_success", "cost", "reason"], done
+    assert outcome(result) == (True, True) and result["reason"] == "" and isinstance(result["cost"], float)
+
+
+def test_the_demonstration(cjudge):
+    """What ./run prints: the samples, run and judged."""
+    demo = os.path.join(os.path.dirname(__file__), "../../tools/demo")
+    done = subprocess.run(["/usr/bin/python3", demo, cjudge], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines() if line]
+    assert [row[:2] for row in rows[-5:]] == [["judged", "verdict"], ["hello.cpp", "success"], ["sample.py", "success"],
+                                              ["print(8)", "wrong"], ["endless.py", "worker_timeout"]]
+    assert "sum 77" in done.stdout and "Suicide from timeout." in done.stdout
+
+
 @kept
 def test_a_slash_too_much(service):
+    assert service.judge("GET", "/ping//?a=b").headers["location"].endswith("/ping?a=b")
     answer = service.judge("POST", "/judge/", python(""))
     assert answer.status == 307 and answer.body == b""
     assert answer.headers["location"].endswith("/judge")
@@ -328,6 +379,28 @@ def test_a_full_queue(serve):
     assert all(r["success"] for r in batch["results"])
 
 
+@better("what waits costs its text and little more")
+@pytest.mark.skipif(SANITIZED, reason="sanitizers keep freed memory")
+def test_memory_of_a_queue(serve):
+    service = serve("-parallelism", 1, env={"MAX_EXECUTION_TIME": "60"})
+    host, port = service.judge_addresses[0].rsplit(":", 1)
+
+    def post(submissions):
+        body = json.dumps({"submissions": submissions}).encode()
+        connection = socket.create_connection((host, int(port)))
+        connection.sendall(b"POST /run/long-batch HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+                           b"content-length: %d\r\n\r\n" % len(body) + body)
+        wait_for(lambda: service.judge("GET", "/status").json["queue"] >= len(submissions) - 3, 30)
+        return connection
+
+    with post(3 * [python("import time; time.sleep(50)")]):
+        before = service.rss()
+        submissions = [python("x" * 100 + str(i), input="i", expected_output="e") for i in range(20000)]
+        with post(submissions):
+            text = sum(len(s["solution"]) + 2 for s in submissions)
+            assert service.rss() - before - text < 300 * len(submissions)
+
+
 @better("a client that hangs up frees its slots")
 def test_hang_up(serve):
     service = serve("-parallelism", 1, env={"MAX_EXECUTION_TIME": "20"})
@@ -360,6 +433,36 @@ def test_fairness(serve):
         assert all(r["success"] for r in long_one.result()["results"])
 
 
+@better("a single request waits for the job that runs, not for the batch's next one")
+def test_fairness_by_count(serve):
+    """Told by the results that come meanwhile, so that the load of the machine does not matter."""
+    service = serve("-parallelism", 1)
+    host, port = service.judge_addresses[0].rsplit(":", 1)
+    body = json.dumps({"submissions": 30 * [python("import time; time.sleep(0.3)")]}).encode()
+    with socket.create_connection((host, int(port))) as connection:
+        connection.settimeout(60)
+        connection.sendall(b"POST /judge/long-batch HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+                           b"content-length: %d\r\n\r\n" % len(body) + body)
+        seen = []
+
+        def results():
+            connection.setblocking(False)
+            try:
+                while piece := connection.recv(65536):
+                    seen.append(piece)
+            except BlockingIOError:
+                pass
+            return b"".join(seen).count(b'"run_success"')
+
+        wait_for(lambda: results() >= 1, 30)
+        for _ in range(6):
+            time.sleep(0.1)  # in the midst of a job
+            before = results()
+            assert service.judged("/judge", python("print(1)"))["success"]
+            assert results() - before <= 1
+        assert results() < 30
+
+
 @better("results of a batch are written as they come, in order")
 def test_results_are_streamed(service):
     body = json.dumps({"sub_id": "s", "submissions": [python("print(1)"), python("import time; time.sleep(3)")]}).encode()
@@ -381,10 +484,15 @@ def test_error_cases(serve, tmp_path):
     service.judged("/run", python("print(2)", sub_id="wrong", expected_output="1", input="i"))
     service.judged("/run", python("exit(3)", sub_id="../../escape"))
     service.judged("/run", cpp("x", sub_id="compile"))
+    service.judged("/run", {"type": "math", "solution": "1", "sub_id": "math", "options": {"a": "\u00e9\n"}})
     names = sorted(os.listdir(kept_in))
+    assert sorted(os.listdir(kept_in / "math")) == ["exception.txt", "solution.txt", "submission.json"]
+    assert json.loads((kept_in / "math" / "submission.json").read_text()) == {
+        "sub_id": "math", "type": "math", "options": {"a": "\u00e9\n"}, "solution": "1", "input": None,
+        "expected_output": None}
     assert "good" not in names and "wrong" in names and "compile" in names
     assert not os.path.exists(tmp_path.parent / "escape")
-    assert len(names) == 3
+    assert len(names) == 4
     submission = json.loads((kept_in / "wrong" / "submission.json").read_text())
     assert submission["solution"] == "print(2)" and submission["input"] == "i" and submission["sub_id"] == "wrong"
     assert (kept_in / "wrong" / "solution.txt").read_text() == "print(2)"
@@ -396,7 +504,7 @@ def test_error_cases(serve, tmp_path):
 def test_templates(serve):
     service = serve(env={"PYTHON_EXECUTE_COMMAND": "python3 -c 'print(\"{{templated}}\")' {source}",
                          "CPP_COMPILE_COMMAND": "g++ -O0 -DTEMPLATED=7 -o {exe} {source}",
-                         "CPP_EXECUTE_COMMAND": "{workdir}/{exe} arg"})
+                         "CPP_EXECUTE_COMMAND": "nice {exe} arg"})  # absolute, as code-judge's
     assert service.judged("/run", python("x"))["stdout"] == "{templated}\n"
     result = service.judged("/run", cpp(
         "#include <cstdio>\nint main(int c, char **v) { printf(\"%d %s\", TEMPLATED, v[1]); }"))

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+import ordinary
 from service import Service
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: control groups")
@@ -49,6 +50,7 @@ languages:
     source: main.sh
     check: 'true'
     run: sh {source}
+    version: sh -c 'echo no such option >&2; exit 1'
   - id: absent
     name: Absent
     source: main.x
@@ -314,3 +316,72 @@ def test_an_echo_in_every_language_that_is_installed(service, listed):
     answer = service.judged("/run/long-batch", batch)
     results = dict(zip([one["id"] for one in chosen], answer["results"]))
     assert {name: result for name, result in results.items() if not result["success"]} == {}
+
+
+@pytest.mark.parametrize("name", ordinary.PROGRAMS)
+def test_an_ordinary_program_passes_with_the_default_limits(service, listed, name):
+    """The clock is not among them: this machine may be busy."""
+    if not next(one for one in listed if one["id"] == name)["installed"]:
+        pytest.skip(f"{name} is not installed")
+    given, expected = ordinary.case(name)
+    answer = service.judged("/v1/judge", {"language": name, "source": ordinary.PROGRAMS[name], "limits": {"wall_ms": 60000},
+                                          "cases": [{"input": given, "expected": expected}]})
+    assert answer["summary"]["status"] == "Accepted", answer
+
+
+# ---- adding one ----
+
+TOY = """
+languages:
+  - id: toy
+    name: Toy
+    aliases: [plaything]
+    source: main.toy
+    exe: main.txt
+    build: sh -c 'grep -q "^say " {source} || {{ echo {source}:1 says nothing >&2; exit 1; }}; sed "s/^say //" {source} > {exe}'
+    run: sh -c 'cat "$GREETING" {exe} -'
+    version: cat /srv/toy/version
+    env: [GREETING=/srv/toy/greeting]
+    mounts: [%(folder)s]
+    needs: [%(folder)s/version]
+    limits: {extra_memory: 64m, processes: 100, time_factor: 2}
+    examples:
+      hello: say Hello, world!
+"""
+
+
+@pytest.fixture(scope="module")
+def toy(cjudge, tmp_path_factory):
+    """A language of our own: a file for cjudge, a folder of the host, and nothing else."""
+    folder = tmp_path_factory.mktemp("toy")
+    folder.chmod(0o755)  # programs are nobody that pytest knows
+    (folder / "version").write_text("toy 1\n")
+    (folder / "greeting").write_text("")
+    path = folder / "languages.yaml"
+    path.write_text((TOY % {"folder": folder}).replace("/srv/toy", str(folder)))
+    with Service(cjudge, "-languages", str(path), judge="127.0.0.1:0", env={"MAX_EXECUTION_TIME": "60"},
+                 folder=str(tmp_path_factory.mktemp("toy-service"))) as started:
+        yield started, str(path)
+
+
+def test_adding_a_language_is_configuration_only(cjudge, toy):
+    service, path = toy
+    status, (one,) = as_json(cjudge, "--check", "--languages", path)
+    assert status == 0 and (one["version"], one["check"]["hello"]["ok"], one["check"]["syntax"]["ok"]) == ("toy 1", True, True)
+    assert await_versions(service, ["toy"])["toy"]["version"] == "toy 1"
+
+    good = {"type": "plaything", "solution": "say a\n", "input": "b", "expected_output": "a\nb"}
+    result = service.judged("/run", good)
+    assert (result["success"], result["stdout"], result["reason"]) == (True, "a\nb", "")
+    assert service.judged("/judge", {**good, "expected_output": "c"})["success"] is False
+    result = service.judged("/run", {**good, "solution": "a"})
+    assert (result["run_success"], result["stderr"], result["reason"]) == (False, "main.toy:1 says nothing\n", "")
+    batch = service.judged("/judge/batch", {"type": "batch", "submissions": [good, {**good, "type": "toy"}]})
+    assert [one["success"] for one in batch["results"]] == [True, True]
+
+    answer = service.judged("/v1/judge", {"language": "toy", "source": "say a\n", "cases": [
+        {"input": "b", "expected": "a\nb"}, {"input": "c", "expected": "a\nb"}]})
+    assert [case["status"] for case in answer["cases"]] == ["Accepted", "Wrong Answer"]
+    built = service.judged("/v1/build", {"language": "toy", "source": "say d"})
+    answer = service.judged("/v1/judge", {"artifact": built["artifact"], "cases": [{"expected": "d"}]})
+    assert answer["summary"]["status"] == "Accepted"

@@ -97,6 +97,16 @@ def test_too_much_output(service, pipe):
 
 
 @kept
+@pytest.mark.parametrize("script", ["true", "echo hello"])
+@pytest.mark.parametrize("pipe", [False, True])
+def test_nothing_fits_into_a_negative_maximum(service, pipe, script):
+    result = service.run(shell(script, files=[{"content": ""}, collector("stdout", -1, pipe=pipe), collector("e", 0)]))
+    assert (result["status"], result["exitStatus"], result["error"]) == ("Output Limit Exceeded", 0, "Output Limit Exceeded")
+    assert result["files"] == {"e": "", "stdout": ""}
+    assert [(e["name"], e["type"]) for e in result["fileError"]] == [("stdout", "CollectSizeExceeded")]
+
+
+@kept
 def test_the_stack_limit_is_cut_to_the_memory_limit(service):
     bash = ["/bin/bash", "-c", "ulimit -s"]
     assert accepted(service.run(command(*bash, stackLimit=102400000, memoryLimit=100 * MIB))) == "100000\n"
@@ -257,6 +267,31 @@ def test_a_collector_where_no_file_can_be(service):
     files[1]["pipe"] = True
     result = service.run(command(files=files))
     assert result["status"] == "Accepted" and result["files"]["no/such/dir"] == "hi\n"
+
+
+def test_a_collector_where_the_operator_has_put_something(serve, tmp_path):
+    file, table = tmp_path / "file", tmp_path / "mount.yaml"
+    file.write_text("from the host\n")
+    binds = [f"{{type: bind, source: {place}, target: {place}, readonly: true}}" for place in ("/usr", "/bin", "/lib", "/lib64")]
+    mounts = [*binds, "{type: tmpfs, target: /w, data: 'size=8m,nr_inodes=1k'}",
+              f"{{type: bind, source: {file}, target: /w/mounted, readonly: true}}"]
+    links = "symLink: [{linkPath: /w/linked, target: /etc/passwd}]"
+    table.write_text("mount:\n" + "".join(f"  - {mount}\n" for mount in mounts) + f"{links}\nproc: true\n")
+    service = serve("-parallelism", 1, "-mount-conf", table)
+    for name in ("mounted", "linked"):
+        files = [{"content": ""}, collector(name), collector("stderr")]
+        for _ in range(2):
+            assert name in refused(service.post_run({"cmd": [command(files=files)]}), name, status=500)
+    assert accepted(service.run(shell("echo hi; ls"))) == "hi\nlinked\nmounted\nstderr\nstdout\n"
+
+
+def test_a_collector_without_room_for_its_file(serve):
+    service = serve("-parallelism", 1, "-tmp-fs-param", "size=1m,nr_inodes=2")
+    for _ in range(2):
+        result = service.run(shell("echo hi"))
+        assert (result["status"], result["error"]) == ("Internal Error", "start: /bin/sh: make output: no space left on device")
+        files = [{"content": ""}, collector("stdout", pipe=True), collector("stderr", pipe=True)]
+        assert service.run(shell("echo hi", files=files))["files"]["stdout"] == "hi\n"
 
 
 @better(reason="400 that names the descriptor")

@@ -691,9 +691,8 @@ def test_threads_count_as_processes(run):
 def test_cpu_rate_slows_down(run):
     source = ("import time; begun = time.monotonic(); end = time.process_time() + 0.2\n"
               "while time.process_time() < end: pass\n"
-              "print(time.monotonic() - begun)")
-    assert float(output(run(*code(source)))) < 0.4
-    assert float(output(run("--cpu-rate", "250", *code(source)))) > 0.5
+              "print(time.monotonic() - begun)") # a tenth of a CPU: 2 s, less a period
+    assert float(output(run("--cpu-rate", "100", *code(source)))) > 1.2
 
 
 @needs_root

@@ -130,3 +130,20 @@ def test_limits_are_small_as_asked(threat, box):
     for size in (4, 8, 16, 32):
         result = threat(box.command("takes_memory", ["touching", size * 2], memory=size * MIB))
         assert result.status == MEMORY and result["memory"] <= (size + 4) * MIB, (size, result)
+
+
+def test_arguments_of_one_are_no_memory_of_the_next(box, host_unchanged):
+    """Without groups the kernel's figure for a process begins with what init had mapped when it started it."""
+    small, large = box.command(["/bin/true"]), box.command(["/bin/true", *["x" * 120000] * 40])
+    for options in ((), ("--protection", "no-cgroup")):
+        first, _, *later = box.script([small, large, small, small], options=options)
+        for result in later:
+            assert result.status == OK and result["memory"] < first["memory"] + 512 * 1024, (first, result)
+
+
+@pytest.mark.parametrize("level", ["full", "no-cgroup"])
+def test_a_figure_never_contradicts_the_verdict(box, host_unchanged, level):
+    """Limits from less than any process takes to more than a small one does."""
+    commands = [box.command(["/bin/true"], memory=kib << 10) for kib in (4, 100, 150, 200, 300, 400, 1024)]
+    for command, result in zip(commands, box.script(commands, options=("--protection", level))):
+        assert result.status in (OK, MEMORY) and result["memory"] <= command["memory"], (command["memory"], result)

@@ -183,13 +183,28 @@ static const struct cgroup_memory_readings quiet = {
     .kernel_floor = 60 * KIB,
     .stock_max = 252 * KIB,
     .elapsed_ns = 20 * MS,
-    .peak = 20 * MIB + 100 * KIB + 126 * KIB,
+    .peak = 20 * MIB + 100 * KIB,
 };
 
 static void peak_is_without_init_and_half_a_stock(void **state)
 {
     (void)state;
-    assert_int_equal(cgroup_memory_peak(&quiet), 20 * MIB);
+    struct cgroup_memory_readings readings = quiet;
+    readings.peak = 1 * MIB + 100 * KIB + 126 * KIB;
+    assert_in_range(cgroup_memory_peak(&readings), 1 * MIB, 1 * MIB + 20 * KIB);
+}
+
+/* Where a stock is little of the whole, the figure is never below what was used. */
+static void a_large_peak_is_no_lower_than_what_was_used(void **state)
+{
+    (void)state;
+    for (uint64_t used = 16 * MIB; used <= 256 * MIB; used *= 2) {
+        struct cgroup_memory_readings readings = quiet;
+        readings.peak = used + 100 * KIB;
+        assert_in_range(cgroup_memory_peak(&readings), used, used + used / 64);
+        readings.peak += readings.stock_max;
+        assert_in_range(cgroup_memory_peak(&readings), used, used + used / 64);
+    }
 }
 
 static void peak_at_the_limit_has_no_stock(void **state)
@@ -251,6 +266,7 @@ int main(void)
         cmocka_unit_test_setup(more_processes_than_there_are_pids_is_no_limit, forget),
         cmocka_unit_test(cpu_sets_are_lists),
         cmocka_unit_test(peak_is_without_init_and_half_a_stock),
+        cmocka_unit_test(a_large_peak_is_no_lower_than_what_was_used),
         cmocka_unit_test(peak_at_the_limit_has_no_stock),
         cmocka_unit_test(garbage_counts_as_long_as_it_is_there),
         cmocka_unit_test(page_cache_of_earlier_runs_is_subtracted),

@@ -1095,6 +1095,12 @@ static size_t resident_bytes(void)
     return resident * (size_t)sysconf(_SC_PAGESIZE);
 }
 
+#ifdef __SANITIZE_THREAD__
+enum { RESIDENT_IS_OURS = false }; /* its shadow of what was touched is resident, too */
+#else
+enum { RESIDENT_IS_OURS = true };
+#endif
+
 static void a_large_file_comes_out_once(void **state)
 {
     (void)state;
@@ -1114,9 +1120,9 @@ static void a_large_file_comes_out_once(void **state)
     assert_int_equal(big->size, 256 * MIB);
     for (size_t i = 0; i < big->size; i += 4096)
         assert_int_equal(big->data[i], 'x');
-    assert_true(resident_bytes() - before < 260 * MIB);
+    assert_true(!RESIDENT_IS_OURS || resident_bytes() - before < 260 * MIB);
     trial_end(&trial);
-    assert_true(resident_bytes() < before + 4 * MIB);
+    assert_true(!RESIDENT_IS_OURS || resident_bytes() < before + 4 * MIB);
 }
 
 static void a_sparse_file_costs_what_it_holds(void **state)

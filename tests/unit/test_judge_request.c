@@ -102,6 +102,9 @@ static const struct {
      "string\",\"input\":1},"
      "{\"type\":\"string_type\",\"loc\":[\"body\",\"input\"],\"msg\":\"Input should be a valid "
      "string\",\"input\":[\"<\xc3\xa9\"]}"},
+    {JUDGE_BODY_ONE, "\xef\xbb\xbf{\"type\":\"p\\u0079thon\"}",
+     "{\"type\":\"missing\",\"loc\":[\"body\",\"solution\"],\"msg\":\"Field "
+     "required\",\"input\":{\"type\":\"python\"}}"},
     {JUDGE_BODY_ONE, "{\"type\":\"cpp\",\"solution\":null}",
      "{\"type\":\"string_type\",\"loc\":[\"body\",\"solution\"],\"msg\":\"Input should be a valid "
      "string\",\"input\":null}"},
@@ -158,6 +161,101 @@ static void invalid_bodies(void **state)
     }
 }
 
+/* Of a key that comes again only the last one counts, good or not. */
+static void keys_that_come_again(void **state)
+{
+    static const struct {
+        enum judge_body_kind kind;
+        const char *body;
+        bool good;
+    } cases[] = {
+        {JUDGE_BODY_ONE, "{\"type\":\"cobol9\",\"type\":\"cpp\",\"solution\":1,\"solution\":\"x\"}",
+         true},
+        {JUDGE_BODY_ONE, "{\"type\":\"cpp\",\"solution\":\"x\",\"type\":1}", false},
+        {JUDGE_BODY_ONE,
+         "{\"type\":\"cpp\",\"solution\":\"x\",\"options\":{\"a\":1},\"options\":null,\"input\":[],"
+         "\"input\":\"\"}",
+         true},
+        {JUDGE_BODY_BATCH,
+         "{\"type\":\"x\",\"submissions\":[1],\"type\":\"b\\u0061tch\",\"submissions\":[{\"type\":"
+         "\"cpp\","
+         "\"solution\":\"x\"}],\"sub_id\":1,\"sub_id\":\"\\ud800\"}",
+         true},
+        {JUDGE_BODY_BATCH,
+         "{\"submissions\":[{\"type\":\"cpp\",\"solution\":\"x\"}],\"submissions\":[]}", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct judge_request request;
+        struct buf errors = {0};
+        enum judge_request_outcome outcome =
+            parse(cases[i].kind, true, cases[i].body, strlen(cases[i].body), &request, &errors);
+        if (outcome != (cases[i].good ? JUDGE_REQUEST_GOOD : JUDGE_REQUEST_INVALID))
+            fail_msg("%s: %d %.*s", cases[i].body, outcome, (int)errors.size, errors.data);
+        if (cases[i].good) {
+            assert_int_equal(request.count, 1);
+            assert_text(request.submissions[0].solution, "x");
+        }
+        buf_free(&errors);
+        judge_request_free(&request);
+    }
+}
+
+/* What Python 3.11 says of it, and at which character. */
+static void bodies_that_are_no_json(void **state)
+{
+    static const struct {
+        const char *body;
+        int at;
+        const char *words;
+    } cases[] = {
+        {"{", 1, "Expecting property name enclosed in double quotes"},
+        {"{\"a\"", 4, "Expecting ':' delimiter"},
+        {"{\"a\":", 5, "Expecting value"},
+        {"{\"a\":1", 6, "Expecting ',' delimiter"},
+        {"{\"a\":1,", 7, "Expecting property name enclosed in double quotes"},
+        {"{\"a\":1]", 6, "Expecting ',' delimiter"},
+        {"[1", 2, "Expecting ',' delimiter"},
+        {"[1,", 3, "Expecting value"},
+        {"[ ", 2, "Expecting value"},
+        {"[1 2]", 3, "Expecting ',' delimiter"},
+        {"{\"a\":tru}", 5, "Expecting value"},
+        {"nul", 0, "Expecting value"},
+        {"-", 0, "Expecting value"},
+        {"1.", 1, "Extra data"},
+        {"1e+", 1, "Extra data"},
+        {"01", 1, "Extra data"},
+        {"{\"a\":\"\\x\"}", 6, "Invalid \\\\escape"},
+        {"{\"a\":\"\\u12\"}", 7, "Invalid \\\\uXXXX escape"},
+        {"{\"a\":\"\\u12g4 \"}", 7, "Invalid \\\\uXXXX escape"},
+        {"{\"a\":\"b", 5, "Unterminated string starting at"},
+        {"{\"a\":\"b\\", 5, "Unterminated string starting at"},
+        {"{\"a\":\"b\n\"}", 7, "Invalid control character at"},
+        {"{\"\xc3\xa9\":x}", 5, "Expecting value"},
+        {"[[{}, []], {\"k\": [{}]}] ]", 24, "Extra data"},
+        {"{\"a\":NaN}", 5, "Expecting value"}, /* Python takes it */
+        {"\xef\xbb\xbf{\"a\"", 4, "Expecting ':' delimiter"},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct judge_request request;
+        struct buf errors = {0}, expected = {0};
+        assert_int_equal(
+            parse(JUDGE_BODY_ONE, true, cases[i].body, strlen(cases[i].body), &request, &errors),
+            JUDGE_REQUEST_INVALID);
+        buf_printf(
+            &expected,
+            "{\"detail\":[{\"type\":\"json_invalid\",\"loc\":[\"body\",%d],\"msg\":\"JSON decode "
+            "error\",\"input\":{},\"ctx\":{\"error\":\"%s\"}}]}",
+            cases[i].at, cases[i].words);
+        if (errors.size != expected.size || memcmp(errors.data, expected.data, errors.size) != 0)
+            fail_msg("%s:\n%.*s", cases[i].body, (int)errors.size, errors.data);
+        buf_free(&errors);
+        buf_free(&expected);
+        judge_request_free(&request);
+    }
+}
+
 static void other_bodies(void **state)
 {
     (void)state;
@@ -182,6 +280,7 @@ static void content_types(void **state)
 {
     (void)state;
     assert_true(judge_request_is_json(NULL));
+    assert_true(judge_request_is_json(""));
     assert_true(judge_request_is_json("application/json"));
     assert_true(judge_request_is_json("Application/JSON; charset=utf-8"));
     assert_true(judge_request_is_json("application/vnd.api+json"));
@@ -207,9 +306,10 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_submission),   cmocka_unit_test(a_batch),
-        cmocka_unit_test(invalid_bodies), cmocka_unit_test(other_bodies),
-        cmocka_unit_test(content_types),
+        cmocka_unit_test(a_submission),         cmocka_unit_test(a_batch),
+        cmocka_unit_test(invalid_bodies),       cmocka_unit_test(other_bodies),
+        cmocka_unit_test(content_types),        cmocka_unit_test(bodies_that_are_no_json),
+        cmocka_unit_test(keys_that_come_again),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

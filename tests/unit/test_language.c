@@ -74,6 +74,33 @@ static void bad_commands_are_named(void **state)
     }
 }
 
+static void templates_that_start_sandboxes(void **state)
+{
+    static const struct {
+        const char *template;
+        bool starts;
+    } cases[] = {
+        {"bwrap --ro-bind / / -- python3 {source}", true},
+        {"/usr/bin/docker run -i image {source}", true},
+        {"firejail --quiet -- {exe}", true},
+        {"podman run x", true},
+        {"nsjail -- {exe}", true},
+        {"sudo -n docker run x", true},
+        {"env A=b timeout 10 bwrap -- {exe}", true},
+        {"python3 {source}", false},
+        {"python3 /opt/docker {source}", false},
+        {"timeout 10 python3 {source} bwrap", false},
+        {"timeout 10 {exe} docker", false},
+        {"bwrapper {exe}", false},
+        {"docker/run {exe}", false},
+        {"'bwrap", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        if (command_starts_sandbox(cases[i].template) != cases[i].starts)
+            fail_msg("%s", cases[i].template);
+}
+
 static void what_is_built_in(void **state)
 {
     (void)state;
@@ -180,7 +207,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(commands_become_words), cmocka_unit_test(bad_commands_are_named),
         cmocka_unit_test(what_is_built_in),      cmocka_unit_test(a_file_takes_its_place),
-        cmocka_unit_test(bad_files_are_named),
+        cmocka_unit_test(bad_files_are_named),   cmocka_unit_test(templates_that_start_sandboxes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

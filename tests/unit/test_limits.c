@@ -149,7 +149,7 @@ static void with_a_group_only_what_no_group_knows_is_an_rlimit(void **state)
     assert_false(allocation);
     assert_int_equal(run.rlimit_mask, 1U << CONTAINER_RLIMIT_CPU | 1U << CONTAINER_RLIMIT_FSIZE |
                                           1U << CONTAINER_RLIMIT_NOFILE);
-    assert_int_equal(run.rlimits[CONTAINER_RLIMIT_CPU], 11);
+    assert_int_equal(run.rlimits[CONTAINER_RLIMIT_CPU], 21);
     assert_int_equal(run.rlimits[CONTAINER_RLIMIT_FSIZE], 256 * MIB);
     assert_int_equal(run.rlimits[CONTAINER_RLIMIT_NOFILE], 256);
     assert_int_equal(run.limits.memory_bytes, 256 * MIB);
@@ -202,29 +202,34 @@ static void allocation_limits_stand_when_asked_for(void **state)
     }
 }
 
-static void a_stack_is_never_larger_than_the_memory(void **state)
+static void a_stack_as_large_as_the_memory_is_ended_by_the_memory(void **state)
 {
     (void)state;
     static const struct {
-        uint64_t stack, memory, extra, want;
+        uint64_t stack, memory, extra, want, want_groupless;
     } cases[] = {
-        {MIB, 64 * MIB, 0, MIB},
-        {64 * MIB, 64 * MIB, 0, 64 * MIB},
-        {64 * MIB + 1, 64 * MIB, 0, 64 * MIB},
-        {64 * MIB + 1, 64 * MIB, MIB, 64 * MIB + 1},
-        {UINT64_MAX, 64 * MIB, MIB, 65 * MIB},
-        {UINT64_MAX, UINT64_MAX, 0, SIZE_CAP},
+        {MIB, 64 * MIB, 0, MIB, MIB},
+        {64 * MIB - 1, 64 * MIB, 0, 64 * MIB - 1, 64 * MIB - 1},
+        {64 * MIB, 64 * MIB, 0, 82 * MIB, 64 * MIB},
+        {64 * MIB + 1, 64 * MIB, 0, 82 * MIB, 64 * MIB},
+        {64 * MIB + 1, 64 * MIB, MIB, 64 * MIB + 1, 64 * MIB + 1},
+        {UINT64_MAX, 64 * MIB, 4 * MIB, 87 * MIB, 68 * MIB},
+        {UINT64_MAX, UINT64_MAX, 0, SIZE_CAP + SIZE_CAP / 4 + 2 * MIB, SIZE_CAP},
+        {64 * MIB, 1 * MIB, 0, 24 * MIB, 24 * MIB}, /* arguments */
+        {4 * MIB, 1 * MIB, 0, 4 * MIB, 4 * MIB},
     };
-    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+    for (size_t i = 0; i < COUNT_OF(cases) * 2; i++) {
+        bool groupless = i % 2 != 0, allocation;
         struct exec_settings settings = settings_of_the_house();
-        settings.extra_memory_bytes = cases[i].extra;
-        bool allocation;
-        const struct container_run run = apply(
-            (struct exec_limits){.stack_bytes = cases[i].stack, .memory_bytes = cases[i].memory},
-            &settings, false, &allocation);
+        settings.extra_memory_bytes = cases[i / 2].extra;
+        const struct container_run run =
+            apply((struct exec_limits){.stack_bytes = cases[i / 2].stack,
+                                       .memory_bytes = cases[i / 2].memory},
+                  &settings, groupless, &allocation);
         assert_true(stands(&run, CONTAINER_RLIMIT_STACK));
-        assert_int_equal(run.rlimits[CONTAINER_RLIMIT_STACK], cases[i].want);
-        assert_false(allocation);
+        assert_int_equal(run.rlimits[CONTAINER_RLIMIT_STACK],
+                         groupless ? cases[i / 2].want_groupless : cases[i / 2].want);
+        assert_int_equal(allocation, groupless);
     }
 }
 
@@ -236,22 +241,22 @@ static void a_default_stack_of_the_settings_counts(void **state)
     bool allocation;
     const struct container_run run =
         apply((struct exec_limits){.memory_bytes = MIB}, &settings, false, &allocation);
-    assert_int_equal(run.rlimits[CONTAINER_RLIMIT_STACK], MIB);
+    assert_int_equal(run.rlimits[CONTAINER_RLIMIT_STACK], 24 * MIB);
 }
 
-static void the_cpu_backstop_is_whole_seconds_above_the_limit(void **state)
+static void the_cpu_backstop_is_whole_seconds_far_above_the_limit(void **state)
 {
     (void)state;
     static const struct {
         int64_t cpu_ns;
         uint64_t want;
     } cases[] = {
-        {1, 2},
-        {NS_PER_S - 1, 2},
-        {NS_PER_S, 2},
-        {NS_PER_S + 1, 3},
-        {10 * NS_PER_S, 11},
-        {INT64_MAX, (uint64_t)(TIME_MAX + NS_PER_S - 1) / NS_PER_S + 1},
+        {1, 3},
+        {NS_PER_S - 1, 3},
+        {NS_PER_S, 3},
+        {NS_PER_S + 1, 5},
+        {10 * NS_PER_S, 21},
+        {INT64_MAX, (uint64_t)(TIME_MAX + NS_PER_S - 1) / NS_PER_S * 2 + 1},
     };
     const struct exec_settings settings = settings_of_the_house();
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
@@ -304,9 +309,9 @@ int main(void)
         cmocka_unit_test(with_a_group_only_what_no_group_knows_is_an_rlimit),
         cmocka_unit_test(without_a_group_rlimits_stand_in),
         cmocka_unit_test(allocation_limits_stand_when_asked_for),
-        cmocka_unit_test(a_stack_is_never_larger_than_the_memory),
+        cmocka_unit_test(a_stack_as_large_as_the_memory_is_ended_by_the_memory),
         cmocka_unit_test(a_default_stack_of_the_settings_counts),
-        cmocka_unit_test(the_cpu_backstop_is_whole_seconds_above_the_limit),
+        cmocka_unit_test(the_cpu_backstop_is_whole_seconds_far_above_the_limit),
         cmocka_unit_test(extra_memory_never_wraps_around),
         cmocka_unit_test(a_cpu_set_and_a_rate_are_handed_on),
     };

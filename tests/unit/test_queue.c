@@ -89,6 +89,30 @@ static void test_who_comes_back_is_last(void **state)
     queue_free(&queue);
 }
 
+/* With one slot: who comes while the flood's job runs is next when that ends. */
+static void test_who_came_meanwhile_is_first(void **state)
+{
+    struct sched_job flood[3], single = {.source = 2}, late = {.source = 3};
+    static const uint64_t sources[] = {1, 1, 1};
+    struct queue queue = make_queue(8);
+    (void)state;
+    push_all(&queue, flood, sources, 3);
+    assert_ptr_equal(queue_pop(&queue), &flood[0]);
+    queue_push(&queue, &single);
+    queue_served(&queue, 1);
+    queue_push(&queue, &late);
+    assert_ptr_equal(queue_pop(&queue), &single);
+    queue_served(&queue, 2); /* has none waiting */
+    assert_ptr_equal(queue_pop(&queue), &flood[1]);
+    queue_served(&queue, 1);
+    assert_ptr_equal(queue_pop(&queue), &late);
+    queue_served(&queue, 3);
+    assert_ptr_equal(queue_pop(&queue), &flood[2]);
+    queue_served(&queue, 1);
+    assert_null(queue_pop(&queue));
+    queue_free(&queue);
+}
+
 static void test_deadlines(void **state)
 {
     static const int64_t deadlines[] = {50, 0, 20, 90, 20, 10};
@@ -179,23 +203,36 @@ static void model_remove(struct model *model, const struct sched_job *job)
     fail_msg("a job that is not there");
 }
 
-static struct sched_job *model_pop(struct model *model)
+static void model_move_back(struct model *model, size_t at)
 {
     static struct model turned;
+    turned = *model;
+    model_remove_source(model, at);
+    size_t last = model->source_count++;
+    model->sources[last] = turned.sources[at];
+    model->counts[last] = turned.counts[at];
+    memcpy(model->jobs[last], turned.jobs[at], sizeof(turned.jobs[at]));
+}
+
+static struct sched_job *model_pop(struct model *model)
+{
     if (model->source_count == 0)
         return NULL;
     struct sched_job *job = model->jobs[0][0];
-    turned = *model;
+    size_t source_count = model->source_count;
     model_remove(model, job);
-    if (model->source_count == turned.source_count) { /* it has more: behind the others */
-        turned = *model;
-        model_remove_source(model, 0);
-        size_t last = model->source_count++;
-        model->sources[last] = turned.sources[0];
-        model->counts[last] = turned.counts[0];
-        memcpy(model->jobs[last], turned.jobs[0], sizeof(turned.jobs[0]));
-    }
+    if (model->source_count == source_count) /* it has more: behind the others */
+        model_move_back(model, 0);
     return job;
+}
+
+static void model_served(struct model *model, uint64_t source)
+{
+    for (size_t at = 0; at < model->source_count; at++)
+        if (model->sources[at] == source) {
+            model_move_back(model, at);
+            return;
+        }
 }
 
 static int64_t model_earliest(const struct model *model)
@@ -239,7 +276,11 @@ static void test_against_model(void **state)
                 .deadline_ns = rand_r(&seed) % 3 == 0 ? 1 + rand_r(&seed) % 50 : 0};
             queue_push(&queue, job);
             model_push(&model, job);
-        } else if (dice < 85) {
+        } else if (dice < 60) {
+            uint64_t source = (uint64_t)(rand_r(&seed) % 8) << 32;
+            queue_served(&queue, source);
+            model_served(&model, source);
+        } else if (dice < 88) {
             struct sched_job *job = queue_pop(&queue);
             assert_ptr_equal(job, model_pop(&model));
             if (job != NULL)
@@ -265,6 +306,7 @@ int main(void)
         cmocka_unit_test(test_one_source_keeps_order),
         cmocka_unit_test(test_sources_take_turns),
         cmocka_unit_test(test_who_comes_back_is_last),
+        cmocka_unit_test(test_who_came_meanwhile_is_first),
         cmocka_unit_test(test_deadlines),
         cmocka_unit_test(test_grows),
         cmocka_unit_test(test_against_model),

@@ -191,8 +191,8 @@ static void what_is_missing_is_named(void **state)
                                                 COUNT_OF(env), missing);
         if (installed != (rows[i].missing[0] == '\0') || strcmp(missing, rows[i].missing) != 0)
             fail_msg("%s: '%s' is missing", rows[i].keys, missing);
-        assert_true(toolchain_is_installed(languages_at(languages, 0), NULL, env, COUNT_OF(env),
-                                           missing));
+        assert_true(
+            toolchain_is_installed(languages_at(languages, 0), NULL, env, COUNT_OF(env), missing));
         languages_free(languages);
     }
 }
@@ -228,7 +228,8 @@ static void a_lack_says_what_to_do(void **state)
     toolchain_lack(languages_at(languages, 0), "x", text);
     assert_string_equal(text, "X (GNU) is not installed: apt-get install x-base libx-dev");
     toolchain_lack(languages_at(languages, 1), "/usr/lib/y", text);
-    assert_string_equal(text, "y is not installed: there is no /usr/lib/y where programs look for it");
+    assert_string_equal(text,
+                        "y is not installed: there is no /usr/lib/y where programs look for it");
     languages_free(languages);
 }
 

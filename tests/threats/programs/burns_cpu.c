@@ -51,6 +51,35 @@ static void *spin_thread(void *arg)
     return arg;
 }
 
+/* How many CPUs four threads that are always busy have been seen on, within 300 ms of CPU time. */
+static void *watch_cpu(void *arg)
+{
+    cpu_set_t *seen = arg;
+    struct timespec now;
+    do {
+        CPU_SET((size_t)sched_getcpu(), seen);
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    } while (now.tv_sec * 1000000000 + now.tv_nsec < 300 * 1000000);
+    return NULL;
+}
+
+static int cpus_seen(void)
+{
+    cpu_set_t seen[4], all;
+    pthread_t thread[4];
+    CPU_ZERO(&all);
+    for (int i = 0; i < 4; i++) {
+        CPU_ZERO(&seen[i]);
+        if (pthread_create(&thread[i], NULL, watch_cpu, &seen[i]) != 0)
+            return 0;
+    }
+    for (int i = 0; i < 4; i++) {
+        pthread_join(thread[i], NULL);
+        CPU_OR(&all, &all, &seen[i]);
+    }
+    return CPU_COUNT(&all);
+}
+
 static void threads(int count)
 {
     pthread_t thread;
@@ -96,6 +125,10 @@ int main(int argc, char **argv)
     }
     if (strcmp(how, "system_for_ms") == 0) {
         system_ms(number);
+        return 0;
+    }
+    if (strcmp(how, "on_cpus") == 0) {
+        printf("cpus %d\n", cpus_seen());
         return 0;
     }
     if (strcmp(how, "ignoring_signals") == 0) {

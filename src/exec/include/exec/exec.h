@@ -46,6 +46,7 @@ struct exec_file {
     const char
         *name;    /* two descriptors with one name are one collector; the first one's max counts */
     uint64_t max; /* bytes that come back at most; more was written: Output Limit Exceeded */
+    bool below_zero; /* collectors: a max below 0, which even no output at all is above */
 };
 
 enum exec_copy_kind {

@@ -1,5 +1,5 @@
 /* Keeps submissions that did not succeed, as code-judge does: <folder>/<sub_id>/ gets submission.json,
- * solution.txt and result.json. */
+ * solution.txt, and result.json or, where it could not be judged, exception.txt. */
 #ifndef CJ_JUDGE_ERROR_CASE_H
 #define CJ_JUDGE_ERROR_CASE_H
 
@@ -14,8 +14,10 @@ WARN_UNUSED int error_case_open(const char *folder, int *fd, struct cj_error *er
 struct error_case {
     const char *sub_id; /* a stranger's: what is not a plain file name is written otherwise */
     size_t sub_id_size;
-    const char *type, *solution, *input, *expected_output; /* input, expected: NULL: null */
-    size_t solution_size, input_size, expected_size;
+    /* options (JSON), input, expected: NULL: null */
+    const char *type, *options, *solution, *input, *expected_output;
+    size_t options_size, solution_size, input_size, expected_size;
+    const char *exception; /* why it could not be judged; NULL: it was, and this is how it ended: */
     const char *stdout_text, *stderr_text; /* the whole */
     size_t stdout_size, stderr_size;
     int exit_code; /* -n: signal n */

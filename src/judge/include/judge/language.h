@@ -32,7 +32,15 @@ struct language_examples {
     const char *echo;  /* prints the first line of its input, or all of it */
     const char *error; /* ends with an exit status that is not 0, or by a signal */
     const char *loop;  /* computes for ever */
-    const char *syntax; /* does not build; NULL: brackets and quotes that nobody takes for a program */
+    const char
+        *syntax; /* does not build; NULL: brackets and quotes that nobody takes for a program */
+};
+
+/* Whose a command is, and where it runs. */
+enum command_place {
+    COMMAND_OURS,     /* in the container; {source} and {exe} are names in its work directory */
+    COMMAND_TEMPLATE, /* the operator's, in the container; they are absolute, as code-judge's are */
+    COMMAND_OUTSIDE, /* the same, on the host's side (exec/outside.h): it starts a sandbox of its own */
 };
 
 struct language {
@@ -44,6 +52,7 @@ struct language {
     const char *build;  /* command; NULL: nothing to build */
     const char *check;  /* command that finds syntax errors of an interpreted program; NULL: none */
     const char *run;    /* command */
+    enum command_place build_place, run_place; /* check is always ours */
     const char *version;            /* command whose output's first line names the version */
     struct language_texts keep;     /* files of a build that a run needs besides exe */
     struct language_texts env;      /* "K=V", for build, check and run */
@@ -69,10 +78,15 @@ const struct language *languages_at(const struct languages *languages, size_t in
 /* By id or alias; NULL when there is none. */
 const struct language *languages_find(const struct languages *languages, const char *name);
 
-/* Takes other commands for a language (NULL: as it is). The texts are borrowed until
- * languages_free(); errors name the language. */
-WARN_UNUSED int languages_override(struct languages *languages, const char *id, const char *build,
-                                   const char *run, struct cj_error *err);
+struct language_command {
+    const char *text; /* NULL: the language's stays */
+    enum command_place place;
+};
+
+/* Takes other commands for a language. The texts are borrowed until languages_free(); errors name the language. */
+WARN_UNUSED int languages_override(struct languages *languages, const char *id,
+                                   struct language_command build, struct language_command run,
+                                   struct cj_error *err);
 
 /* ---- commands ---- */
 
@@ -87,5 +101,9 @@ struct command_value {
 WARN_UNUSED int command_words(const char *template, const struct command_value *values,
                               size_t value_count, char ***words, size_t *count,
                               struct cj_error *err);
+
+/* Whether a template starts a sandbox of its own: docker, podman, firejail, bwrap or nsjail is its program, or that
+ * of a sudo, env, timeout, nice or the like in front. Pure. */
+bool command_starts_sandbox(const char *template);
 
 #endif

@@ -25,6 +25,8 @@ struct judge_settings {
     const char *const *env; /* "K=V" of every program; those of its language come before */
     size_t env_count;
     const struct mount_config *mounts; /* of the containers, to tell what is not installed; NULL */
+    struct sandbox *sandbox;     /* for commands on the host's side; NULL: no language has one */
+    unsigned outside_index;      /* their groups are numbered from here on (exec/outside.h) */
     struct exec_limits build;    /* of a compiler */
     uint64_t build_output_bytes; /* of what a compiler says, each of stdout and stderr */
     uint64_t artefact_bytes;     /* largest file of a build */

@@ -21,7 +21,7 @@ enum { LANGUAGE_VERSION_SIZE = 160 };
 
 struct language_facts {
     bool installed;
-    char missing[TOOLCHAIN_NAME_SIZE]; /* the first thing that is not there */
+    char missing[TOOLCHAIN_NAME_SIZE];   /* the first thing that is not there */
     char version[LANGUAGE_VERSION_SIZE]; /* ""; not known, or not yet */
 };
 
@@ -50,7 +50,6 @@ void language_ask_version(struct container *container, const struct judge_settin
                           char version[static LANGUAGE_VERSION_SIZE]);
 
 /* The first line that says something; control characters are left out, invalid UTF-8 becomes '?'. Pure. */
-void version_from_output(const char *data, size_t size,
-                         char version[static LANGUAGE_VERSION_SIZE]);
+void version_from_output(const char *data, size_t size, char version[static LANGUAGE_VERSION_SIZE]);
 
 #endif

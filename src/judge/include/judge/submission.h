@@ -26,6 +26,8 @@ struct submission {
     const char *sub_id; /* for observers */
     size_t sub_id_size;
     const struct language *language; /* NULL: "math", which no judge knows */
+    const char *options;             /* JSON, for observers; NULL: none */
+    size_t options_size;
     const char *solution;
     size_t solution_size;
     const char *input; /* NULL: none; both NULL and "" are an empty input */
@@ -67,6 +69,8 @@ struct submission_observer {
     void (*ended)(void *arg, const struct submission *submission,
                   const struct submission_result *result, struct submission_view whole_stdout,
                   struct submission_view whole_stderr);
+    /* One that could not be judged, and why. */
+    void (*broken)(void *arg, const struct submission *submission, const char *why);
     void *arg;
 };
 

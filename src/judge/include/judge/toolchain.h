@@ -51,7 +51,7 @@ void toolchain_lack(const struct language *language, const char *missing,
                     char text[static TOOLCHAIN_LACK_SIZE]);
 
 /* Adds to mounts what the languages want to be seen, as far as this host has it. */
-WARN_UNUSED int toolchain_show_mounts(const struct languages *languages, struct mount_config *mounts,
-                                      struct cj_error *err);
+WARN_UNUSED int toolchain_show_mounts(const struct languages *languages,
+                                      struct mount_config *mounts, struct cj_error *err);
 
 #endif

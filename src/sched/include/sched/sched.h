@@ -8,7 +8,8 @@
  * needs others submits them and returns, so that it never holds a slot while it waits.
  *
  * Jobs of one source run in their order; sources with waiting jobs take turns, so that one which floods
- * delays the others by at most one job a turn.
+ * delays the others by at most one job a turn. Where one floods alone, whoever comes waits only for a job that
+ * runs, not for another of the flood's.
  *
  * No lock is held while anything of the caller's is called; run() and dropped() may call everything here
  * but sched_drain() and sched_free(). */
