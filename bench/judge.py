@@ -347,11 +347,14 @@ def print_row(row):
     print(f"{row['what']:38} {row['count']:>4}  {ratio:22} {goal_text(row):>8} {row['bare_per_s']:9.1f} {row['served_per_s']:9.1f}", flush=True)
 
 
-def print_queue(queue, memory):
-    print("\nqueued    us/submission: wall   CPU")
+def print_queue(queue):
+    print("queued    us/submission: wall   CPU", flush=True)
     for row in queue["sizes"]:
         print(f"{row['queued']:>6} {row['wall_us']:>20.0f} {row['cpu_us']:>6.0f}")
-    print(f"dearest / cheapest: wall {queue['wall_dearest_to_cheapest']:.2f}, CPU {queue['cpu_dearest_to_cheapest']:.2f} (goal {FLAT_GOAL})")
+    print(f"dearest / cheapest: wall {queue['wall_dearest_to_cheapest']:.2f}, CPU {queue['cpu_dearest_to_cheapest']:.2f} (goal {FLAT_GOAL})", flush=True)
+
+
+def print_memory(memory):
     print(f"{memory['queued']} that wait, of {memory['text_bytes']} bytes: {memory['bytes_beside_text']:.0f} bytes each beside the text "
           f"(goal {MEMORY_GOAL}), {memory['peak_beside_text']:.0f} while they are read", flush=True)
 
@@ -387,7 +390,8 @@ def run_rows(options, found):
 
 
 def run_queue(options, found):
-    if options.rows and "queue" not in options.rows.split(","):
+    wanted = {"queue", "memory"} & set(options.rows.split(",") if options.rows else ["queue", "memory"])
+    if not wanted:
         return
     with tempfile.TemporaryDirectory(prefix="bench-judge-") as log:
         languages = os.path.join(log, "languages.yaml")
@@ -396,16 +400,20 @@ def run_queue(options, found):
         with Service(os.path.abspath(options.cjudge), "-languages", languages, judge="127.0.0.1:0", env={"MAX_EXECUTION_TIME": "600"},
                      folder=log) as service:
             client = Client(service)
-            found["queue"] = measure_queue(service, client, options)
-            found["memory"] = measure_memory(service, client, options.queued)
-    if not options.json:
-        print_queue(found["queue"], found["memory"])
+            if "queue" in wanted:
+                found["queue"] = measure_queue(service, client, options)
+            if "memory" in wanted:
+                found["memory"] = measure_memory(service, client, options.queued)
+    if not options.json and "queue" in found:
+        print_queue(found["queue"])
+    if not options.json and "memory" in found:
+        print_memory(found["memory"])
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--cjudge", default=os.path.join(HERE, "../build/cjudge"))
-    parser.add_argument("--rows", help="only those, with commas: " + ", ".join([row.name for row in ROWS] + ["queue"]))
+    parser.add_argument("--rows", help="only those, with commas: " + ", ".join([row.name for row in ROWS] + ["queue", "memory"]))
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--queued", type=int, default=100000, help="the longest queue")
     parser.add_argument("--queue-rounds", type=int, default=3)

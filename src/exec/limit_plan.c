@@ -89,10 +89,22 @@ static uint64_t stack_limit(uint64_t asked, uint64_t memory, bool without_cgroup
     return beyond > least ? beyond : least;
 }
 
+static uint64_t enforced_memory(const struct exec_limits *limits,
+                                const struct exec_settings *settings)
+{
+    return limits->memory_bytes + size_or(settings->extra_memory_bytes, 0);
+}
+
+bool exec_limits_stack_is_memory(const struct exec_limits *limits,
+                                 const struct exec_settings *settings)
+{
+    return limits->stack_exact && limits->stack_bytes >= enforced_memory(limits, settings);
+}
+
 bool exec_limits_apply(const struct exec_limits *limits, const struct exec_settings *settings,
                        bool without_cgroup, struct container_run *run)
 {
-    uint64_t memory = limits->memory_bytes + size_or(settings->extra_memory_bytes, 0);
+    uint64_t memory = enforced_memory(limits, settings);
     /* A backstop that needs no one awake, far above the limit that is enforced exactly: the kernel counts
      * whole ticks for it, and on a busy machine those were a tenth more than what was used. */
     set_rlimit(run, CONTAINER_RLIMIT_CPU,
@@ -101,7 +113,9 @@ bool exec_limits_apply(const struct exec_limits *limits, const struct exec_setti
     set_rlimit(run, CONTAINER_RLIMIT_NOFILE, limits->open_files);
     if (limits->stack_bytes != 0)
         set_rlimit(run, CONTAINER_RLIMIT_STACK,
-                   stack_limit(limits->stack_bytes, memory, without_cgroup));
+                   exec_limits_stack_is_memory(limits, settings)
+                       ? memory
+                       : stack_limit(limits->stack_bytes, memory, without_cgroup));
     if (limits->data_segment)
         set_rlimit(run, CONTAINER_RLIMIT_DATA, memory);
     else if (without_cgroup) /* a backstop: the stacks of threads count although hardly touched */

@@ -82,6 +82,8 @@ static bool decide_warm(struct sandbox *sandbox, const struct sandbox_options *o
         why = "the service is not root, and containers have one uid only";
     else if (sandbox->cgroups == NULL)
         why = "there are no control groups";
+    else if (sandbox->into_cgroup)
+        why = "with control groups v2 it has not been tried enough";
     else if (!sandbox->facts.filter_inherited)
         why = "seccomp.yaml has a filter of its own";
     else if (sandbox->has_init_command)

@@ -113,6 +113,22 @@ def test_the_stack_limit_is_cut_to_the_memory_limit(service):
     assert accepted(service.run(command(*bash, stackLimit=102400000, memoryLimit=64 * MIB))) == "65552\n"
 
 
+DEEP = """int f(int n) { volatile char a[4096]; for (int i = 0; i < 4096; i++) a[i] = n; return f(n + 1) + a[n & 4095]; }
+int main() { return f(0); }"""
+
+
+@kept
+def test_a_recursion_without_end_meets_whichever_limit_is_less(service):
+    built = service.run(command("/usr/bin/gcc", "-O0", "-w", "a.c", cpuLimit=10**10, clockLimit=3 * 10**10, memoryLimit=512 * MIB,
+                                copyIn={"a.c": {"content": DEEP}}, copyOutCached=["a.out"]))
+    program = {"a.out": {"fileId": built["fileIds"]["a.out"]}}
+    for _ in range(5):
+        large = service.run(command("a.out", copyIn=program, stackLimit=1 << 30, clockLimit=10**10, cpuLimit=5 * 10**9))
+        assert large["status"] == "Memory Limit Exceeded", large
+        small = service.run(command("a.out", copyIn=program, stackLimit=8 * MIB, clockLimit=10**10, cpuLimit=5 * 10**9))
+        assert (small["status"], small["exitStatus"]) == ("Signalled", 11), small
+
+
 @kept
 def test_a_cpu_rate_counts_only_when_the_server_says_so(service, serve):
     burn = "import time\nend = time.process_time() + 0.2\nwhile time.process_time() < end: pass"

@@ -233,6 +233,33 @@ static void a_stack_as_large_as_the_memory_is_ended_by_the_memory(void **state)
     }
 }
 
+static void an_exact_stack_is_never_above_the_memory(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t stack, memory, extra, want;
+        bool is_memory;
+    } cases[] = {
+        {MIB, 64 * MIB, 0, MIB, false},
+        {64 * MIB - 1, 64 * MIB, 0, 64 * MIB - 1, false},
+        {64 * MIB, 64 * MIB, 0, 64 * MIB, true},
+        {64 * MIB + 1, 64 * MIB, MIB, 64 * MIB + 1, false},
+        {UINT64_MAX, 64 * MIB, MIB, 65 * MIB, true},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases) * 2; i++) {
+        bool groupless = i % 2 != 0, allocation;
+        const struct exec_limits limits = {.stack_bytes = cases[i / 2].stack,
+                                           .stack_exact = true,
+                                           .memory_bytes = cases[i / 2].memory};
+        struct exec_settings settings = settings_of_the_house();
+        settings.extra_memory_bytes = cases[i / 2].extra;
+        const struct container_run run = apply(limits, &settings, groupless, &allocation);
+        assert_int_equal(run.rlimits[CONTAINER_RLIMIT_STACK], cases[i / 2].want);
+        const struct exec_limits whole = exec_limits_with_defaults(limits, &settings);
+        assert_int_equal(exec_limits_stack_is_memory(&whole, &settings), cases[i / 2].is_memory);
+    }
+}
+
 static void a_default_stack_of_the_settings_counts(void **state)
 {
     (void)state;
@@ -310,6 +337,7 @@ int main(void)
         cmocka_unit_test(without_a_group_rlimits_stand_in),
         cmocka_unit_test(allocation_limits_stand_when_asked_for),
         cmocka_unit_test(a_stack_as_large_as_the_memory_is_ended_by_the_memory),
+        cmocka_unit_test(an_exact_stack_is_never_above_the_memory),
         cmocka_unit_test(a_default_stack_of_the_settings_counts),
         cmocka_unit_test(the_cpu_backstop_is_whole_seconds_far_above_the_limit),
         cmocka_unit_test(extra_memory_never_wraps_around),
