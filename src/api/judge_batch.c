@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/json_writer.h"
+#include "base/stages.h"
 
 enum {
     WORKS_MAX = 1024, /* submissions of one batch with the scheduler */
@@ -20,10 +21,12 @@ enum {
 /* One submission that the scheduler has. */
 struct work {
     struct sched_job job;
+    struct build_wait wait;
     struct judge_batch *batch;
     struct work *next_free;
     size_t index;
     struct buf json; /* the result */
+    int64_t written_ns;
     bool busy;
     bool dropped;
     enum sched_drop reason;
@@ -143,17 +146,21 @@ static void work_run(struct slot *slot, void *arg)
         .expected_output = asked->expected_output.data,
         .expected_size = asked->expected_output.size,
     };
-    if (!asked->bad_text)
-        submission_judge(slot, batch->settings.submission, &submission, batch->settings.observer,
-                         &result);
+    if (!asked->bad_text && !submission_judge(slot, batch->settings.submission, &submission,
+                                              &work->wait, batch->settings.observer, &result)) {
+        work->job.deadline_ns = 0; /* it has begun in time: its build goes on */
+        return;                    /* it comes again, or is dropped */
+    }
     judge_result_write(&work->json, sub_id, &result, batch->settings.with_texts);
     submission_result_free(&result);
+    work->written_ns = monotonic_ns();
     net_loop_post(batch->settings.loop, work_ended, work);
 }
 
 static void work_dropped(void *arg, enum sched_drop reason)
 {
     struct work *work = arg;
+    build_cache_leave(work->batch->settings.submission->judge.build_cache, &work->wait);
     work->dropped = true;
     work->reason = reason;
     net_loop_post(work->batch->settings.loop, work_ended, work);
@@ -229,6 +236,7 @@ static int submit_next(struct judge_batch *batch, struct cj_error *err)
                 .deadline_ns = batch->started_ns + batch->settings.queue_life_ns},
     };
     work->job.arg = work;
+    work->wait.job = &work->job;
     if (sched_submit(batch->settings.sched, &work->job, err) < 0) {
         work->busy = false;
         work->next_free = rest;
@@ -290,6 +298,8 @@ static void work_ended(void *arg)
     struct judge_batch *batch = work->batch;
     batch->in_flight--;
     work->busy = false;
+    if (!work->dropped)
+        stage_since(STAGE_ANSWER, work->written_ns);
     work->next_free = batch->free_works;
     batch->free_works = work;
     if (batch->cancelled || (work->dropped && work->reason != SCHED_TOO_LATE)) {

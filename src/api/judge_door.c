@@ -13,11 +13,14 @@
 #include "api/language_json.h"
 #include "aside.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/json_writer.h"
 #include "base/log.h"
+#include "base/stages.h"
 #include "judge_batch.h"
 #include "judge_request.h"
 #include "native.h"
+#include "stages_json.h"
 
 enum { ASIDE_BYTES = 64 * 1024 }; /* bodies from here on are read beside the loop */
 
@@ -44,6 +47,7 @@ struct judging {
     struct http_request *request; /* NULL once it is over */
     bool is_json;
     struct buf body;
+    int64_t came_ns; /* the whole of it */
     struct aside_task task;
     bool is_aside;
     enum judge_request_outcome outcome;
@@ -277,6 +281,7 @@ static void parsed(void *arg)
 {
     struct judging *judging = arg;
     judging->is_aside = false;
+    stage_since(STAGE_READ, judging->came_ns);
     if (judging->request == NULL) {
         judging_free_when_done(judging);
         return;
@@ -308,6 +313,7 @@ static void body_ended(struct http_request *request, void *arg)
 {
     struct judging *judging = arg;
     (void)request;
+    judging->came_ns = monotonic_ns();
     if (judging->body.size < ASIDE_BYTES) {
         parse(judging);
         parsed(judging);
@@ -369,6 +375,16 @@ static void answer_docs(struct judge_door *door, struct http_request *request)
                      (size_t)(cjudge_docs_end - cjudge_docs_start), NULL, NULL);
 }
 
+static void answer_stages(struct judge_door *door, struct http_request *request)
+{
+    struct buf body = {0};
+    struct sched_stats slots;
+    sched_stats(door->settings.sched, &slots);
+    stages_json_write(&body, &slots, door->settings.submission->judge.build_cache,
+                      door->settings.submission->judge.prepared);
+    reply_json(request, 200, &body);
+}
+
 static const struct route routes[] = {
     {.path = "/judge", .method = "POST"},
     {.path = "/run", .method = "POST", .with_texts = true},
@@ -383,6 +399,7 @@ static const struct route routes[] = {
     {.path = "/ping", .method = "GET", .answer = answer_ping},
     {.path = "/status", .method = "GET", .answer = answer_status},
     {.path = "/languages", .method = "GET", .answer = answer_languages},
+    {.path = "/v1/stages", .method = "GET", .answer = answer_stages},
     {.path = "/openapi.json", .method = "GET", .answer = answer_openapi},
     {.path = "/docs", .method = "GET", .answer = answer_docs},
 };
