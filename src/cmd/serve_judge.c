@@ -363,6 +363,11 @@ int serve_judge_open(struct serve_judge *judge, const struct exec_settings *exec
     return 0;
 }
 
+const struct languages *serve_judge_languages(const struct serve_judge *judge)
+{
+    return judge != NULL ? judge->languages : NULL;
+}
+
 const char *serve_judge_address(const struct serve_judge *judge, size_t index)
 {
     return judge != NULL ? http_server_address(judge->server, index) : NULL;

@@ -58,6 +58,7 @@ struct settings {
     uint64_t copy_out_bytes; /* of each file that says nothing itself */
     uint64_t open_files;
     struct option_list pass_env;
+    uint64_t warm_runs; /* 0: every interpreter starts cold */
 
     /* the batch judging API; code-judge's variables */
     char *languages; /* "": the built-in file */

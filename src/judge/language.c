@@ -286,7 +286,7 @@ static int read_language(const struct yml_node *map, struct language *language,
     static const char *const keys[] = {"id",    "name",     "aliases", "source",   "exe",
                                        "build", "check",    "run",     "keep",     "version",
                                        "env",   "mounts",   "limits",  "packages", "first_class",
-                                       "needs", "examples", "inputs",  "prepared", NULL};
+                                       "needs", "examples", "inputs",  "prepared", "warm", NULL};
     if (yml_expect(map, YML_MAP, err) < 0 || check_keys(map, keys, err) < 0 ||
         require_text(map, "id", &language->id, err) < 0 ||
         require_text(map, "source", &language->source, err) < 0 ||
@@ -306,6 +306,9 @@ static int read_language(const struct yml_node *map, struct language *language,
         read_examples(yml_get(map, "examples"), &language->examples, err) < 0 ||
         read_prepared(yml_get(map, "prepared"), language, err) < 0 ||
         read_limits(yml_get(map, "limits"), &language->limits, err) < 0)
+        return -1;
+    const struct yml_node *warm = yml_get(map, "warm");
+    if (warm != NULL && yml_bool(warm, &language->warm, err) < 0)
         return -1;
     const struct yml_node *first_class = yml_get(map, "first_class");
     if (first_class != NULL && yml_bool(first_class, &language->first_class, err) < 0)
