@@ -292,6 +292,7 @@ static void decide(struct command *command, struct exec_outcome *outcome)
     outcome->memory_limit_bytes = command->limits.memory_bytes;
     outcome->oom_kills = end->oom_kills;
     outcome->allocation_limited = command->allocation_limited;
+    outcome->stack_limited = command->limits.stack_bytes >= outcome->memory_limit_bytes;
     struct exec_verdict verdict = exec_decide(outcome);
     result->status = verdict.status;
     result->exit_status = verdict.exit_status;

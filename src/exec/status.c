@@ -73,6 +73,17 @@ static bool at_memory_limit(const struct exec_outcome *outcome)
     return outcome->memory_bytes + margin >= outcome->memory_limit_bytes;
 }
 
+/* A stack that may be as large as the memory meets both limits at once. Mostly the memory's comes first, but
+ * not while the group's stands higher for garbage of earlier runs (cgroup_begin()): the run would be
+ * Signalled for what ends it for memory a moment later. A figure is right within 256 KiB. */
+static bool stack_took_all(const struct exec_outcome *outcome)
+{
+    const uint64_t margin = 256 * 1024;
+    return outcome->stack_limited && outcome->killed == KILL_NONE &&
+           WIFSIGNALED(outcome->wait_status) && WTERMSIG(outcome->wait_status) == SIGSEGV &&
+           outcome->memory_bytes + margin >= outcome->memory_limit_bytes;
+}
+
 struct exec_verdict exec_decide(const struct exec_outcome *outcome)
 {
     if (!outcome->started)
@@ -80,7 +91,7 @@ struct exec_verdict exec_decide(const struct exec_outcome *outcome)
     struct exec_verdict verdict = raw_verdict(outcome->wait_status);
     /* by itself: a kill of ours says nothing about an allocation */
     bool failed = verdict.status != EXEC_ACCEPTED && outcome->killed == KILL_NONE;
-    if (outcome->oom_kills > 0 || outcome->killed == KILL_MEMORY ||
+    if (outcome->oom_kills > 0 || outcome->killed == KILL_MEMORY || stack_took_all(outcome) ||
         (outcome->allocation_limited && failed && at_memory_limit(outcome))) {
         verdict.status = EXEC_MEMORY_LIMIT;
         return verdict;

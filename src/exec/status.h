@@ -25,6 +25,7 @@ struct exec_outcome {
     uint64_t memory_bytes, memory_limit_bytes;
     uint64_t oom_kills;
     bool allocation_limited; /* RLIMIT_DATA or RLIMIT_AS stood at the memory limit */
+    bool stack_limited;      /* RLIMIT_STACK stood at it */
     bool output_over;        /* a collector got more than its max */
     bool file_problem;       /* a copy-out failed */
 };
