@@ -10,7 +10,7 @@
 #include "base/options.h"
 #include "settings.h"
 
-extern const struct option_table languages_option_table, run_option_table;
+extern const struct option_table languages_option_table, run_option_table, top_option_table;
 
 int main(int argc, char **argv)
 {
@@ -21,6 +21,7 @@ int main(int argc, char **argv)
         {"languages", &languages_option_table},
         {"run", &run_option_table},
         {"serve", settings_table()},
+        {"top", &top_option_table},
     };
     auto_buf struct buf text = {0};
     for (size_t i = 0; i < COUNT_OF(commands); i++) {

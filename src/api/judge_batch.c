@@ -9,20 +9,24 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/json_writer.h"
+#include "base/stages.h"
 
 enum {
-    WORKS_MAX = 1024,                 /* submissions of one batch with the scheduler */
-    HELD_BYTES_MAX = 4 * 1024 * 1024, /* results that wait for an earlier one */
+    WORKS_MAX = 1024, /* submissions of one batch with the scheduler */
+    /* Results that wait for an earlier one; the same again for the client to take them. */
+    HELD_BYTES_MAX = 4 * 1024 * 1024,
 };
 #define RETRY_NS (5 * NS_PER_MS) /* the scheduler's queue was full of others */
 
 /* One submission that the scheduler has. */
 struct work {
     struct sched_job job;
+    struct build_wait wait;
     struct judge_batch *batch;
     struct work *next_free;
     size_t index;
     struct buf json; /* the result */
+    int64_t written_ns;
     bool busy;
     bool dropped;
     enum sched_drop reason;
@@ -142,17 +146,21 @@ static void work_run(struct slot *slot, void *arg)
         .expected_output = asked->expected_output.data,
         .expected_size = asked->expected_output.size,
     };
-    if (!asked->bad_text)
-        submission_judge(slot, batch->settings.submission, &submission, batch->settings.observer,
-                         &result);
+    if (!asked->bad_text && !submission_judge(slot, batch->settings.submission, &submission,
+                                              &work->wait, batch->settings.observer, &result)) {
+        work->job.deadline_ns = 0; /* it has begun in time: its build goes on */
+        return;                    /* it comes again, or is dropped */
+    }
     judge_result_write(&work->json, sub_id, &result, batch->settings.with_texts);
     submission_result_free(&result);
+    work->written_ns = monotonic_ns();
     net_loop_post(batch->settings.loop, work_ended, work);
 }
 
 static void work_dropped(void *arg, enum sched_drop reason)
 {
     struct work *work = arg;
+    build_cache_leave(work->batch->settings.submission->judge.build_cache, &work->wait);
     work->dropped = true;
     work->reason = reason;
     net_loop_post(work->batch->settings.loop, work_ended, work);
@@ -228,6 +236,7 @@ static int submit_next(struct judge_batch *batch, struct cj_error *err)
                 .deadline_ns = batch->started_ns + batch->settings.queue_life_ns},
     };
     work->job.arg = work;
+    work->wait.job = &work->job;
     if (sched_submit(batch->settings.sched, &work->job, err) < 0) {
         work->busy = false;
         work->next_free = rest;
@@ -239,6 +248,15 @@ static int submit_next(struct judge_batch *batch, struct cj_error *err)
     return 0;
 }
 
+/* Whether another one may be begun: the memory of a batch is bounded by what was posted, however slowly
+ * its results are taken. */
+static bool has_room(const struct judge_batch *batch)
+{
+    if (batch->free_works == NULL || batch->calls.waiting(batch->arg) >= HELD_BYTES_MAX)
+        return false;
+    return batch->in_flight == 0 || batch->held_bytes < HELD_BYTES_MAX;
+}
+
 static int feed(struct judge_batch *batch, struct cj_error *err)
 {
     int64_t now_ns = monotonic_ns();
@@ -247,8 +265,7 @@ static int feed(struct judge_batch *batch, struct cj_error *err)
         return 0;
     while (batch->next < batch->request.count && now_ns >= late_ns)
         hold_timeout(batch, batch->next++);
-    while (batch->next < batch->request.count && batch->free_works != NULL &&
-           (batch->in_flight == 0 || batch->held_bytes < HELD_BYTES_MAX)) {
+    while (batch->next < batch->request.count && has_room(batch)) {
         if (submit_next(batch, err) == 0)
             continue;
         if (batch->next == 0) /* nothing was accepted yet */
@@ -261,7 +278,7 @@ static int feed(struct judge_batch *batch, struct cj_error *err)
     return 0;
 }
 
-static void go_on(struct judge_batch *batch)
+void judge_batch_go_on(struct judge_batch *batch)
 {
     struct cj_error ignored;
     if (feed(batch, &ignored) < 0)
@@ -272,7 +289,7 @@ static void go_on(struct judge_batch *batch)
 
 static void ring(void *arg)
 {
-    go_on(arg);
+    judge_batch_go_on(arg);
 }
 
 static void work_ended(void *arg)
@@ -281,6 +298,8 @@ static void work_ended(void *arg)
     struct judge_batch *batch = work->batch;
     batch->in_flight--;
     work->busy = false;
+    if (!work->dropped)
+        stage_since(STAGE_ANSWER, work->written_ns);
     work->next_free = batch->free_works;
     batch->free_works = work;
     if (batch->cancelled || (work->dropped && work->reason != SCHED_TOO_LATE)) {
@@ -291,7 +310,7 @@ static void work_ended(void *arg)
     } else {
         hold(batch, work->index, &work->json);
     }
-    go_on(batch);
+    judge_batch_go_on(batch);
 }
 
 /* ---- public ---- */

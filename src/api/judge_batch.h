@@ -33,6 +33,8 @@ struct judge_batch_settings {
 struct judge_batch_calls {
     /* The next result, as JSON; in the order of the submissions. */
     void (*result)(void *arg, const char *json, size_t size);
+    /* Bytes of results that the client has not taken yet. While they are many, nothing is begun. */
+    size_t (*waiting)(void *arg);
     /* No further call comes. cancelled: not all results came. */
     void (*ended)(void *arg, bool cancelled);
 };
@@ -46,6 +48,9 @@ WARN_UNUSED int judge_batch_new(const struct judge_batch_settings *settings,
 /* -1 when not even the first could be queued (EAGAIN: the queue is full, ESHUTDOWN); nothing was
  * called then, and ended() will not be: free it. */
 WARN_UNUSED int judge_batch_start(struct judge_batch *batch, struct cj_error *err);
+
+/* The client has taken what waited. */
+void judge_batch_go_on(struct judge_batch *batch);
 
 /* Stops what is going on; ended(cancelled) follows when it has. Not inside result(). */
 void judge_batch_cancel(struct judge_batch *batch);

@@ -13,11 +13,14 @@
 #include "api/language_json.h"
 #include "aside.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/json_writer.h"
 #include "base/log.h"
+#include "base/stages.h"
 #include "judge_batch.h"
 #include "judge_request.h"
 #include "native.h"
+#include "stages_json.h"
 
 enum { ASIDE_BYTES = 64 * 1024 }; /* bodies from here on are read beside the loop */
 
@@ -44,6 +47,7 @@ struct judging {
     struct http_request *request; /* NULL once it is over */
     bool is_json;
     struct buf body;
+    int64_t came_ns; /* the whole of it */
     struct aside_task task;
     bool is_aside;
     enum judge_request_outcome outcome;
@@ -192,6 +196,12 @@ static void take_result(void *arg, const char *json, size_t size)
     http_reply_piece(judging->request, json, size);
 }
 
+static size_t waiting(void *arg)
+{
+    const struct judging *judging = arg;
+    return judging->request != NULL ? http_reply_waiting(judging->request) : 0;
+}
+
 static void batch_ended(void *arg, bool cancelled)
 {
     struct judging *judging = arg;
@@ -211,7 +221,7 @@ static void batch_ended(void *arg, bool cancelled)
     }
 }
 
-static const struct judge_batch_calls batch_calls = {take_result, batch_ended};
+static const struct judge_batch_calls batch_calls = {take_result, waiting, batch_ended};
 
 static void reply_busy(struct judging *judging, const struct cj_error *why)
 {
@@ -271,6 +281,7 @@ static void parsed(void *arg)
 {
     struct judging *judging = arg;
     judging->is_aside = false;
+    stage_since(STAGE_READ, judging->came_ns);
     if (judging->request == NULL) {
         judging_free_when_done(judging);
         return;
@@ -302,6 +313,7 @@ static void body_ended(struct http_request *request, void *arg)
 {
     struct judging *judging = arg;
     (void)request;
+    judging->came_ns = monotonic_ns();
     if (judging->body.size < ASIDE_BYTES) {
         parse(judging);
         parsed(judging);
@@ -310,6 +322,14 @@ static void body_ended(struct http_request *request, void *arg)
     judging->is_aside = true;
     judging->task = (struct aside_task){.work = parse, .done = parsed, .arg = judging};
     aside_submit(judging->door->aside, &judging->task);
+}
+
+static void drained(struct http_request *request, void *arg)
+{
+    const struct judging *judging = arg;
+    (void)request;
+    if (judging->batch != NULL)
+        judge_batch_go_on(judging->batch);
 }
 
 static void request_over(struct http_request *request, enum http_over how, void *arg)
@@ -325,7 +345,7 @@ static void request_over(struct http_request *request, enum http_over how, void 
 }
 
 static const struct http_calls judging_calls = {
-    .body = take_body, .end = body_ended, .over = request_over};
+    .body = take_body, .end = body_ended, .drained = drained, .over = request_over};
 
 /* ---- routes ---- */
 
@@ -355,6 +375,16 @@ static void answer_docs(struct judge_door *door, struct http_request *request)
                      (size_t)(cjudge_docs_end - cjudge_docs_start), NULL, NULL);
 }
 
+static void answer_stages(struct judge_door *door, struct http_request *request)
+{
+    struct buf body = {0};
+    struct sched_stats slots;
+    sched_stats(door->settings.sched, &slots);
+    stages_json_write(&body, &slots, door->settings.submission->judge.build_cache,
+                      door->settings.submission->judge.prepared);
+    reply_json(request, 200, &body);
+}
+
 static const struct route routes[] = {
     {.path = "/judge", .method = "POST"},
     {.path = "/run", .method = "POST", .with_texts = true},
@@ -369,6 +399,7 @@ static const struct route routes[] = {
     {.path = "/ping", .method = "GET", .answer = answer_ping},
     {.path = "/status", .method = "GET", .answer = answer_status},
     {.path = "/languages", .method = "GET", .answer = answer_languages},
+    {.path = "/v1/stages", .method = "GET", .answer = answer_stages},
     {.path = "/openapi.json", .method = "GET", .answer = answer_openapi},
     {.path = "/docs", .method = "GET", .answer = answer_docs},
 };

@@ -14,11 +14,16 @@
 #include "base/clock.h"
 #include "base/json_writer.h"
 #include "base/log.h"
+#include "base/stages.h"
 #include "judge/evaluation.h"
 #include "native_request.h"
 #include "native_result.h"
 
-enum { ASIDE_BYTES = 64 * 1024 };
+enum {
+    ASIDE_BYTES = 64 * 1024,
+    RUNS_BYTES =
+        64 * 1024 * 1024, /* outputs of runs that a request keeps for cases that are the same */
+};
 #define RETRY_NS (5 * NS_PER_MS)
 
 struct native {
@@ -58,12 +63,14 @@ struct work {
     enum streaming streaming;
     bool accepts_events;
     struct buf body;
+    int64_t came_ns; /* the whole of it */
     struct aside_task aside;
     bool is_aside;
     int parse_result;
     struct cj_error error;
     struct native_batch batch;
     struct task *tasks;
+    struct build_cache *runs; /* of requests that say dedupe; NULL: none does */
     struct net_timer *retry;
     size_t next_task;
     size_t running;
@@ -79,6 +86,7 @@ struct event {
     size_t index;
     struct buf json;
     struct exec_result figures; /* numbers only */
+    int64_t written_ns;
     struct evaluation_result result;
     struct judge_artefact *artefact;
 };
@@ -147,6 +155,7 @@ static void work_free(struct work *work)
     for (size_t i = 0; work->tasks != NULL && i < work->batch.count; i++)
         task_free(&work->tasks[i]);
     net_timer_free(work->retry);
+    build_cache_free(work->runs);
     free(work->tasks);
     native_batch_free(&work->batch);
     buf_free(&work->body);
@@ -298,7 +307,7 @@ static struct event *event_new(struct task *task, const struct evaluation_result
     event->task = task;
     if (result == NULL)
         return event;
-    event->result = (struct evaluation_result){result->verdict, NULL, ""};
+    event->result = (struct evaluation_result){.verdict = result->verdict, .message = ""};
     if (result->run != NULL) {
         event->figures = (struct exec_result){.status = result->run->status,
                                               .cpu_ns = result->run->cpu_ns,
@@ -321,6 +330,7 @@ static void on_built(void *arg, const struct evaluation_result *result,
     json_object_end(&json);
     if (task->work->kind == NATIVE_BUILD && artefact != NULL)
         event->artefact = judge_artefact_share(artefact);
+    event->written_ns = monotonic_ns();
     net_loop_post(task->work->native->settings.loop, take_event, event);
 }
 
@@ -334,6 +344,7 @@ static void on_case_ended(void *arg, size_t index, const struct evaluation_resul
     json_object_begin(&json);
     native_case_write(&json, task->request, index, result);
     json_object_end(&json);
+    event->written_ns = monotonic_ns();
     net_loop_post(task->work->native->settings.loop, take_event, event);
 }
 
@@ -430,6 +441,8 @@ static void take_event(void *arg)
 {
     struct event *event = arg;
     struct task *task = event->task;
+    if (event->kind != EVENT_ENDED)
+        stage_since(STAGE_ANSWER, event->written_ns);
     switch (event->kind) {
     case EVENT_BUILT:
         task_built(task, event);
@@ -510,6 +523,7 @@ static int start_task(struct work *work, struct task *task, struct cj_error *err
     const struct evaluation_task evaluation = {
         .program = &task->program,
         .artefact = artefact,
+        .runs = request->dedupe ? work->runs : NULL,
         .cases = task->cases,
         .case_count = request->case_count,
         .limits = request->limits,
@@ -553,6 +567,10 @@ static int begin(struct work *work, struct cj_error *err)
     if (work->tasks == NULL ||
         net_timer_new(&work->retry, work->native->settings.loop, retry, work, err) < 0)
         return error_set(err, ERROR_SYSTEM, ENOMEM, "judge: out of memory");
+    for (size_t i = 0; i < work->batch.count && work->runs == NULL; i++)
+        if (work->batch.requests[i].dedupe &&
+            build_cache_new(RUNS_BYTES, work->native->settings.sched, &work->runs, err) < 0)
+            return -1;
     for (size_t i = 0; i < work->batch.count; i++) {
         work->tasks[i] =
             (struct task){.work = work, .index = i, .request = &work->batch.requests[i]};
@@ -592,6 +610,7 @@ static void parsed(void *arg)
 {
     struct work *work = arg;
     work->is_aside = false;
+    stage_since(STAGE_READ, work->came_ns);
     if (work->http == NULL)
         free_when_done(work);
     else if (work->parse_result < 0 || begin(work, &work->error) < 0)
@@ -609,6 +628,7 @@ static void body_ended(struct http_request *http, void *arg)
 {
     struct work *work = arg;
     (void)http;
+    work->came_ns = monotonic_ns();
     if (work->body.size < ASIDE_BYTES) {
         parse(work);
         parsed(work);

@@ -322,6 +322,8 @@ static bool read_request(struct json_reader *json, const struct languages *langu
             read_compare(json, &request->compare);
         else if (judges && json_text_equal(key, "stop"))
             read_stop(json, &request->stop_at_first_failure);
+        else if (judges && json_text_equal(key, "dedupe"))
+            json_read_bool(json, &request->dedupe);
         else if (judges && json_text_equal(key, "stream"))
             json_read_bool(json, &request->stream);
         else if (judges && json_text_equal(key, "output"))

@@ -42,6 +42,7 @@ struct native_request {
     struct compare_options compare;
     bool stop_at_first_failure;
     bool stream;
+    bool dedupe;                         /* cases with the same input are run once */
     bool with_sha256;                    /* of stdout */
     uint64_t stdout_shown, stderr_shown; /* first bytes that come back */
     int64_t deadline_ns; /* all has begun within it, counted from its arrival; 0: none */

@@ -81,6 +81,10 @@ void native_case_write(struct json_writer *json, const struct native_request *re
         json_string_bytes(json, asked->id.data, asked->id.size);
     }
     write_status(json, result);
+    if (result->cached) {
+        json_key(json, "cached");
+        json_bool(json, true);
+    }
     if (result->run != NULL) {
         const struct exec_output *output = judge_output(result->run, "stdout");
         write_run(json, result->run);
@@ -96,6 +100,10 @@ void native_case_write(struct json_writer *json, const struct native_request *re
 void native_build_write(struct json_writer *json, const struct evaluation_result *result)
 {
     write_status(json, result);
+    if (result->cached) {
+        json_key(json, "cached");
+        json_bool(json, true);
+    }
     if (result->run != NULL && result->run->wall_ns > 0) {
         write_run(json, result->run);
         write_output(json, "stdout", "stdout_bytes", judge_output(result->run, "stdout"),

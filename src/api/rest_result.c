@@ -177,6 +177,10 @@ static int put_result(struct json_writer *json, struct rest_answer *answer,
     json_uint(json, result->memory_bytes);
     json_key(json, "runTime");
     json_int(json, result->wall_ns);
+    if (result->warm) {
+        json_key(json, "warm");
+        json_bool(json, true);
+    }
     if (result->process_peak != 0) {
         json_key(json, "procPeak");
         json_uint(json, result->process_peak);

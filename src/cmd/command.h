@@ -14,6 +14,7 @@ int cmd_doctor(int argc, char **argv);
 int cmd_languages(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
+int cmd_top(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
 #endif

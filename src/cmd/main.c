@@ -15,6 +15,7 @@ static const struct {
 } commands[] = {
     {"run", cmd_run, "run one program in the sandbox, with limits, and say what it used"},
     {"serve", cmd_serve, "serve clients of go-judge over HTTP"},
+    {"top", cmd_top, "show where the time of a running service goes"},
     {"languages", cmd_languages, "say which languages are installed, and check that they work"},
     {"doctor", cmd_doctor, "say what this host allows, what is missing, and how to mend it"},
     {"version", cmd_version, "print the version"},

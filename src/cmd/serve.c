@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/priority.h"
 #include "command.h"
+#include "judge/warm_places.h"
 #include "net/http.h"
 #include "net/loop.h"
 #include "sandbox/mount_config.h"
@@ -46,6 +47,7 @@ struct service {
     struct http_server *server;
     struct serve_judge *judge; /* NULL: no such door */
     struct exec_settings exec;
+    struct exec_warm warm;
     unsigned stopping_servers;
     bool stopping;
     int64_t give_up_ns; /* monotonic */
@@ -128,10 +130,29 @@ static int open_sandbox(struct service *service, struct cj_error *err)
         .id_base = (uint32_t)settings->id_base,
         .share_net = settings->net_share,
         .loopback = settings->net_loopback,
+        .warm_runs = settings->warm_runs,
         .required = (enum protection_level)settings->require,
         .highest = PROTECTION_FULL,
     };
     return sandbox_open(&options, &service->sandbox, err);
+}
+
+/* Which interpreters may be kept warm; without the judging API the built-in languages say so. */
+static int find_warm(struct service *service, struct cj_error *err)
+{
+    const struct sandbox_facts *facts = sandbox_facts(service->sandbox);
+    const struct languages *languages = serve_judge_languages(service->judge);
+    struct languages *own = NULL;
+    if (!facts->warm) {
+        log_info("no interpreter is kept warm", log_text("because", facts->warm_reason));
+        return 0;
+    }
+    if (languages == NULL && languages_load(NULL, &own, err) < 0)
+        return -1;
+    int found = warm_places_find(languages != NULL ? languages : own, &service->mounts, NULL,
+                                 &service->warm, err);
+    languages_free(own);
+    return found;
 }
 
 static int open_store(struct service *service, struct cj_error *err)
@@ -198,6 +219,7 @@ static struct exec_settings exec_settings_of(const struct service *service)
     exec.copy_out_max_bytes = settings->copy_out_bytes;
     exec.cpu_period_ns = settings->cpu_period_ns;
     exec.store = service->store;
+    exec.warm = service->warm.count > 0 ? &service->warm : NULL;
     return exec;
 }
 
@@ -293,7 +315,8 @@ static void say_hello(const struct service *service)
 
 static int begin(struct service *service, struct cj_error *err)
 {
-    if (open_sandbox(service, err) < 0 || open_store(service, err) < 0)
+    if (open_sandbox(service, err) < 0 || find_warm(service, err) < 0 ||
+        open_store(service, err) < 0)
         return -1;
     raise_descriptors();
     if (open_loop(service, err) < 0 || open_slots(service, err) < 0 ||
@@ -320,6 +343,7 @@ static void end(struct service *service)
     store_free(service->store);
     sandbox_close(service->sandbox);
     mount_config_free(&service->mounts);
+    free((void *)(uintptr_t)service->warm.places);
     settings_free(&service->settings);
 }
 

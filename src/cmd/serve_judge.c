@@ -11,9 +11,12 @@
 #include "base/fd.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "judge/build_cache.h"
 #include "judge/error_case.h"
+#include "judge/identity.h"
 #include "judge/interpreter.h"
 #include "judge/language.h"
+#include "judge/prepared.h"
 #include "judge/submission.h"
 #include "judge/toolchain.h"
 
@@ -31,6 +34,9 @@ struct serve_judge {
     struct submission_settings submission;
     struct submission_observer observer;
     struct roster *roster;
+    struct build_cache *build_cache;
+    struct identities *identities;
+    struct prepared *prepared;
     struct judge_door *door;
     struct http_server *server;
 };
@@ -236,13 +242,50 @@ static void set_submission(struct serve_judge *judge, const struct exec_settings
     submission->judge.env_count = judge->env_count;
     submission->judge.mounts = judge->mounts;
     submission->judge.sandbox = sandbox;
-    submission->judge.outside_index = slots * SCHED_GROUP_MAX + 1; /* behind the roster's */
+    submission->judge.outside_index =
+        slots * SCHED_GROUP_MAX + 2; /* behind the roster's and what is prepared */
     submission->execution_ns = (int64_t)settings->max_execution_s * NS_PER_S;
     submission->memory_bytes =
         settings->max_memory_mib > 0 ? settings->max_memory_mib * MIB : memory_share(slots);
     submission->python_memory_bytes = settings->max_memory_mib > 0 ? PYTHON_MIB * MIB : 0;
     submission->output_bytes = settings->judge_output_bytes;
     submission->text_characters = settings->max_text_characters;
+}
+
+/* The folder has to be there before containers are. One that cannot be made costs time, and nothing else. */
+static int open_prepared(struct serve_judge *judge, struct mount_config *mounts,
+                         struct cj_error *err)
+{
+    struct cj_error why;
+    if (judge->settings->prepare == PREPARE_OFF)
+        return 0;
+    if (prepared_new(judge->languages, judge->settings->prepare_dir, &judge->prepared, &why) < 0) {
+        log_warn("builds stay slow", log_failure(&why));
+        return 0;
+    }
+    return mount_config_show_at(mounts, prepared_folder(judge->prepared), PREPARED_TARGET, err);
+}
+
+/* index: of a container that nobody else has. */
+static int open_builds(struct serve_judge *judge, struct sched *sched, struct sandbox *sandbox,
+                       unsigned index, struct cj_error *err)
+{
+    const struct settings *settings = judge->settings;
+    struct judge_settings *judging = &judge->submission.judge;
+    if (identities_new(judge->languages, &judge->identities, err) < 0)
+        return -1;
+    judging->identities = judge->identities;
+    if (settings->build_cache_bytes > 0 &&
+        build_cache_new(settings->build_cache_bytes, sched, &judge->build_cache, err) < 0)
+        return -1;
+    judging->build_cache = judge->build_cache;
+    if (judge->prepared == NULL)
+        return 0;
+    if (prepared_start(judge->prepared, judging, sandbox, index,
+                       settings->prepare == PREPARE_AT_START, err) < 0)
+        return -1;
+    judging->prepared = judge->prepared;
+    return 0;
 }
 
 static const char *accounting_name(const struct sandbox_facts *facts)
@@ -268,7 +311,8 @@ int serve_judge_prepare(const struct settings *settings, struct mount_config *mo
     judge->error_cases_fd = -1;
     const char *file = settings->languages[0] != '\0' ? settings->languages : NULL;
     if (languages_load(file, &judge->languages, err) < 0 || set_commands(judge, err) < 0 ||
-        show_mounts(judge, mounts, err) < 0 || make_env(judge, err) < 0 ||
+        show_mounts(judge, mounts, err) < 0 || open_prepared(judge, mounts, err) < 0 ||
+        make_env(judge, err) < 0 ||
         (settings->error_case_path[0] != '\0' &&
          error_case_open(settings->error_case_path, &judge->error_cases_fd, err) < 0)) {
         serve_judge_free(judge);
@@ -290,7 +334,9 @@ int serve_judge_open(struct serve_judge *judge, const struct exec_settings *exec
     sched_stats(sched, &stats);
     set_submission(judge, exec, sandbox, stats.slots);
     judge->observer = (struct submission_observer){keep_error_case, keep_broken_case, judge};
-    /* one more container than the slots can have */
+    /* two more containers than the slots can have */
+    if (open_builds(judge, sched, sandbox, stats.slots * SCHED_GROUP_MAX + 1, err) < 0)
+        return -1;
     if (roster_new(judge->languages, &judge->submission.judge, &judge->roster, err) < 0 ||
         roster_ask(judge->roster, sandbox, stats.slots * SCHED_GROUP_MAX, err) < 0)
         return -1;
@@ -315,6 +361,11 @@ int serve_judge_open(struct serve_judge *judge, const struct exec_settings *exec
         http_server_listen(judge->server, judge->settings->judge_addr, err) < 0)
         return -1;
     return 0;
+}
+
+const struct languages *serve_judge_languages(const struct serve_judge *judge)
+{
+    return judge != NULL ? judge->languages : NULL;
 }
 
 const char *serve_judge_address(const struct serve_judge *judge, size_t index)
@@ -354,6 +405,9 @@ void serve_judge_free(struct serve_judge *judge)
     serve_judge_close_server(judge);
     judge_door_free(judge->door);
     roster_free(judge->roster);
+    prepared_free(judge->prepared);
+    build_cache_free(judge->build_cache);
+    identities_free(judge->identities);
     for (size_t i = 0; i < judge->env_count; i++)
         free(judge->env[i]);
     free(judge->env);

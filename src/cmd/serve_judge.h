@@ -29,6 +29,7 @@ WARN_UNUSED int serve_judge_open(struct serve_judge *judge, const struct exec_se
                                  struct cj_error *err);
 
 /* Each of these is nothing for NULL. */
+const struct languages *serve_judge_languages(const struct serve_judge *judge);
 const char *serve_judge_address(const struct serve_judge *judge, size_t index);
 uint64_t serve_judge_at_work(const struct serve_judge *judge);
 void serve_judge_stop(struct serve_judge *judge, int64_t timeout_ns, void (*done)(void *arg),

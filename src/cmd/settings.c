@@ -24,6 +24,9 @@ static const char *const protection_levels[] = {
 static const char *const template_sandboxes[] = {
     [TEMPLATE_AUTO] = "auto", [TEMPLATE_INSIDE] = "inside", [TEMPLATE_HOST] = "host", NULL};
 
+static const char *const prepare_choices[] = {
+    [PREPARE_AT_USE] = "use", [PREPARE_AT_START] = "start", [PREPARE_OFF] = "off", NULL};
+
 static const struct option_spec specs[] = {
 /* clang-format off */
 #define GROUP .group = "Doors"
@@ -83,6 +86,9 @@ static const struct option_spec specs[] = {
      .help = "period of CPU rates"},
     {"pass-env", OPTION_LIST, AT(pass_env), .metavar = "NAME,NAME,...", GROUP,
      .help = "variables of the service that programs of the batch judging API see"},
+    {"warm-runs", OPTION_COUNT, AT(warm_runs), "500", GROUP,
+     .help = "an interpreter that is kept warm is renewed after so many runs (docs/warm.md); 0: each run "
+             "starts its own"},
     {"queue-length", OPTION_COUNT, AT(queue_length), "512", GROUP,
      .help = "requests that wait for a slot; more are answered with 503"},
     {"no-pinning", OPTION_BOOL, AT(no_pinning), GROUP,
@@ -102,6 +108,14 @@ static const struct option_spec specs[] = {
      .help = "what a submission may write to stdout, and to stderr"},
     {"artifact-limit", OPTION_SIZE, AT(artifact_bytes), "256m", GROUP,
      .help = "programs kept for /v1/build take no more; the least recently used go first"},
+    {"build-cache", OPTION_SIZE, AT(build_cache_bytes), "256m", GROUP,
+     .help = "what was built is kept up to this size, and not built again; the least recently used goes "
+             "first; 0: each submission is built"},
+    {"prepare", OPTION_CHOICE, AT(prepare), "use", .choices = prepare_choices, GROUP,
+     .help = "what makes builds quick (precompiled headers and the like) is made when a build first wants it, "
+             "from the start, or never"},
+    {"prepare-dir", OPTION_STRING, AT(prepare_dir), "/var/tmp", .metavar = "DIRECTORY", GROUP,
+     .help = "where that lies, in a folder of our own that is removed at exit; some 100 MB for each C++ standard"},
     {"max-workers", OPTION_COUNT, AT(max_workers), "0", .env = "MAX_WORKERS",
      .default_note = "as -parallelism", GROUP,
      .help = "code-judge's name for -parallelism, which comes first"},

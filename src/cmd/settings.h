@@ -21,6 +21,7 @@ enum {
     SETTINGS_ID_BASE = 0x70000000,
 };
 
+enum prepare_choice { PREPARE_AT_USE, PREPARE_AT_START, PREPARE_OFF };
 enum template_sandbox { TEMPLATE_AUTO, TEMPLATE_INSIDE, TEMPLATE_HOST };
 
 /* Strings and lists belong to the struct; strings are never NULL. */
@@ -57,6 +58,7 @@ struct settings {
     uint64_t copy_out_bytes; /* of each file that says nothing itself */
     uint64_t open_files;
     struct option_list pass_env;
+    uint64_t warm_runs; /* 0: every interpreter starts cold */
 
     /* the batch judging API; code-judge's variables */
     char *languages; /* "": the built-in file */
@@ -69,6 +71,9 @@ struct settings {
     uint64_t long_queue_life_s;
     uint64_t judge_output_bytes;
     uint64_t artifact_bytes;
+    uint64_t build_cache_bytes; /* 0: each build is made */
+    int prepare;                /* enum prepare_choice */
+    char *prepare_dir;
     uint64_t batch_chunk, long_batch_chunk;
     char *error_case_path; /* "": none are kept */
     char *python_executor;

@@ -11,6 +11,7 @@
 #include "errno_text.h"
 #include "limit_plan.h"
 #include "result.h"
+#include "warm_plan.h"
 #include "watch.h"
 
 #define CPU_STEP        (NS_PER_MS)      /* how often a group's CPU time is worth a look */
@@ -130,6 +131,11 @@ void command_start(struct command *command)
     };
     const char *const *made = streams_made(command->streams, &spec.made_count);
     memcpy(spec.made, made, spec.made_count * sizeof(spec.made[0]));
+    size_t env_count;
+    char program[WARM_PATH_SIZE];
+    const char *const *env = container_environment(command->container, &env_count);
+    if (warm_plan(command->settings->warm, request, env, env_count, program) == WARM_PLAN_YES)
+        spec.warm_program = program;
     cpu_set_t every;
     memset(&every, 0xff, sizeof(every));
     if (wants_other_cpus(command))
@@ -300,6 +306,7 @@ static void decide(struct command *command, struct exec_outcome *outcome)
     result->wall_ns = end->wall_ns;
     result->memory_bytes = end->memory_bytes;
     result->process_peak = end->process_peak;
+    result->warm = end->warm;
     result->cancelled = command->killed == KILL_CANCEL;
     if (verdict.status == EXEC_OUTPUT_LIMIT && outcome->output_over && verdict.exit_status == 0) {
         free_pointer(&result->error); /* a missing file comes second */

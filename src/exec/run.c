@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/stages.h"
 #include "command.h"
 #include "exec/exec.h"
 #include "group_check.h"
@@ -168,19 +169,23 @@ static void refuse(struct running *running, const struct cj_error *err)
 static void run(struct running *running, const struct exec_group *group)
 {
     struct cj_error err;
+    int64_t at_ns = monotonic_ns();
     if (exec_group_check(group, &err) < 0 || prepare(running, group, &err) < 0) {
         refuse(running, &err);
         return;
     }
     start(running);
+    at_ns = stage_since(STAGE_PREPARE, at_ns);
     if (watch(running, &err) < 0)
         for (size_t i = 0; i < running->count; i++)
             if (running->commands[i].state == COMMAND_RUNNING)
                 command_fail(&running->commands[i], &err);
+    at_ns = stage_since(STAGE_RUN, at_ns);
     pipes_finish(running->pipes);
     for (size_t i = 0; i < running->count; i++)
         command_conclude(&running->commands[i], running->pipes, running->cancel_fd,
                          running->cancelled);
+    stage_since(STAGE_COLLECT, at_ns);
 }
 
 void exec_run_group(struct container *const *containers, const struct exec_settings *settings,

@@ -75,10 +75,11 @@ static bool at_memory_limit(const struct exec_outcome *outcome)
 
 /* A stack that may be as large as the memory meets both limits at once. Mostly the memory's comes first, but
  * not while the group's stands higher for garbage of earlier runs (cgroup_begin()): the run would be
- * Signalled for what ends it for memory a moment later. A figure is right within 256 KiB. */
+ * Signalled for what ends it for memory a moment later. A figure is right within 1/64 or 256 KiB. */
 static bool stack_took_all(const struct exec_outcome *outcome)
 {
-    const uint64_t margin = 256 * 1024;
+    const uint64_t least = 256 * 1024, part = outcome->memory_limit_bytes / 64;
+    const uint64_t margin = part > least ? part : least;
     return outcome->stack_limited && outcome->killed == KILL_NONE &&
            WIFSIGNALED(outcome->wait_status) && WTERMSIG(outcome->wait_status) == SIGSEGV &&
            outcome->memory_bytes + margin >= outcome->memory_limit_bytes;

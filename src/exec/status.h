@@ -38,7 +38,8 @@ struct exec_verdict {
 /* Precedence, strongest first (docs/run.md has the table):
  *   Internal Error        it could not be started
  *   Memory Limit Exceeded the kernel killed a process of the run for memory; or an allocation limit
- *                         stood, the program failed by itself, and its peak was at the limit
+ *                         stood, the program failed by itself, and its peak was at the limit; or
+ *                         the stack limit stood there, and SIGSEGV came with the peak at it
  *   Time Limit Exceeded   final CPU figure above the limit, or wall time above the limit
  *   Output Limit Exceeded it was stopped because it flooded a collector
  *   by how the main process ended: Dangerous Syscall (SIGSYS), Output Limit Exceeded (SIGXFSZ),

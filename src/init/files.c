@@ -19,6 +19,7 @@
 #include <sys/ipc.h>
 #include <sys/mount.h>
 #include <sys/msg.h>
+#include <sys/prctl.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
@@ -91,21 +92,19 @@ static bool ipc_left(void)
 }
 
 /* "sockets: used N", for this network namespace: proc_pid_net(5). Sockets that were sent over each other
- * live until the kernel's collector has found them, unix(7). */
-static void count_sockets(char text[static 32])
+ * live until the kernel's collector has found them, unix(7). Returns those that are no interpreter's; -1: not known. */
+static long count_sockets(void)
 {
-    ssize_t length = pread(self.sockets_fd, text, 31, 0);
+    char text[32];
+    ssize_t length = pread(self.sockets_fd, text, sizeof(text) - 1, 0);
     text[length > 0 ? length : 0] = '\0';
-    text[strcspn(text, "\n")] = '\0';
+    long used = -1;
+    return sscanf(text, "sockets: used %ld", &used) == 1 ? used - (long)warm_sockets() : -1;
 }
 
 static bool sockets_left(void)
 {
-    char now[32];
-    if (self.sockets_fd < 0)
-        return false;
-    count_sockets(now);
-    return strcmp(now, self.sockets_fresh) != 0;
+    return self.sockets_fd >= 0 && count_sockets() != self.sockets_fresh;
 }
 
 /* Closing a socket wakes the collector; it is done within a few milliseconds. */
@@ -139,7 +138,7 @@ static bool loopback_used(void)
 void files_remember_network(void)
 {
     if (self.sockets_fd >= 0)
-        count_sockets(self.sockets_fresh);
+        self.sockets_fresh = count_sockets();
     if (self.traffic_fd >= 0)
         read_traffic(self.traffic_fresh);
 }
@@ -374,6 +373,26 @@ static int open_out(const char *path, uint32_t *not_regular)
     return fd;
 }
 
+/* ---- killing ---- */
+
+/* With the programs' uid this thread reaches processes of that uid only: an interpreter has another one until a
+ * run begins, and a program never gets one. As from init, the kernel holds back forks meanwhile. Raw calls: the
+ * other threads keep theirs, nptl(7). The saved uid stays, and with it what is permitted and the way back; as
+ * far as the kernel asks for all three ids, a program has no rights over us. A change of ids makes a process
+ * dumpable where fs.suid_dumpable says so, and forgets the parent-death signal, prctl(2). */
+void files_kill_run(void)
+{
+    uid_t uid = run_uid();
+    if (!warm_any() || syscall(SYS_setresuid, uid, uid, 0) < 0) {
+        kill(-1, SIGKILL);
+        return;
+    }
+    kill(-1, SIGKILL);
+    if (syscall(SYS_setresuid, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0 ||
+        (getpid() == gettid() && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0))
+        give_up("come back from killing");
+}
+
 /* ---- requests ---- */
 
 /* A path of the request, checked: inside the arena, NUL-terminated, relative, not empty. */
@@ -443,7 +462,10 @@ static int serve(const struct init_request *request, int *passed, struct init_an
         look_around(answer);
         break;
     case INIT_OP_KILL: /* answered, so that it can never meet the run after */
-        kill(-1, SIGKILL);
+        files_kill_run();
+        break;
+    case INIT_OP_WARM:
+        warm_ask(request, answer);
         break;
     case INIT_OP_PING:
         break;
@@ -455,6 +477,9 @@ static int serve(const struct init_request *request, int *passed, struct init_an
 
 void janitor_main(void)
 {
+    if (setup_lock_capabilities() < 0)
+        give_up("lock the janitor's capabilities");
+    prctl(PR_SET_NAME, INIT_JANITOR_NAME);
     for (;;) {
         struct init_request request;
         int passed[4] = {-1, -1, -1, -1};

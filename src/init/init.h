@@ -2,6 +2,7 @@
 #ifndef CJ_INIT_INIT_H
 #define CJ_INIT_INIT_H
 
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -32,9 +33,9 @@ struct init {
     int kept_dir;          /* what is kept, by number, on a read-only mount that only init holds */
     int kept_make_dir;     /* the same, writable */
     int cgroup_fd;         /* v2: where to clone into; -1 */
-    int sockets_fd; /* /proc/net/sockstat of the network namespace; -1: shared with the host */
-    char sockets_fresh[32]; /* its first line when no run has been */
-    int traffic_fd;         /* /proc/net/dev, where loopback is up; -1 */
+    int sockets_fd;     /* /proc/net/sockstat of the network namespace; -1: shared with the host */
+    long sockets_fresh; /* how many it tells of when no run has been */
+    int traffic_fd;     /* /proc/net/dev, where loopback is up; -1 */
     char traffic_fresh[512];
     int mqueue_fd;           /* root of the IPC namespace's message queues; -1 */
     off_t mqueue_fresh_size; /* its size while there are none */
@@ -57,6 +58,10 @@ const char *setup_text(struct init_text text);
 bool setup_valid(const struct init_setup *setup, size_t size);
 /* Builds the container around the calling process. Returns 0, or -1 with errno and the step's name. */
 int setup_container(const char **step);
+/* Of the calling thread: nothing that it executes gets a capability. Where interpreters are kept warm only their
+ * keeper may hand some on: those. */
+int setup_lock_capabilities(void);
+#define WARM_INHERITABLE ((uint64_t)(1U << CAP_SETUID | 1U << CAP_SETGID | 1U << CAP_SYS_ADMIN))
 /* Notes what failed for setup_container()'s caller. Returns -1 and keeps errno. */
 __attribute__((format(printf, 1, 2))) int setup_fail(const char *format, ...);
 
@@ -101,10 +106,44 @@ void made_end(uint32_t sequence, struct init_made *out);
 /* launch.c */
 
 __attribute__((noreturn)) void launcher_main(void);
+/* Our own oom_score_adj when no run is being started. */
+const char *launch_usual_score(void);
+/* Offsets of the arena become pointers in place; NULL when one is not from begin to used, or no 0 follows. */
+char **launch_pointers(uint64_t *offsets, uint32_t count, uint64_t begin, uint32_t used);
+
+/* symbols.c */
+
+struct stub_python; /* stub.h */
+/* All but text. False, and zeroes, when the process is no CPython. */
+bool symbols_find_python(pid_t pid, struct stub_python *out);
+
+/* warm.c: programs that have begun before their run */
+
+/* Starts the thread, where the setup wants it. Before the launcher filters itself. */
+void warm_start_keeper(void);
+/* The janitor's: INIT_OP_WARM. */
+void warm_ask(const struct init_request *request, struct init_answer *answer);
+/* Sockets that stand open for them. */
+unsigned warm_sockets(void);
+/* The launcher's thread only, from here on. A process has been reaped, whoever it was. */
+void warm_ended(pid_t pid);
+/* Bit i: number i is there. */
+uint32_t warm_alive(void);
+bool warm_any(void);
+/* Gives the request to the process that waits in number, which then is the run: returns its pid and the socket to
+ * ask warm_has_begun(); 0: there is none, and nothing has begun. sources: descriptors by number, -1: closed. */
+pid_t warm_hand_over(unsigned number, const struct init_exec *request, const int *sources,
+                     int *socket);
+/* When it has ended: whether it was the program that ran. Closes the socket. */
+bool warm_has_begun(int socket);
+/* It is not to be trusted any more. */
+void warm_give_up(unsigned number);
 
 /* files.c */
 
 __attribute__((noreturn)) void janitor_main(void);
+/* SIGKILL to every process of a run, and to no interpreter that is kept warm for others. */
+void files_kill_run(void);
 /* Which parts of the container the last run has touched: enum init_dirt bits. */
 uint32_t files_dirt(void);
 /* Remembers what the network namespace looks like when no run has been. */

@@ -117,20 +117,30 @@ static int child_open_made(const int *sources, int i)
     return made_open_again(from[i].index);
 }
 
+/* The descriptor that the program's number i will be; -1 with errno 0 for one that is closed. */
+static int take_descriptor(const int *sources, int i)
+{
+    struct init_descriptor from = run.request.descriptors[i];
+    switch (from.source) {
+    case INIT_SOURCE_PASSED:
+        return run.passed[from.index];
+    case INIT_SOURCE_KEPT:
+        return child_open_kept(from.index);
+    case INIT_SOURCE_MADE:
+        return child_open_made(sources, i);
+    default:
+        errno = 0;
+        return -1;
+    }
+}
+
 /* Every source is first brought above all targets, so that no dup2 below hits one still needed. */
 static void child_take_descriptors(int *sources)
 {
     int count = (int)run.request.descriptor_count;
     for (int i = 0; i < count; i++) {
-        struct init_descriptor from = run.request.descriptors[i];
-        sources[i] = -1;
-        if (from.source == INIT_SOURCE_PASSED)
-            sources[i] = run.passed[from.index];
-        else if (from.source == INIT_SOURCE_KEPT)
-            sources[i] = child_open_kept(from.index);
-        else if (from.source == INIT_SOURCE_MADE)
-            sources[i] = child_open_made(sources, i);
-        else
+        sources[i] = take_descriptor(sources, i);
+        if (sources[i] < 0 && errno == 0)
             continue;
         if (sources[i] >= 0 && sources[i] < count)
             sources[i] = fcntl(sources[i], F_DUPFD_CLOEXEC, count);
@@ -355,7 +365,7 @@ static pid_t start_child(void)
 
 /* Offsets become pointers in place: the arena is ours while the request lasts. Strings begin behind the
  * tables, or they would change meanwhile. */
-static char **pointers(uint64_t *offsets, uint32_t count, uint64_t begin, uint32_t used)
+char **launch_pointers(uint64_t *offsets, uint32_t count, uint64_t begin, uint32_t used)
 {
     for (uint32_t i = 0; i < count; i++) {
         if (offsets[i] < begin || offsets[i] >= used)
@@ -401,7 +411,8 @@ static bool request_valid(int passed_count)
         request->passed_count != (uint32_t)passed_count ||
         (request->path_offset != 0 && request->path_offset < table) ||
         request->path_offset >= request->arena_used || request->flags >= RUN_FLAGS_END ||
-        request->rlimit_mask >= 1U << INIT_RLIMIT_COUNT || !made_valid(table))
+        request->warm >= INIT_WARM_MAX || request->rlimit_mask >= 1U << INIT_RLIMIT_COUNT ||
+        !made_valid(table))
         return false;
     for (uint32_t i = 0; i < request->descriptor_count; i++) {
         struct init_descriptor from = request->descriptors[i];
@@ -413,9 +424,9 @@ static bool request_valid(int passed_count)
             return false;
     }
     uint64_t *offsets = (uint64_t *)(void *)self.arena;
-    run.args = pointers(offsets, request->arg_count, table, request->arena_used);
-    run.environment =
-        pointers(offsets + request->arg_count + 1, request->env_count, table, request->arena_used);
+    run.args = launch_pointers(offsets, request->arg_count, table, request->arena_used);
+    run.environment = launch_pointers(offsets + request->arg_count + 1, request->env_count, table,
+                                      request->arena_used);
     run.path = request->path_offset != 0 ? self.arena + request->path_offset : NULL;
     return run.args != NULL && run.environment != NULL;
 }
@@ -448,6 +459,8 @@ static pid_t reap(int flags, int *status, struct rusage *usage)
     do
         pid = wait4(-1, status, __WALL | flags, usage);
     while (pid < 0 && errno == EINTR);
+    if (pid > 0)
+        warm_ended(pid);
     return pid;
 }
 
@@ -472,11 +485,11 @@ static void await_end(pid_t main_pid, struct init_end *end)
     end->user_ns = timeval_ns(usage.ru_utime);
     end->system_ns = timeval_ns(usage.ru_stime);
     account(end, &usage);
-    int flags = WNOHANG;
+    int flags = __WNOTHREAD | WNOHANG; /* interpreters are the keeper's children: warm.c */
     while ((pid = reap(flags, &status, &usage)) >= 0) {
         if (pid == 0) {
-            kill(-1, SIGKILL);
-            flags = 0;
+            files_kill_run();
+            flags = __WNOTHREAD;
             continue;
         }
         account(end, &usage);
@@ -542,6 +555,49 @@ static bool make_files(struct init_end *end)
     return true;
 }
 
+static void close_sources(const int *sources, int count)
+{
+    for (int i = 0; i < count; i++) {
+        bool shared = sources[i] < 0 || run.request.descriptors[i].source == INIT_SOURCE_PASSED;
+        for (int k = 0; k < i; k++)
+            shared = shared || sources[k] == sources[i];
+        if (!shared)
+            close(sources[i]);
+    }
+}
+
+/* By an interpreter that waits for it. Returns false when that is not possible, or was not: then nothing of the
+ * program has run. */
+static bool run_warm(struct init_end *end)
+{
+    int sources[INIT_DESCRIPTORS_MAX], taken = 0, socket = -1;
+    int count = (int)run.request.descriptor_count;
+    bool complete = true;
+    for (; complete && taken < count; taken++) {
+        errno = 0;
+        sources[taken] = take_descriptor(sources, taken);
+        complete = sources[taken] >= 0 || errno == 0;
+    }
+    struct init_live *live = (struct init_live *)(void *)(self.arena + INIT_LIVE_OFFSET);
+    end->start_ns = now_ns(CLOCK_MONOTONIC);
+    __atomic_store_n(&live->start_ns, end->start_ns, __ATOMIC_RELEASE);
+    pid_t pid = complete ? warm_hand_over(run.request.warm, &run.request, sources, &socket) : 0;
+    close_sources(sources, taken);
+    end->start = START_FELL_BACK;
+    if (pid <= 0)
+        return false;
+    await_end(pid, end);
+    if (warm_has_begun(socket)) {
+        end->start = START_WARM;
+        return true;
+    }
+    warm_give_up(run.request.warm);
+    end->user_ns = end->system_ns = end->all_cpu_ns = 0;
+    end->max_rss_bytes = 0;
+    end->reaped = 0;
+    return false;
+}
+
 /* Without a group, the peak of a process begins with that of the memory it was started on, ours, where the
  * arguments of any run before may have been: execve(2) hands it on (fs/exec.c, exec_mmap()), and "5" makes
  * it what is there now, proc_pid_clear_refs(5). */
@@ -559,6 +615,8 @@ static void run_program(int *passed_count, struct init_end *end)
 {
     if ((run.request.flags & RUN_MOVED) != 0 && unshare(CLONE_NEWCGROUP) < 0)
         give_up("unshare the cgroup namespace");
+    if ((run.request.flags & RUN_WARM) != 0 && run_warm(end))
+        return;
     end->start_ns = now_ns(CLOCK_MONOTONIC);
     struct init_live *live = (struct init_live *)(void *)(self.arena + INIT_LIVE_OFFSET);
     __atomic_store_n(&live->start_ns, end->start_ns, __ATOMIC_RELEASE);
@@ -598,11 +656,17 @@ static void serve_one(void)
             end.file_bytes = look_files();
         made_end(run.request.sequence, end.made);
         end.dirt = files_dirt();
+        end.warm = warm_alive();
         end.init_cpu_ns = own_cpu_since_last();
     }
     for (int i = 0; i < passed_count; i++)
         close(run.passed[i]);
     send_end(&end);
+}
+
+const char *launch_usual_score(void)
+{
+    return oom_score.usual;
 }
 
 static void open_oom_score(void)
@@ -664,6 +728,7 @@ void launcher_main(void)
     open_oom_score();
     be_patient();
     place_clone3_args();
+    setup_lock_capabilities();
     if (self.filter.len > 0 && (self.setup->flags & SETUP_FILTER_INHERITED) != 0 &&
         syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &self.filter) < 0)
         give_up("install the system-call filter");

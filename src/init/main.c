@@ -128,6 +128,7 @@ int main(void)
         message_send(INIT_FD_RUN, &ready, sizeof(ready), -1);
         return 71;
     }
+    warm_start_keeper();
     start_janitor();
     launcher_main();
 }

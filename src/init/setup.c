@@ -216,16 +216,39 @@ static int take_shares(void)
     return 0;
 }
 
+/* Of the calling thread; the bounding set still has them. */
+static int set_inheritable(uint64_t wanted)
+{
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct sets[2];
+    if (syscall(SYS_capget, &header, sets) < 0)
+        return -1;
+    sets[0].inheritable = (uint32_t)wanted;
+    sets[1].inheritable = (uint32_t)(wanted >> 32);
+    return (int)syscall(SYS_capset, &header, sets);
+}
+
+int setup_lock_capabilities(void)
+{
+    if (set_inheritable(0) < 0)
+        return -1;
+    return prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED |
+                                        SECBIT_NO_CAP_AMBIENT_RAISE |
+                                        SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED);
+}
+
 /* Programs get no capability back: not by execve(2) as uid 0, not from the bounding set. Init keeps
  * those it has, it never executes anything again. */
 static int drop_for_programs(void)
 {
+    bool warm = (self.setup->flags & SETUP_WARM) != 0;
+    if (warm && set_inheritable(WARM_INHERITABLE) < 0)
+        return setup_fail("set the inheritable capabilities");
     for (int capability = 0; capability <= 63; capability++)
         if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0 && errno != EINVAL)
             return setup_fail("drop capability %d from the bounding set", capability);
-    if (prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED |
-                                     SECBIT_NO_CAP_AMBIENT_RAISE |
-                                     SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED) < 0)
+    if (prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED) < 0 ||
+        (!warm && setup_lock_capabilities() < 0))
         return setup_fail("set securebits");
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return setup_fail("set no_new_privs");

@@ -9,10 +9,12 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/stages.h"
 
 /* A job and what it works on: the build, or a case. */
 struct step {
     struct sched_job job;
+    struct build_wait wait; /* of a case, where runs are joined */
     struct evaluation *evaluation;
     size_t index;
     /* Under the lock: the scheduler has it. A job is made anew only while this is false and the
@@ -29,6 +31,7 @@ struct evaluation {
     void *arg;
     struct judge_artefact *artefact;
     struct step build;
+    struct build_wait wait; /* of the build's job */
 
     pthread_mutex_t lock; /* of what follows */
     struct step *steps;
@@ -117,9 +120,82 @@ static bool is_accepted(struct evaluation *evaluation, const struct evaluation_c
     return same;
 }
 
-/* Runs one case; returns whether it was accepted. */
-static bool run_case(struct evaluation *evaluation, struct slot *slot, size_t index)
+/* What runs are the same by. */
+static int run_key(const struct evaluation *evaluation, const struct evaluation_case *asked,
+                   struct digest *out)
 {
+    const struct evaluation_task *task = &evaluation->task;
+    struct digest_state *state = digest_begin();
+    if (task->artefact != NULL) {
+        digest_add(state, &task->artefact, sizeof(task->artefact));
+    } else {
+        digest_add_text(state, task->program->language->id);
+        for (size_t i = 0; i < task->program->file_count; i++) {
+            digest_add_text(state, i == 0 ? "" : task->program->files[i].name);
+            digest_add(state, task->program->files[i].data, task->program->files[i].size);
+        }
+    }
+    const struct exec_limits *limits = &task->limits;
+    const uint64_t numbers[] = {
+        (uint64_t)limits->cpu_ns, (uint64_t)limits->wall_ns, limits->memory_bytes,
+        limits->processes,        limits->stack_bytes,       limits->file_size_bytes,
+        limits->open_files,       task->output_bytes,        asked->input_size};
+    for (size_t i = 0; i < COUNT_OF(numbers); i++)
+        digest_add_number(state, numbers[i]);
+    digest_add_text(state, asked->input == NULL ? asked->input_file : NULL);
+    if (asked->input != NULL && asked->input_size > 0)
+        digest_add(state, asked->input, asked->input_size);
+    return digest_end(state, out);
+}
+
+static void keep_run(const struct evaluation *evaluation, struct build_flight *flight,
+                     const struct exec_result *run)
+{
+    bool holds =
+        !run->cancelled && run->status != EXEC_INTERNAL_ERROR && run->status != EXEC_FILE_ERROR;
+    struct build_record *record = holds ? build_record_new(NULL, run) : NULL;
+    build_cache_finish(evaluation->task.runs, flight, record, run->cancelled);
+    build_record_release(record);
+}
+
+/* Runs it, or takes what another case's run has brought; false: that one goes on, and this job is set aside. */
+static bool run_once(struct step *step, struct slot *slot, const struct judge_run *how,
+                     struct exec_result *run)
+{
+    struct evaluation *evaluation = step->evaluation;
+    struct build_cache *runs = evaluation->task.runs;
+    struct build_record *record;
+    struct build_flight *flight = NULL;
+    struct judge_artefact *none;
+    struct digest key;
+    if (runs == NULL || run_key(evaluation, &evaluation->task.cases[step->index], &key) < 0) {
+        judge_run(slot, evaluation->settings, evaluation->artefact, how, run);
+        return true;
+    }
+    switch (build_cache_claim(runs, &key, &step->wait, &record, &flight)) {
+    case BUILD_WAITS:
+        slot_park(slot);
+        return false;
+    case BUILD_HIT:
+        if (build_record_get(record, &none, run) < 0)
+            *run = (struct exec_result){.status = EXEC_INTERNAL_ERROR};
+        build_record_release(record);
+        return true;
+    case BUILD_TO_MAKE:
+        break;
+    }
+    judge_run(slot, evaluation->settings, evaluation->artefact, how, run);
+    keep_run(evaluation, flight, run);
+    return true;
+}
+
+enum case_end { CASE_ACCEPTED, CASE_FAILED, CASE_WAITS };
+
+/* Runs one case. */
+static enum case_end run_case(struct step *step, struct slot *slot)
+{
+    struct evaluation *evaluation = step->evaluation;
+    size_t index = step->index;
     const struct evaluation_case *asked = &evaluation->task.cases[index];
     struct evaluation_result result = {.verdict = VERDICT_ACCEPTED, .message = ""};
     struct exec_file input = {
@@ -131,9 +207,10 @@ static bool run_case(struct evaluation *evaluation, struct slot *slot, size_t in
     if (asked->input == NULL && asked->input_file != NULL) {
         if (store_get(evaluation->store, asked->input_file, &stored, &err) < 0) {
             error_wrap(&err, "input_file");
-            result = (struct evaluation_result){VERDICT_INTERNAL_ERROR, NULL, err.message};
+            result = (struct evaluation_result){.verdict = VERDICT_INTERNAL_ERROR,
+                                                .message = err.message};
             evaluation->calls.case_ended(evaluation->arg, index, &result);
-            return false;
+            return CASE_FAILED;
         }
         input = (struct exec_file){.kind = EXEC_FILE_FD, .fd = stored.fd};
     } else if (asked->input == NULL) {
@@ -145,8 +222,13 @@ static bool run_case(struct evaluation *evaluation, struct slot *slot, size_t in
         .stdout_bytes = evaluation->task.output_bytes,
         .stderr_bytes = evaluation->task.output_bytes,
     };
-    judge_run(slot, evaluation->settings, evaluation->artefact, &how, &run);
+    if (!run_once(step, slot, &how, &run)) {
+        store_file_close(&stored);
+        return CASE_WAITS;
+    }
+    int64_t ran_ns = monotonic_ns();
     result.run = &run;
+    result.cached = step->wait.cached;
     if (run.cancelled) {
         result.verdict = VERDICT_CANCELLED;
     } else if (run.status == EXEC_INTERNAL_ERROR || run.status == EXEC_FILE_ERROR) {
@@ -158,9 +240,10 @@ static bool run_case(struct evaluation *evaluation, struct slot *slot, size_t in
         is_accepted(evaluation, asked, &run, &result, message, &err);
     }
     evaluation->calls.case_ended(evaluation->arg, index, &result);
+    stage_since(STAGE_JUDGE, ran_ns);
     exec_result_free(&run);
     store_file_close(&stored);
-    return result.verdict == VERDICT_ACCEPTED;
+    return result.verdict == VERDICT_ACCEPTED ? CASE_ACCEPTED : CASE_FAILED;
 }
 
 /* ---- going on ---- */
@@ -171,7 +254,7 @@ static void case_dropped(void *arg, enum sched_drop reason);
 static void tell_not_run(struct evaluation *evaluation, size_t index,
                          enum evaluation_verdict verdict)
 {
-    const struct evaluation_result result = {verdict, NULL, ""};
+    const struct evaluation_result result = {.verdict = verdict, .message = ""};
     evaluation->calls.case_ended(evaluation->arg, index, &result);
 }
 
@@ -205,6 +288,7 @@ static enum fed feed_one(struct step *step, enum evaluation_verdict *verdict)
     } else if (evaluation->task.stop_at_first_failure && step->index > evaluation->failed) {
         *verdict = VERDICT_SKIPPED;
     } else {
+        step->wait = (struct build_wait){.job = &step->job};
         step->job = (struct sched_job){
             .run = case_run,
             .dropped = case_dropped,
@@ -254,9 +338,13 @@ static void case_run(struct slot *slot, void *arg)
     pthread_mutex_lock(&evaluation->lock);
     bool skipped = evaluation->task.stop_at_first_failure && index > evaluation->failed;
     pthread_mutex_unlock(&evaluation->lock);
+    enum case_end end = skipped ? CASE_ACCEPTED : run_case(step, slot);
+    if (end == CASE_WAITS)
+        return; /* it comes again, or is dropped */
+    build_cache_leave(evaluation->task.runs, &step->wait);
     if (skipped)
         tell_not_run(evaluation, index, VERDICT_SKIPPED);
-    else if (!run_case(evaluation, slot, index))
+    else if (end == CASE_FAILED)
         case_failed(evaluation, index);
     case_over(step);
 }
@@ -264,6 +352,7 @@ static void case_run(struct slot *slot, void *arg)
 static void case_dropped(void *arg, enum sched_drop reason)
 {
     struct step *step = arg;
+    build_cache_leave(step->evaluation->task.runs, &step->wait);
     tell_not_run(step->evaluation, step->index,
                  reason == SCHED_TOO_LATE ? VERDICT_QUEUE_TIMEOUT : VERDICT_CANCELLED);
     case_failed(step->evaluation, step->index);
@@ -293,8 +382,10 @@ static void build_run(struct slot *slot, void *arg)
     struct evaluation *evaluation = arg;
     struct exec_result run = {0};
     struct evaluation_result result = {.verdict = VERDICT_ACCEPTED, .run = &run, .message = ""};
-    switch (judge_build(slot, evaluation->settings, evaluation->task.program, &evaluation->artefact,
-                        &run)) {
+    switch (judge_build(slot, evaluation->settings, evaluation->task.program, &evaluation->wait,
+                        &evaluation->artefact, &run)) {
+    case JUDGE_BUILD_WAITS:
+        return; /* it comes again, or is dropped */
     case JUDGE_BUILT:
         break;
     case JUDGE_BUILD_FAILED:
@@ -305,6 +396,7 @@ static void build_run(struct slot *slot, void *arg)
         result.message = run.error != NULL ? run.error : "";
         break;
     }
+    result.cached = evaluation->wait.cached;
     evaluation->calls.built(evaluation->arg, &result, evaluation->artefact);
     exec_result_free(&run);
     if (result.verdict == VERDICT_ACCEPTED)
@@ -318,7 +410,9 @@ static void build_dropped(void *arg, enum sched_drop reason)
 {
     struct evaluation *evaluation = arg;
     const struct evaluation_result result = {
-        reason == SCHED_TOO_LATE ? VERDICT_QUEUE_TIMEOUT : VERDICT_CANCELLED, NULL, ""};
+        .verdict = reason == SCHED_TOO_LATE ? VERDICT_QUEUE_TIMEOUT : VERDICT_CANCELLED,
+        .message = ""};
+    build_cache_leave(evaluation->settings->build_cache, &evaluation->wait);
     evaluation->calls.built(evaluation->arg, &result, NULL);
     skip_all(evaluation, result.verdict);
     release(evaluation);
@@ -333,6 +427,7 @@ static bool needs_build(const struct evaluation_task *task)
 
 static int start_build(struct evaluation *evaluation, struct cj_error *err)
 {
+    evaluation->wait = (struct build_wait){.job = &evaluation->build.job};
     evaluation->build.job = (struct sched_job){
         .run = build_run,
         .dropped = build_dropped,
@@ -346,7 +441,7 @@ static int start_build(struct evaluation *evaluation, struct cj_error *err)
 
 static void start_cases(struct evaluation *evaluation)
 {
-    const struct evaluation_result result = {VERDICT_ACCEPTED, NULL, ""};
+    const struct evaluation_result result = {.verdict = VERDICT_ACCEPTED, .message = ""};
     evaluation->calls.built(evaluation->arg, &result, evaluation->artefact);
     begin_cases(evaluation);
     release(evaluation);

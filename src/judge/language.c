@@ -129,6 +129,43 @@ static int read_examples(const struct yml_node *map, struct language_examples *e
     return 0;
 }
 
+/* Relative, without "." and "..". */
+static bool is_path_inside(const char *path)
+{
+    for (const char *part = path;; part += strcspn(part, "/") + 1) {
+        size_t length = strcspn(part, "/");
+        if (length == 0 || length > 200 || (part[0] == '.' && (length == 1 || part[1] == '.')))
+            return false;
+        if (part[length] == '\0')
+            return strlen(path) < 400;
+    }
+}
+
+/* build is checked with the other commands. */
+static int read_prepared(const struct yml_node *map, struct language *language,
+                         struct cj_error *err)
+{
+    static const char *const keys[] = {"command", "keep", "when", "build", NULL};
+    struct language_prepared *prepared = &language->prepared;
+    if (map == NULL)
+        return 0;
+    if (yml_expect(map, YML_MAP, err) < 0 || check_keys(map, keys, err) < 0 ||
+        require_text(map, "command", &prepared->command, err) < 0 ||
+        require_text(map, "build", &prepared->build, err) < 0 ||
+        read_text(map, "when", &prepared->when, err) < 0 ||
+        read_texts(map, "keep", &prepared->keep, err) < 0)
+        return -1;
+    if (language->build == NULL)
+        return yml_fail(map, err, "there is no 'build' that it could make quick");
+    if (prepared->keep.count == 0)
+        return yml_fail(map, err, "'keep' is missing: the files that it makes");
+    for (size_t i = 0; i < prepared->keep.count; i++)
+        if (!is_path_inside(prepared->keep.items[i]))
+            return yml_fail(yml_get(map, "keep"), err,
+                            "'%s' is not a path below the work directory", prepared->keep.items[i]);
+    return 0;
+}
+
 /* Names end up in messages, URLs and file names. */
 static bool is_name(const char *text)
 {
@@ -141,6 +178,52 @@ static bool is_name(const char *text)
 static bool is_file_name(const char *text)
 {
     return text[0] != '.' && strchr(text, '/') == NULL && strlen(text) <= 100;
+}
+
+/* Whether two templates mean the same words. */
+static bool is_same_command(const char *one, const char *other)
+{
+    const struct command_value values[] = {
+        {"source", "S"}, {"workdir", "W"}, {"memory_mib", "1"}, {"stack_mib", "2"}, {"exe", "E"},
+    };
+    char **words[2];
+    size_t count[2], same = 0;
+    struct cj_error err;
+    if (command_words(one, values, COUNT_OF(values), &words[0], &count[0], &err) < 0)
+        return false;
+    if (command_words(other, values, COUNT_OF(values), &words[1], &count[1], &err) < 0) {
+        free(words[0]);
+        return false;
+    }
+    while (same < count[0] && same < count[1] && strcmp(words[0][same], words[1][same]) == 0)
+        same++;
+    bool is_same = same == count[0] && same == count[1];
+    free(words[0]);
+    free(words[1]);
+    return is_same;
+}
+
+/* Whether the commands of its preparation can be filled in. */
+static int check_prepared(const struct yml_node *map, const struct language *language,
+                          struct cj_error *err)
+{
+    const struct language_prepared *prepared = &language->prepared;
+    const struct command_value values[] = {
+        {"source", ""},     {"exe", ""},       {"prepared", ""},
+        {"memory_mib", ""}, {"stack_mib", ""}, {"workdir", ""},
+    };
+    char **words;
+    size_t count;
+    struct cj_error why = {0};
+    if (prepared->command == NULL)
+        return 0;
+    if (command_words(prepared->command, values, 2, &words, &count, &why) < 0)
+        return yml_fail(map, err, "command: %s", why.message);
+    free(words);
+    if (command_words(prepared->build, values, COUNT_OF(values), &words, &count, &why) < 0)
+        return yml_fail(map, err, "build: %s", why.message);
+    free(words);
+    return 0;
 }
 
 /* Whether the command can be filled in: said when it is read, not when somebody submits. */
@@ -159,6 +242,16 @@ static int check_command(const struct yml_node *map, const char *key, const char
     if (command_words(command, values, count, &words, &word_count, &why) < 0)
         return yml_fail(yml_get(map, key), err, "%s", why.message);
     free(words);
+    return 0;
+}
+
+static int check_absolute(const struct yml_node *map, const char *key,
+                          const struct language_texts *paths, struct cj_error *err)
+{
+    for (size_t i = 0; paths->items != NULL && i < paths->count; i++)
+        if (paths->items[i][0] != '/')
+            return yml_fail(yml_get(map, key), err, "'%s' does not begin with '/'",
+                            paths->items[i]);
     return 0;
 }
 
@@ -182,20 +275,18 @@ static int check_names(const struct yml_node *map, const struct language *langua
         if (strchr(language->env.items[i], '=') == NULL || language->env.items[i][0] == '=')
             return yml_fail(yml_get(map, "env"), err, "'%s' is not NAME=VALUE",
                             language->env.items[i]);
-    for (size_t i = 0; language->mounts.items != NULL && i < language->mounts.count; i++)
-        if (language->mounts.items[i][0] != '/')
-            return yml_fail(yml_get(map, "mounts"), err, "'%s' does not begin with '/'",
-                            language->mounts.items[i]);
-    return 0;
+    if (check_absolute(map, "mounts", &language->mounts, err) < 0)
+        return -1;
+    return check_absolute(map, "inputs", &language->inputs, err);
 }
 
 static int read_language(const struct yml_node *map, struct language *language,
                          struct cj_error *err)
 {
-    static const char *const keys[] = {"id",    "name",     "aliases", "source",   "exe",
-                                       "build", "check",    "run",     "keep",     "version",
-                                       "env",   "mounts",   "limits",  "packages", "first_class",
-                                       "needs", "examples", NULL};
+    static const char *const keys[] = {
+        "id",          "name",  "aliases",  "source", "exe",      "build",  "check",
+        "run",         "keep",  "version",  "env",    "mounts",   "limits", "packages",
+        "first_class", "needs", "examples", "inputs", "prepared", "warm",   NULL};
     if (yml_expect(map, YML_MAP, err) < 0 || check_keys(map, keys, err) < 0 ||
         require_text(map, "id", &language->id, err) < 0 ||
         require_text(map, "source", &language->source, err) < 0 ||
@@ -211,8 +302,13 @@ static int read_language(const struct yml_node *map, struct language *language,
         read_texts(map, "mounts", &language->mounts, err) < 0 ||
         read_texts(map, "packages", &language->packages, err) < 0 ||
         read_texts(map, "needs", &language->needs, err) < 0 ||
+        read_texts(map, "inputs", &language->inputs, err) < 0 ||
         read_examples(yml_get(map, "examples"), &language->examples, err) < 0 ||
+        read_prepared(yml_get(map, "prepared"), language, err) < 0 ||
         read_limits(yml_get(map, "limits"), &language->limits, err) < 0)
+        return -1;
+    const struct yml_node *warm = yml_get(map, "warm");
+    if (warm != NULL && yml_bool(warm, &language->warm, err) < 0)
         return -1;
     const struct yml_node *first_class = yml_get(map, "first_class");
     if (first_class != NULL && yml_bool(first_class, &language->first_class, err) < 0)
@@ -223,7 +319,8 @@ static int read_language(const struct yml_node *map, struct language *language,
         check_command(map, "build", language->build, language, err) < 0 ||
         check_command(map, "check", language->check, language, err) < 0 ||
         check_command(map, "run", language->run, language, err) < 0 ||
-        check_command(map, "version", language->version, language, err) < 0)
+        check_command(map, "version", language->version, language, err) < 0 ||
+        check_prepared(yml_get(map, "prepared"), language, err) < 0)
         return -1;
     if (language->build != NULL && language->keep.count == 0 && language->exe == NULL)
         return yml_fail(map, err, "'build' needs 'exe' or 'keep': the files that a run needs");
@@ -322,6 +419,8 @@ void languages_free(struct languages *languages)
         free(language->mounts.items);
         free(language->packages.items);
         free(language->needs.items);
+        free(language->inputs.items);
+        free(language->prepared.keep.items);
     }
     free(languages->items);
     yml_free(languages->document);
@@ -354,6 +453,9 @@ int languages_override(struct languages *languages, const char *id, struct langu
             (run.text != NULL && check_override(run.text, language, err) < 0))
             return -1;
         if (build.text != NULL) {
+            if (language->build == NULL || build.place != COMMAND_OURS ||
+                !is_same_command(build.text, language->build))
+                language->prepared.command = NULL;
             language->build = build.text;
             language->build_place = build.place;
         }

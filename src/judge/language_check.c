@@ -136,7 +136,8 @@ static void do_step(struct slot *slot, const struct judge_settings *settings,
     struct judge_artefact *artefact;
     struct exec_result build;
     struct cj_error err;
-    enum judge_build_outcome outcome = judge_build(slot, settings, &program, &artefact, &build);
+    enum judge_build_outcome outcome =
+        judge_build(slot, settings, &program, NULL, &artefact, &build);
     step->build_wall_ns = build.wall_ns;
     step->build_memory_bytes = build.memory_bytes;
     if (outcome == JUDGE_BUILD_FAILED && which == STEP_SYNTAX && build.status == EXEC_NONZERO_EXIT)

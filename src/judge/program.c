@@ -7,7 +7,10 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/stages.h"
 #include "exec/outside.h"
+#include "judge/identity.h"
+#include "judge/prepared.h"
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -186,7 +189,8 @@ static enum command_place place_of(const struct language *language, const char *
 
 static int fill_in_command(const struct judge_settings *settings, const struct language *language,
                            const char *template, const struct exec_limits *asked,
-                           const char *work_dir, struct command *out, struct cj_error *err)
+                           const char *prepared, const char *work_dir, struct command *out,
+                           struct cj_error *err)
 {
     char memory[24], stack[24], source[PATH_MAX], exe[PATH_MAX];
     const char *folder = place_of(language, template) != COMMAND_OURS ? work_dir : "";
@@ -199,9 +203,10 @@ static int fill_in_command(const struct judge_settings *settings, const struct l
     snprintf(exe, sizeof(exe), "%s%s%s", folder, slash, language->exe != NULL ? language->exe : "");
     const struct command_value values[] = {
         {"source", source},   {"workdir", work_dir}, {"memory_mib", memory},
-        {"stack_mib", stack}, {"exe", exe},
+        {"stack_mib", stack}, {"exe", exe},          {"prepared", prepared},
     };
-    if (command_words(template, values, COUNT_OF(values), &out->args, &out->arg_count, err) < 0)
+    size_t value_count = COUNT_OF(values) - (prepared == NULL ? 1 : 0);
+    if (command_words(template, values, value_count, &out->args, &out->arg_count, err) < 0)
         return error_wrap(err, "command of %s", language->id);
     out->env = language_environment(language, settings->env, settings->env_count, &out->env_count);
     if (out->env == NULL) {
@@ -265,8 +270,8 @@ static void run_outside(struct slot *slot, const struct judge_settings *settings
         fail_result(result, &err);
         return;
     }
-    if (fill_in_command(settings, language, template, asked, work_folder_path(folder), &command,
-                        &err) < 0) {
+    if (fill_in_command(settings, language, template, asked, NULL, work_folder_path(folder),
+                        &command, &err) < 0) {
         fail_result(result, &err);
     } else {
         use_own_home(&command, home);
@@ -280,7 +285,7 @@ static void run_outside(struct slot *slot, const struct judge_settings *settings
 }
 
 static void run_in_slot(struct slot *slot, const struct judge_settings *settings,
-                        const struct language *language, const char *template,
+                        const struct language *language, const char *template, const char *prepared,
                         const struct exec_limits *asked, struct exec_request *request,
                         struct exec_result *result)
 {
@@ -296,7 +301,8 @@ static void run_in_slot(struct slot *slot, const struct judge_settings *settings
         return;
     }
     const char *work_dir = container_facts(containers[0])->work_dir;
-    if (fill_in_command(settings, language, template, asked, work_dir, &command, &err) < 0) {
+    if (fill_in_command(settings, language, template, asked, prepared, work_dir, &command, &err) <
+        0) {
         fail_result(result, &err);
         return;
     }
@@ -309,6 +315,11 @@ static void run_in_slot(struct slot *slot, const struct judge_settings *settings
 }
 
 /* ---- build ---- */
+
+static bool has_build(const struct language *language)
+{
+    return language->build != NULL || language->check != NULL;
+}
 
 static enum judge_build_outcome judge_built(const struct exec_result *result)
 {
@@ -331,10 +342,12 @@ static enum judge_build_outcome broken(struct exec_result *result, const char *w
 
 static enum judge_build_outcome
 run_compiler(struct slot *slot, const struct judge_settings *settings,
-             const struct judge_program *program, const struct exec_copy_in *sources,
-             const struct exec_copy_out *kept, size_t kept_count, struct exec_result *result)
+             const struct judge_program *program, const char *prepared,
+             const struct exec_copy_in *sources, const struct exec_copy_out *kept,
+             size_t kept_count, struct exec_result *result)
 {
     const struct language *language = program->language;
+    const char *plain = language->build != NULL ? language->build : language->check;
     const struct exec_file files[] = {
         {.kind = EXEC_FILE_CONTENT, .fd = -1},
         {.kind = EXEC_FILE_COLLECT,
@@ -356,23 +369,21 @@ run_compiler(struct slot *slot, const struct judge_settings *settings,
         .copy_out_max_bytes = settings->artefact_bytes,
         .limits = settings->build,
     };
-    run_in_slot(slot, settings, language,
-                language->build != NULL ? language->build : language->check, &settings->build,
-                &request, result);
+    run_in_slot(slot, settings, language, prepared != NULL ? language->prepared.build : plain,
+                prepared, &settings->build, &request, result);
     return judge_built(result);
 }
 
-enum judge_build_outcome judge_build(struct slot *slot, const struct judge_settings *settings,
-                                     const struct judge_program *program,
-                                     struct judge_artefact **artefact, struct exec_result *result)
+static enum judge_build_outcome build_with(struct slot *slot, const struct judge_settings *settings,
+                                           const struct judge_program *program,
+                                           const char *prepared, struct judge_artefact **artefact,
+                                           struct exec_result *result)
 {
     const struct language *language = program->language;
-    *result = (struct exec_result){.status = EXEC_ACCEPTED};
-    *artefact = NULL;
     size_t kept_count =
         language->build == NULL ? 0 : language->keep.count + (language->exe != NULL ? 1 : 0);
     enum judge_build_outcome outcome = JUDGE_BUILT;
-    if (language->build != NULL || language->check != NULL) {
+    if (has_build(language)) {
         struct exec_copy_in *sources = calloc(program->file_count, sizeof(*sources));
         struct exec_copy_out *kept = calloc(kept_count + 1, sizeof(*kept));
         if (sources == NULL || kept == NULL) {
@@ -392,7 +403,8 @@ enum judge_build_outcome judge_build(struct slot *slot, const struct judge_setti
             kept[k++].name = language->exe;
         for (size_t i = 0; language->build != NULL && i < language->keep.count; i++)
             kept[k++].name = language->keep.items[i];
-        outcome = run_compiler(slot, settings, program, sources, kept, kept_count, result);
+        outcome =
+            run_compiler(slot, settings, program, prepared, sources, kept, kept_count, result);
         if (outcome == JUDGE_BUILT && language->build != NULL)
             *artefact = artefact_from_build(language, kept, kept_count, result);
         free(sources);
@@ -402,6 +414,113 @@ enum judge_build_outcome judge_build(struct slot *slot, const struct judge_setti
         *artefact = artefact_from_sources(program);
     if (outcome == JUDGE_BUILT && *artefact == NULL)
         return broken(result, "keep a program: out of memory");
+    return outcome;
+}
+
+static bool says_nothing(const struct exec_result *result)
+{
+    const struct exec_output *out = judge_output(result, "stdout");
+    const struct exec_output *err = judge_output(result, "stderr");
+    return (out == NULL || out->size == 0) && (err == NULL || err->size == 0);
+}
+
+/* With what was prepared, where that is there. Only a success without a word counts: a compiler that has
+ * something to say does so after the plain command, so that the words, and what fails, are the same. */
+static enum judge_build_outcome build(struct slot *slot, const struct judge_settings *settings,
+                                      const struct judge_program *program,
+                                      struct judge_artefact **artefact, struct exec_result *result)
+{
+    char path[PREPARED_PATH_SIZE];
+    struct prepared_use *use;
+    struct cj_error err = {0};
+    if (settings->prepared == NULL || !prepared_begin(settings->prepared, program, path, &use))
+        return build_with(slot, settings, program, NULL, artefact, result);
+    enum judge_build_outcome outcome = build_with(slot, settings, program, path, artefact, result);
+    bool counts = (outcome == JUDGE_BUILT && says_nothing(result)) || result->cancelled;
+    prepared_end(settings->prepared, use, counts);
+    if (counts)
+        return outcome;
+    judge_artefact_release(*artefact);
+    *artefact = NULL;
+    exec_result_free(result);
+    *result = (struct exec_result){.status = EXEC_ACCEPTED};
+    if (slot_reset(slot, &err) < 0)
+        return broken(result, err.message);
+    return build_with(slot, settings, program, NULL, artefact, result);
+}
+
+/* Whether it would end the same way each time: not what a limit, or something near one, has ended. */
+static bool is_certain(const struct judge_settings *settings, const struct exec_result *result)
+{
+    const struct exec_limits *limits = &settings->build;
+    return result->status == EXEC_NONZERO_EXIT && !result->cancelled &&
+           result->memory_bytes < limits->memory_bytes / 4 * 3 &&
+           result->process_peak < limits->processes && result->cpu_ns < limits->cpu_ns / 4 * 3 &&
+           result->wall_ns < limits->wall_ns / 4 * 3;
+}
+
+static enum judge_build_outcome answer_from_record(struct build_record *record,
+                                                   struct judge_artefact **artefact,
+                                                   struct exec_result *result)
+{
+    int got = build_record_get(record, artefact, result);
+    build_record_release(record);
+    if (got < 0)
+        return broken(result, "build: out of memory");
+    return *artefact != NULL ? JUDGE_BUILT : JUDGE_BUILD_FAILED;
+}
+
+static void keep_build(const struct judge_settings *settings, struct build_flight *flight,
+                       enum judge_build_outcome outcome, struct judge_artefact *artefact,
+                       const struct exec_result *result)
+{
+    struct build_record *record = NULL;
+    if (outcome == JUDGE_BUILT || (outcome == JUDGE_BUILD_FAILED && is_certain(settings, result)))
+        record = build_record_new(artefact, result);
+    build_cache_finish(settings->build_cache, flight, record, result->cancelled);
+    build_record_release(record);
+}
+
+/* Whether builds of it can be told from each other; then *key is what by. */
+static bool is_cacheable(const struct judge_settings *settings, const struct judge_program *program,
+                         struct digest *key)
+{
+    const struct language *language = program->language;
+    if (settings->build_cache == NULL || !has_build(language) ||
+        language->build_place == COMMAND_OUTSIDE) /* its compiler lies in a sandbox of its own */
+        return false;
+    return identity_build_key(settings->identities, settings, program, key) == 0;
+}
+
+enum judge_build_outcome judge_build(struct slot *slot, const struct judge_settings *settings,
+                                     const struct judge_program *program, struct build_wait *wait,
+                                     struct judge_artefact **artefact, struct exec_result *result)
+{
+    struct build_record *record;
+    struct build_flight *flight;
+    struct digest key;
+    int64_t begun_ns = monotonic_ns();
+    *result = (struct exec_result){.status = EXEC_ACCEPTED};
+    *artefact = NULL;
+    if (!is_cacheable(settings, program, &key)) {
+        enum judge_build_outcome made = build(slot, settings, program, artefact, result);
+        if (has_build(program->language))
+            stage_since(STAGE_BUILD, begun_ns);
+        return made;
+    }
+    switch (build_cache_claim(settings->build_cache, &key, wait, &record, &flight)) {
+    case BUILD_HIT:
+        stage_since(STAGE_FOUND, begun_ns);
+        return answer_from_record(record, artefact, result);
+    case BUILD_WAITS:
+        slot_park(slot);
+        return JUDGE_BUILD_WAITS;
+    case BUILD_TO_MAKE:
+        break;
+    }
+    enum judge_build_outcome outcome = build(slot, settings, program, artefact, result);
+    keep_build(settings, flight, outcome, *artefact, result);
+    stage_since(STAGE_BUILD, begun_ns);
     return outcome;
 }
 
@@ -439,7 +558,7 @@ void judge_run(struct slot *slot, const struct judge_settings *settings,
         .copy_in_count = artefact->count,
         .limits = judge_limits(artefact->language, run->limits, settings->exec),
     };
-    run_in_slot(slot, settings, artefact->language, artefact->language->run, &asked, &request,
+    run_in_slot(slot, settings, artefact->language, artefact->language->run, NULL, &asked, &request,
                 result);
     free(copies);
 }

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/stages.h"
 #include "base/utf8.h"
 #include "judge/compare.h"
 
@@ -110,6 +111,7 @@ static void conclude(const struct submission_settings *settings,
     auto_buf struct buf stdout_room = {0}, stderr_room = {0};
     const struct compare_options strip = {.mode = COMPARE_STRIP};
     char message[COMPARE_MESSAGE_SIZE];
+    int64_t begun_ns = monotonic_ns();
     tell_texts(settings, run, memory_bytes, &whole_stdout, &whole_stderr, &stdout_room,
                &stderr_room);
     result->run_success = run->status == EXEC_ACCEPTED;
@@ -128,6 +130,7 @@ static void conclude(const struct submission_settings *settings,
                         &result->stderr_text);
     if (observer != NULL && !result->success)
         observer->ended(observer->arg, submission, result, whole_stdout, whole_stderr);
+    stage_since(STAGE_JUDGE, begun_ns);
 }
 
 static void conclude_compile_error(const struct submission_settings *settings,
@@ -193,8 +196,8 @@ static void run_program(struct slot *slot, const struct submission_settings *set
     exec_result_free(&ran);
 }
 
-void submission_judge(struct slot *slot, const struct submission_settings *settings,
-                      const struct submission *submission,
+bool submission_judge(struct slot *slot, const struct submission_settings *settings,
+                      const struct submission *submission, struct build_wait *wait,
                       const struct submission_observer *observer, struct submission_result *result)
 {
     *result = (struct submission_result){0};
@@ -202,7 +205,7 @@ void submission_judge(struct slot *slot, const struct submission_settings *setti
         result->reason = SUBMISSION_INTERNAL_ERROR;
         if (observer != NULL)
             observer->broken(observer->arg, submission, "no judge knows the type 'math'");
-        return;
+        return true;
     }
     const struct judge_file file = {submission->language->source, submission->solution,
                                     submission->solution_size};
@@ -210,7 +213,9 @@ void submission_judge(struct slot *slot, const struct submission_settings *setti
     struct judge_artefact *artefact;
     struct exec_result build;
     struct cj_error err = {0};
-    switch (judge_build(slot, &settings->judge, &program, &artefact, &build)) {
+    switch (judge_build(slot, &settings->judge, &program, wait, &artefact, &build)) {
+    case JUDGE_BUILD_WAITS:
+        return false;
     case JUDGE_BUILD_BROKEN:
         if (build.cancelled)
             result->reason = SUBMISSION_INTERNAL_ERROR;
@@ -221,7 +226,8 @@ void submission_judge(struct slot *slot, const struct submission_settings *setti
         conclude_compile_error(settings, submission, observer, &build, result);
         break;
     case JUDGE_BUILT:
-        if ((submission->language->build != NULL || submission->language->check != NULL) &&
+        if (!wait->cached &&
+            (submission->language->build != NULL || submission->language->check != NULL) &&
             slot_reset(slot, &err) < 0)
             fail(settings, submission, observer, result, err.message);
         else
@@ -230,6 +236,7 @@ void submission_judge(struct slot *slot, const struct submission_settings *setti
         break;
     }
     exec_result_free(&build);
+    return true;
 }
 
 void submission_result_free(struct submission_result *result)

@@ -230,15 +230,15 @@ static const char *path_of(const char *const *env, size_t count)
     return NULL;
 }
 
-static bool is_program(const struct mount_config *mounts, const char *path)
+static bool is_program(const struct mount_config *mounts, const char *path, char *host, size_t size)
 {
-    char host[PATH_MAX];
     struct stat info;
-    return toolchain_path(mounts, path, host, sizeof(host)) && host[0] != '\0' &&
-           stat(host, &info) == 0 && S_ISREG(info.st_mode) && (info.st_mode & 0111) != 0;
+    return toolchain_path(mounts, path, host, size) && host[0] != '\0' && stat(host, &info) == 0 &&
+           S_ISREG(info.st_mode) && (info.st_mode & 0111) != 0;
 }
 
-static bool is_in_path(const struct mount_config *mounts, const char *name, const char *search)
+static bool is_in_path(const struct mount_config *mounts, const char *name, const char *search,
+                       char *host, size_t size)
 {
     char path[PATH_MAX];
     while (*search != '\0') {
@@ -246,7 +246,7 @@ static bool is_in_path(const struct mount_config *mounts, const char *name, cons
         if (*search == '/' &&
             snprintf(path, sizeof(path), "%.*s/%s", (int)length, search, name) <
                 (int)sizeof(path) &&
-            is_program(mounts, path))
+            is_program(mounts, path, host, size))
             return true;
         search += length + (search[length] == ':');
     }
@@ -295,6 +295,18 @@ const char *const *language_plain_env(size_t *count)
     return env;
 }
 
+bool toolchain_find(const struct language *language, const struct mount_config *mounts,
+                    const char *const *env, size_t env_count, const char *name, char *host,
+                    size_t size)
+{
+    if (name[0] == '/')
+        return toolchain_path(mounts, name, host, size);
+    const char *search = path_of(language->env.items, language->env.count);
+    if (search == NULL)
+        search = path_of(env, env_count);
+    return is_in_path(mounts, name, search != NULL ? search : "", host, size);
+}
+
 bool toolchain_is_installed(const struct language *language, const struct mount_config *mounts,
                             const char *const *env, size_t env_count,
                             char missing[static TOOLCHAIN_NAME_SIZE])
@@ -304,15 +316,10 @@ bool toolchain_is_installed(const struct language *language, const struct mount_
     missing[0] = '\0';
     if (mounts == NULL)
         return true;
-    const char *search = path_of(language->env.items, language->env.count);
-    if (search == NULL)
-        search = path_of(env, env_count);
     size_t count = toolchain_programs(language, programs, &room);
     for (size_t i = 0; i < count; i++) {
-        bool found = programs[i][0] == '/'
-                         ? toolchain_path(mounts, programs[i], NULL, 0)
-                         : is_in_path(mounts, programs[i], search != NULL ? search : "");
-        if (!found) {
+        char host[PATH_MAX];
+        if (!toolchain_find(language, mounts, env, env_count, programs[i], host, sizeof(host))) {
             snprintf(missing, TOOLCHAIN_NAME_SIZE, "%s", programs[i]);
             return false;
         }

@@ -374,6 +374,11 @@ void cgroup_disturbed(struct cgroup *cg)
     cg->seen.undisturbed = false;
 }
 
+void cgroup_populated(struct cgroup *cg)
+{
+    cg->seen.valid = false;
+}
+
 int cgroup_settle(struct cgroup *cg, struct cj_error *err)
 {
     return group_settle(cg, err);

@@ -366,8 +366,12 @@ int group_begin(struct cgroup *cg, const struct cgroup_limits *limits, struct cj
     cg->begin.raised = false;
     cg->begin.limits = *limits;
     cg->begin.time_ns = monotonic_ns();
+    if (cg->begin.limits.memory_bytes > limits->forked_bytes)
+        cg->begin.limits.memory_bytes -= limits->forked_bytes;
     if (read_before(cg, err) < 0)
         return -1;
+    if (limits->first_is_there && cg->begin.tasks > 0)
+        cg->begin.tasks--;
     if (cache_is_in_the_way(cg)) {
         group_reclaim(cg, cg->begin.usage_bytes);
         if (read_memory_before(cg, err) < 0)
@@ -468,6 +472,8 @@ int group_finish(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error 
     usage->oom_kills -= cg->begin.oom_kills;
     if (finish_memory(cg, usage, err) < 0)
         return -1;
+    if (usage->has_memory)
+        usage->memory_bytes += cg->begin.limits.forked_bytes;
     cg->seen.time_ns = monotonic_ns();
     cg->seen.valid = cg->seen.undisturbed = true;
     usage->cpu_ns = cpu_ns - cg->begin.cpu_ns;

@@ -22,6 +22,7 @@
 #include "base/priority.h"
 #include "container_channel.h"
 #include "container_state.h"
+#include "container_warm.h"
 #include "sandbox_private.h"
 
 enum {
@@ -197,12 +198,16 @@ static void free_janitor(const struct container *container, pid_t thread_id)
  * thread. */
 static void hurry_janitor(const struct container *container)
 {
-    char path[64];
+    char path[64], name[32];
     snprintf(path, sizeof(path), "/proc/%d/task", container->pid);
     DIR *tasks = opendir(path);
     for (const struct dirent *entry; tasks != NULL && (entry = readdir(tasks)) != NULL;) {
         int tid = atoi(entry->d_name);
-        if (tid > 0 && tid != container->pid)
+        if (tid <= 0 || tid == container->pid)
+            continue;
+        snprintf(path, sizeof(path), "%d/comm", tid);
+        if (read_file_at(dirfd(tasks), path, name, sizeof(name)) > 0 &&
+            strcmp(name, INIT_JANITOR_NAME) == 0)
             free_janitor(container, tid);
     }
     if (tasks != NULL)
@@ -221,8 +226,9 @@ static int make(struct container *container, struct cj_error *err)
             return -1;
     }
     uint32_t init_id = sandbox->single_id ? geteuid() : sandbox->ids.base;
-    if (sandbox->cgroups != NULL && cgroup_new(sandbox->cgroups, container->index, init_id,
-                                               INIT_TASKS, &container->cgroup, err) < 0)
+    if (sandbox->cgroups != NULL &&
+        cgroup_new(sandbox->cgroups, container->index, init_id,
+                   INIT_TASKS + (sandbox->warm ? 1 : 0), &container->cgroup, err) < 0)
         return -1;
     auto_fd int arena_fd = -1;
     if (make_arena(container, &arena_fd, err) < 0)
@@ -290,6 +296,7 @@ static void end_init(struct container *container)
 
 static void unmake(struct container *container)
 {
+    container_warm_lost(container);
     fd_close(&container->run_fd);
     fd_close(&container->exec_fd);
     fd_close(&container->end_fd);
@@ -357,6 +364,7 @@ void container_free(struct container *container)
     if (container == NULL)
         return;
     unmake(container);
+    container_warm_free(container);
     free(container);
 }
 
@@ -432,7 +440,7 @@ int container_reset(struct container *container, struct cj_error *err)
                  (container->dirt & (DIRT_IPC | DIRT_INIT)) != 0 ||
                  (container->dirt & (uint32_t)DIRT_KEPT << INIT_KEPT_EMPTY) != 0;
     struct cj_error cause;
-    if (!renew && refresh(container, &cause) == 0)
+    if (!renew && refresh(container, &cause) == 0 && container_warm_up(container, &cause) == 0)
         return 0;
     return replace(container, err);
 }

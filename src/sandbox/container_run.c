@@ -11,6 +11,7 @@
 #include "cgroup_plan.h"
 #include "container_channel.h"
 #include "container_state.h"
+#include "container_warm.h"
 #include "sandbox_private.h"
 
 #define MADE_TIMEOUT (10 * NS_PER_S) /* for what has been sent already */
@@ -155,8 +156,10 @@ int container_start(struct container *container, const struct container_run *run
     put_limits(run, &request);
     if (run->tty)
         request.flags |= RUN_TTY;
+    struct cgroup_limits limits = run->limits;
+    container_warm_begin(container, run, &request, &limits);
     if (container->cgroup != NULL) {
-        if (cgroup_begin(container->cgroup, &run->limits, err) < 0)
+        if (cgroup_begin(container->cgroup, &limits, err) < 0)
             return -1;
         if (container->sandbox->into_cgroup)
             request.flags |= RUN_INTO_CGROUP;
@@ -416,6 +419,8 @@ int container_finish(struct container *container, int64_t timeout_ns, struct con
     }
     container->dirt |= from.dirt;
     fill_end(&from, end);
+    end->warm = from.start == START_WARM;
+    container_warm_end(container, &from);
     bool has_made = from.step != STEP_PROTOCOL && from.step != STEP_MAKE;
     if (has_made && take_made(container, from.made, end, err) < 0)
         return container_break(container, err, "take the outputs of a run");

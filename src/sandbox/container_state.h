@@ -11,6 +11,8 @@
 #include "init/protocol.h"
 #include "sandbox/container.h"
 
+struct container_warm; /* container_warm.c */
+
 #define CONTAINER_DEATH_TIMEOUT_NS INT64_C(10000000000)
 
 struct container {
@@ -43,6 +45,7 @@ struct container {
     char *env_text;
     const char **env;
     size_t env_count;
+    struct container_warm *warm; /* NULL: no program has been wanted warm yet */
 };
 
 /* Init is gone, or not to be trusted any more: container_reset() makes a new container. Always -1, with

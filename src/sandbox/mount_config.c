@@ -203,15 +203,21 @@ static int add_mask(struct mount_config *config, const char *path, struct cj_err
 
 /* ---- the built-in configuration ---- */
 
-static int add_default_bind(struct mount_config *config, bool read_only, const char *path,
-                            struct cj_error *err)
+static int add_bind(struct mount_config *config, bool read_only, const char *path,
+                    const char *target, struct cj_error *err)
 {
     auto_mount struct mount_item mount = {.kind = MOUNT_BIND, .read_only = read_only};
     if (mount_text_copy(path, &mount.source, err) < 0 ||
-        mount_text_target(path, &mount.target, err) < 0 ||
+        mount_text_target(target, &mount.target, err) < 0 ||
         mount_text_copy("", &mount.data, err) < 0)
         return -1;
     return add_mount(config, &mount, err);
+}
+
+static int add_default_bind(struct mount_config *config, bool read_only, const char *path,
+                            struct cj_error *err)
+{
+    return add_bind(config, read_only, path, path, err);
 }
 
 static int add_tmpfs(struct mount_config *config, const char *target, const char *data,
@@ -517,6 +523,12 @@ int mount_config_load(const char *path, const char *tmpfs_data, struct mount_con
     int result = read_document(path, document, tmpfs_data, out, err);
     yml_free(document);
     return result;
+}
+
+int mount_config_show_at(struct mount_config *config, const char *path, const char *target,
+                         struct cj_error *err)
+{
+    return add_bind(config, true, path, target, err);
 }
 
 /* Whether a bind of the config shows path in its own place. */

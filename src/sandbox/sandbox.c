@@ -68,6 +68,34 @@ static uint64_t random_place(void)
            random[1] % 480 * 8;
 }
 
+/* A program must not reach the interpreter that it was forked from: that takes another uid. Who waits must stand
+ * in the run's group, and what an operator's own filter allows init nobody knows. */
+static bool decide_warm(struct sandbox *sandbox, const struct sandbox_options *options)
+{
+    const char *why = "";
+#if !defined(__x86_64__)
+    why = "it is not written for this architecture";
+#endif
+    if (options->warm_runs == 0)
+        why = "switched off";
+    else if (sandbox->single_id)
+        why = "the service is not root, and containers have one uid only";
+    else if (sandbox->cgroups == NULL)
+        why = "there are no control groups";
+    else if (sandbox->into_cgroup)
+        why = "with control groups v2 it has not been tried enough";
+    else if (!sandbox->facts.filter_inherited)
+        why = "seccomp.yaml has a filter of its own";
+    else if (sandbox->has_init_command)
+        why = "mount.yaml has an initCmd, which may leave files";
+    else if (!sandbox->own_work_dir)
+        why = "the work directory is no tmpfs of the container's own";
+    snprintf(sandbox->facts.warm_reason, sizeof(sandbox->facts.warm_reason), "%s", why);
+    sandbox->warm_runs = options->warm_runs;
+    sandbox->warm = sandbox->facts.warm = why[0] == '\0';
+    return sandbox->warm;
+}
+
 static int describe(struct sandbox *sandbox, const struct sandbox_options *options,
                     struct cj_error *err)
 {
@@ -83,6 +111,8 @@ static int describe(struct sandbox *sandbox, const struct sandbox_options *optio
         return error_wrap(err, "system-call filter");
     sandbox->facts.filter_inherited = filter.inherited;
     uint32_t flags = 0;
+    if (decide_warm(sandbox, options))
+        flags |= SETUP_WARM;
     if (sandbox->trees != NULL)
         flags |= SETUP_TREES_PASSED;
     if (sandbox->single_id)

@@ -131,9 +131,9 @@ static void remove_source(struct queue *queue, struct queue_source *source)
 }
 
 /* Makes it the last in the ring. */
-void queue_served(struct queue *queue, uint64_t id)
+void queue_served(struct queue *queue, uint64_t source_id)
 {
-    struct queue_source *source = find_source(queue, id);
+    struct queue_source *source = find_source(queue, source_id);
     if (source == NULL || source->next == source)
         return;
     if (queue->turn == source) {
@@ -212,9 +212,14 @@ struct sched_job *queue_earliest(const struct queue *queue)
 
 /* ---- jobs ---- */
 
+bool queue_has_room(const struct queue *queue)
+{
+    return queue->count + queue->parked_count < queue->capacity;
+}
+
 void queue_push(struct queue *queue, struct sched_job *job)
 {
-    assert(queue->count < queue->capacity);
+    assert(queue_has_room(queue));
     struct queue_source *source = find_source(queue, job->source);
     if (source == NULL)
         source = add_source(queue, job->source);
@@ -258,4 +263,32 @@ struct sched_job *queue_pop(struct queue *queue)
     queue->turn = queue->turn->next;
     queue_remove(queue, job);
     return job;
+}
+
+/* ---- set aside ---- */
+
+void queue_park(struct queue *queue, struct sched_job *job)
+{
+    assert(queue_has_room(queue));
+    job->own.place = NULL;
+    job->own.previous = NULL;
+    job->own.next = queue->first_parked;
+    if (queue->first_parked != NULL)
+        queue->first_parked->own.previous = job;
+    queue->first_parked = job;
+    queue->parked_count++;
+    heap_add(queue, job);
+}
+
+void queue_unpark(struct queue *queue, struct sched_job *job)
+{
+    if (job->own.previous != NULL)
+        job->own.previous->own.next = job->own.next;
+    else
+        queue->first_parked = job->own.next;
+    if (job->own.next != NULL)
+        job->own.next->own.previous = job->own.previous;
+    job->own.next = job->own.previous = NULL;
+    queue->parked_count--;
+    heap_remove(queue, job);
 }

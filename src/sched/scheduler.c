@@ -41,7 +41,8 @@ enum {
 
 static bool has_ended(const struct sched *sched)
 {
-    return sched->queue.count == 0 && sched->running == 0 && sched->dropping == 0;
+    return sched->queue.count == 0 && sched->queue.parked_count == 0 && sched->running == 0 &&
+           sched->dropping == 0;
 }
 
 void sched_check_end(struct sched *sched)
@@ -62,10 +63,23 @@ void sched_drop_job(struct sched *sched, struct sched_job *job, enum sched_drop 
     sched_check_end(sched);
 }
 
+/* Of one that waits or is set aside. */
+static void take_out(struct sched *sched, struct sched_job *job)
+{
+    if (job->own.state == JOB_PARKED)
+        queue_unpark(&sched->queue, job);
+    else
+        queue_remove(&sched->queue, job);
+}
+
 static void drop_waiting(struct sched *sched)
 {
     for (struct sched_job *job; (job = queue_pop(&sched->queue)) != NULL;)
         sched_drop_job(sched, job, SCHED_CLOSED);
+    for (struct sched_job *job; (job = sched->queue.first_parked) != NULL;) {
+        queue_unpark(&sched->queue, job);
+        sched_drop_job(sched, job, SCHED_CLOSED);
+    }
 }
 
 static void cancel_slot(struct slot *slot)
@@ -96,7 +110,7 @@ static void *clock_main(void *arg)
         if (job == NULL) {
             pthread_cond_wait(&sched->clock_wake, &sched->lock);
         } else if (monotonic_ns() >= job->deadline_ns) {
-            queue_remove(&sched->queue, job);
+            take_out(sched, job);
             sched_drop_job(sched, job, SCHED_TOO_LATE);
         } else {
             const struct timespec until = timespec_from_ns(job->deadline_ns);
@@ -113,18 +127,32 @@ static void *clock_main(void *arg)
 static int admit(struct sched *sched, const struct sched_job *job, struct cj_error *err)
 {
     size_t free_slots = sched->slot_count - sched->running;
+    size_t waiting = sched->queue.count + sched->queue.parked_count;
     if (job->follows && !sched->ending)
-        return sched->queue.count < sched->queue.capacity ? 0 : queue_grow(&sched->queue, err);
+        return queue_has_room(&sched->queue) ? 0 : queue_grow(&sched->queue, err);
     if (sched->closed)
         return error_set(err, ERROR_SYSTEM, ESHUTDOWN, "the service is shutting down");
-    if (sched->queue.count >= sched->queue_max + free_slots ||
-        sched->queue.count >= sched->queue.capacity)
-        return error_set(err, ERROR_SYSTEM, EAGAIN, "the queue is full: %zu jobs wait",
-                         sched->queue.count);
+    if (waiting >= sched->queue_max + free_slots || !queue_has_room(&sched->queue))
+        return error_set(err, ERROR_SYSTEM, EAGAIN, "the queue is full: %zu jobs wait", waiting);
     if (sched->source_max < sched->queue_max &&
         queue_count_of(&sched->queue, job->source) >= sched->source_max + free_slots)
         return error_set(err, ERROR_SYSTEM, EAGAIN, "the queue is full for this client");
     return 0;
+}
+
+/* Returns the slot that is to be woken, behind the lock: within, it would run into it and have to be woken once
+ * more. */
+static struct slot *push(struct sched *sched, struct sched_job *job)
+{
+    job->own.state = JOB_WAITING;
+    job->own.since_ns = monotonic_ns();
+    queue_push(&sched->queue, job);
+    struct slot *slot = sched->idle;
+    if (slot != NULL) {
+        sched->idle = slot->next_idle;
+        slot->idle = false;
+    }
+    return slot;
 }
 
 int sched_submit(struct sched *sched, struct sched_job *job, struct cj_error *err)
@@ -135,16 +163,9 @@ int sched_submit(struct sched *sched, struct sched_job *job, struct cj_error *er
         pthread_mutex_unlock(&sched->lock);
         return -1;
     }
-    job->own.state = JOB_WAITING;
-    queue_push(&sched->queue, job);
-    struct slot *slot = sched->idle;
-    if (slot != NULL) {
-        sched->idle = slot->next_idle;
-        slot->idle = false;
-    }
+    struct slot *slot = push(sched, job);
     bool is_earliest = queue_earliest(&sched->queue) == job;
     pthread_mutex_unlock(&sched->lock);
-    /* Behind the lock: who is woken within would run into it and have to be woken once more. */
     if (slot != NULL)
         pthread_cond_signal(&slot->wake);
     if (is_earliest)
@@ -155,8 +176,8 @@ int sched_submit(struct sched *sched, struct sched_job *job, struct cj_error *er
 void sched_cancel(struct sched *sched, struct sched_job *job)
 {
     pthread_mutex_lock(&sched->lock);
-    if (job->own.state == JOB_WAITING) {
-        queue_remove(&sched->queue, job);
+    if (job->own.state == JOB_WAITING || job->own.state == JOB_PARKED) {
+        take_out(sched, job);
         sched_drop_job(sched, job, SCHED_CANCELLED);
     } else if (job->own.state == JOB_RUNNING) {
         struct slot *slot = job->own.place;
@@ -166,13 +187,48 @@ void sched_cancel(struct sched *sched, struct sched_job *job)
     pthread_mutex_unlock(&sched->lock);
 }
 
+/* Called by the slot that ran it, which looks into the queue next: nobody has to be woken for a job there. */
+void sched_park_job(struct sched *sched, struct sched_job *job, bool cancelled)
+{
+    struct cj_error err;
+    if (cancelled || sched->ending) {
+        sched_drop_job(sched, job, cancelled ? SCHED_CANCELLED : SCHED_CLOSED);
+    } else if (!queue_has_room(&sched->queue) && queue_grow(&sched->queue, &err) < 0) {
+        sched_drop_job(sched, job, SCHED_CLOSED); /* memory is gone */
+    } else if (job->own.woken) {
+        job->own.state = JOB_WAITING;
+        job->own.since_ns = monotonic_ns();
+        queue_push(&sched->queue, job);
+    } else {
+        job->own.state = JOB_PARKED;
+        queue_park(&sched->queue, job);
+        if (queue_earliest(&sched->queue) == job)
+            pthread_cond_signal(&sched->clock_wake);
+    }
+}
+
+void sched_wake(struct sched *sched, struct sched_job *job)
+{
+    struct slot *slot = NULL;
+    pthread_mutex_lock(&sched->lock);
+    if (job->own.state == JOB_PARKED) {
+        queue_unpark(&sched->queue, job);
+        slot = push(sched, job);
+    } else if (job->own.state == JOB_RUNNING) {
+        job->own.woken = true;
+    }
+    pthread_mutex_unlock(&sched->lock);
+    if (slot != NULL)
+        pthread_cond_signal(&slot->wake);
+}
+
 void sched_stats(struct sched *sched, struct sched_stats *out)
 {
     pthread_mutex_lock(&sched->lock);
     *out = (struct sched_stats){
         .slots = sched->slot_count,
         .running = sched->running,
-        .waiting = sched->queue.count,
+        .waiting = sched->queue.count + sched->queue.parked_count,
         .done = sched->done,
         .dropped = sched->dropped,
         .refused = sched->refused,

@@ -41,6 +41,8 @@ struct slot {
     struct sched_job *job; /* whose run() goes on; NULL */
     atomic_bool cancelled; /* its job; written under the lock */
     int cancel_fd;         /* eventfd: readable while cancelled */
+    bool parks;            /* the slot's own: its job is to be set aside */
+    int64_t at_ns;         /* the slot's own: when the last stage ended */
     bool started;
 };
 
@@ -86,9 +88,11 @@ void *slot_main(void *arg);
 void sched_drop_job(struct sched *sched, struct sched_job *job, enum sched_drop reason);
 /* Wakes who waits for the end when it is there. */
 void sched_check_end(struct sched *sched);
+/* Puts a job that ran into the queue again, or aside until sched_wake(). */
+void sched_park_job(struct sched *sched, struct sched_job *job, bool cancelled);
 
 /* What a job's own.state says. */
-enum { JOB_ELSEWHERE, JOB_WAITING, JOB_RUNNING };
+enum { JOB_ELSEWHERE, JOB_WAITING, JOB_RUNNING, JOB_PARKED };
 
 /* ---- slot_containers.c, all on the slot's thread ---- */
 

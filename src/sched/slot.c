@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/priority.h"
+#include "base/stages.h"
 #include "scheduler.h"
 
 /* ---- for jobs ---- */
@@ -21,6 +22,11 @@ int slot_cancel_fd(const struct slot *slot)
 bool slot_cancelled(const struct slot *slot)
 {
     return atomic_load_explicit(&slot->cancelled, memory_order_relaxed);
+}
+
+void slot_park(struct slot *slot)
+{
+    slot->parks = true;
 }
 
 unsigned slot_index(const struct slot *slot)
@@ -53,16 +59,25 @@ static void run_job(struct slot *slot, struct sched_job *job)
     struct sched *sched = slot->sched;
     uint64_t source = job->source;
     job->own.state = JOB_RUNNING;
+    job->own.woken = false;
+    slot->parks = false;
     job->own.place = slot;
     slot->job = job;
     sched->running++;
+    int64_t waited_since_ns = job->own.since_ns;
     pthread_mutex_unlock(&sched->lock);
-    job->run(slot, job->arg); /* the job may be gone after this */
+    slot->at_ns = stage_since(STAGE_QUEUE, waited_since_ns);
+    job->run(slot, job->arg); /* the job may be gone after this, unless it parks */
+    slot->at_ns = stage_since(STAGE_JOB, slot->at_ns);
     pthread_mutex_lock(&sched->lock);
+    bool cancelled = slot->cancelled;
     end_job(slot);
     queue_served(&sched->queue, source);
     sched->running--;
-    sched->done++;
+    if (slot->parks)
+        sched_park_job(sched, job, cancelled);
+    else
+        sched->done++;
     sched_check_end(sched);
 }
 
@@ -76,6 +91,7 @@ static void take_job(struct slot *slot, struct sched_job *job)
     run_job(slot, job);
     pthread_mutex_unlock(&sched->lock);
     slot_set_tidy(slot);
+    stage_since(STAGE_RESET, slot->at_ns);
     pthread_mutex_lock(&sched->lock);
 }
 

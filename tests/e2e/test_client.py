@@ -126,16 +126,21 @@ def test_chunks():
     assert [list(c) for c in chunkify(range(5), 2)] == [[0, 1], [2, 3], [4]]
 
 
-def test_installs_with_pip(tmp_path):
-    if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False).returncode != 0:
-        pytest.skip("pip is not installed")
-    target = tmp_path / "site"
-    done = subprocess.run([sys.executable, "-m", "pip", "install", "--no-index", "--no-build-isolation", "--no-deps",
-                           "--target", str(target), CLIENT], capture_output=True, text=True, check=False, cwd=tmp_path)
-    if done.returncode != 0 and "setuptools" in done.stderr + done.stdout:
-        pytest.skip("setuptools is not installed")
-    assert done.returncode == 0, done.stderr
-    found = subprocess.run([sys.executable, "-c", "import judge_client, cjudge_client; print(judge_client.__file__)"],
-                           env={**os.environ, "PYTHONPATH": str(target)}, cwd=tmp_path, capture_output=True, text=True,
-                           check=True)
-    assert str(target) in found.stdout
+def test_installs_with_pip(url, tmp_path):
+    """In a new environment, without a network, as a user does it; then it is used."""
+    venv = tmp_path / "venv"
+    if subprocess.run(["/usr/bin/python3", "-m", "venv", str(venv)], capture_output=True, check=False).returncode != 0:
+        pytest.skip("python3-venv is not installed")
+    program = ("from judge_client import JudgeClient, Submission\nimport cjudge_client, sys\n"
+               f"client = JudgeClient({url!r}, progress=True)\n"
+               "print([r.success for r in client.judge([Submission('a', 'python', 'print(1)', None, '1')])])\n"
+               "print(cjudge_client.__file__.startswith(sys.prefix))")
+    before = sorted(os.listdir(CLIENT))
+    for how in ([], ["--no-build-isolation", "-e"]):
+        done = subprocess.run([venv / "bin/pip", "install", "--no-index", "--no-cache-dir", *how, CLIENT], capture_output=True,
+                              text=True, check=False, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        found = subprocess.run([venv / "bin/python", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False,
+                               env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+        assert found.stdout == f"[True]\n{not how}\n", found.stderr
+    assert [name for name in sorted(os.listdir(CLIENT)) if name != "__pycache__"] == [n for n in before if n != "__pycache__"]

@@ -674,3 +674,28 @@ def test_both_doors_together(service):
         run = [pool.submit(service.run, command("/bin/echo", str(i))) for i in range(20)]
         assert all(j.result()["success"] for j in judged)
         assert [r.result()["files"]["stdout"] for r in run] == [f"{i}\n" for i in range(20)]
+
+
+@better("results that a client does not take yet are bounded, as is what is begun for it")
+def test_a_client_that_does_not_read(serve):
+    """It posts 40 KB; its results are 40 MB."""
+    service = serve(env={"MAX_STDOUT_ERROR_LENGTH": "100000", "MAX_EXECUTION_TIME": "60"})
+    count = 400
+    body = json.dumps({"type": "batch", "submissions": [
+        {"type": "bash", "sub_id": f"{index}", "solution": "seq 30000"} for index in range(count)]}).encode()
+    host, port = service.judge_addresses[0].rsplit(":", 1)
+    before = service.rss()
+    with socket.socket() as client:
+        client.settimeout(120)
+        client.connect((host, int(port)))
+        client.sendall(b"POST /run/long-batch HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        queues = [count]
+        while len(queues) < 8 or len(set(queues[-8:])) > 1:  # until nothing moves
+            time.sleep(0.5)
+            queues.append(service.judge("GET", "/status").json["queue"])
+        assert service.rss() < before + (24 << 20)
+        assert queues[-1] > count / 2
+        answer = client.makefile("rb").read()
+    results = json.loads(answer.split(b"\r\n\r\n", 1)[1])["results"]
+    assert [result["sub_id"] for result in results] == [f"{index}" for index in range(count)]
+    assert all(result["run_success"] and len(result["stdout"]) == 100000 for result in results)

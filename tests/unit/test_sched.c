@@ -41,6 +41,7 @@ struct task {
     struct sched *sched;
     sem_t *gate;        /* run() waits for it; NULL: does not */
     bool awaits_cancel; /* run() waits for its cancellation */
+    int parks;          /* so many times run() asks to be called again */
     sem_t begun, ended;
     atomic_int runs, drops;
     int reason;
@@ -77,6 +78,10 @@ static void task_run(struct slot *slot, void *arg)
         wait_for(task->gate);
     if (task->awaits_cancel && !readable(slot_cancel_fd(slot), (int)(PATIENCE_NS / NS_PER_MS)))
         abort();
+    if (task->parks > 0) {
+        task->parks--;
+        slot_park(slot);
+    }
     task->cancelled = slot_cancelled(slot);
     if (task->cancelled != readable(slot_cancel_fd(slot), 0))
         abort();
@@ -780,6 +785,129 @@ static void test_storm(void **state)
     sched_free(sched);
 }
 
+/* ---- set aside ---- */
+
+/* It holds no slot meanwhile, counts as waiting, and comes again when it is woken. */
+static void test_park(void **state)
+{
+    struct task task, other;
+    struct sched_stats stats;
+    struct sched *sched = make(&(struct sched_settings){.slots = 1});
+    (void)state;
+    task_init(&task, sched, 1);
+    task.parks = 2;
+    submit(&task);
+    for (int round = 1; round <= 2; round++) {
+        wait_for(&task.ended);
+        task_init(&other, sched, 2);
+        submit(&other);
+        wait_for(&other.ended); /* the slot was free */
+        sched_stats(sched, &stats);
+        assert_int_equal(stats.waiting, 1);
+        assert_int_equal(task.runs, round);
+        sched_wake(sched, &task.job);
+    }
+    drain(sched);
+    assert_int_equal(task.runs, 3);
+    assert_int_equal(task.drops, 0);
+    sched_stats(sched, &stats);
+    assert_int_equal(stats.done, 3);
+    assert_int_equal(stats.waiting, 0);
+    sched_free(sched);
+}
+
+/* Who is woken before run() has returned is not forgotten. */
+static void test_park_woken_early(void **state)
+{
+    struct task task;
+    sem_t gate;
+    struct sched *sched = make(&(struct sched_settings){.slots = 1});
+    (void)state;
+    sem_init(&gate, 0, 0);
+    task_init(&task, sched, 1);
+    task.parks = 1;
+    task.gate = &gate;
+    submit(&task);
+    wait_for(&task.begun);
+    sched_wake(sched, &task.job);
+    sem_post(&gate);
+    sem_post(&gate);
+    drain(sched);
+    assert_int_equal(task.runs, 2);
+    sched_free(sched);
+}
+
+static void expect_dropped_parked(struct task *task, int reason)
+{
+    wait_for(&task->ended); /* its run() */
+    wait_for(&task->ended); /* its dropped() */
+    assert_int_equal(task->runs, 1);
+    assert_int_equal(task->drops, 1);
+    assert_int_equal(task->reason, reason);
+}
+
+static void test_park_ends(void **state)
+{
+    struct task late, cancelled, running, left;
+    struct sched *sched = make(&(struct sched_settings){.slots = 1});
+    (void)state;
+    task_init(&late, sched, 1);
+    late.parks = 1;
+    late.job.deadline_ns = monotonic_ns() + 50 * NS_PER_MS;
+    submit(&late);
+    expect_dropped_parked(&late, SCHED_TOO_LATE);
+
+    task_init(&cancelled, sched, 1);
+    cancelled.parks = 1;
+    submit(&cancelled);
+    wait_for(&cancelled.ended);
+    sched_cancel(sched, &cancelled.job);
+    sem_post(&cancelled.ended);
+    expect_dropped_parked(&cancelled, SCHED_CANCELLED);
+
+    task_init(&running, sched, 1); /* cancelled while it runs: it is not set aside any more */
+    running.parks = 1;
+    running.awaits_cancel = true;
+    submit(&running);
+    wait_for(&running.begun);
+    sched_cancel(sched, &running.job);
+    expect_dropped_parked(&running, SCHED_CANCELLED);
+
+    task_init(&left, sched, 1);
+    left.parks = 1;
+    submit(&left);
+    wait_for(&left.ended);
+    sem_post(&left.ended);
+    sched_free(sched);
+    expect_dropped_parked(&left, SCHED_CLOSED);
+}
+
+/* Those that are set aside count against the bound of the queue. */
+static void test_park_is_bounded(void **state)
+{
+    struct task tasks[4], more;
+    struct sched *sched = make(&(struct sched_settings){.slots = 1, .queue_max = 3});
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        task_init(&tasks[i], sched, 1);
+        tasks[i].parks = 1;
+        submit(&tasks[i]);
+        wait_for(&tasks[i].ended);
+    }
+    struct sched_stats stats;
+    do /* the last run() has returned a moment ago */
+        sched_stats(sched, &stats);
+    while (stats.running > 0);
+    task_init(&more, sched, 2);
+    expect_refused(&more, EAGAIN);
+    for (int i = 0; i < 4; i++)
+        sched_wake(sched, &tasks[i].job);
+    drain(sched);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(tasks[i].runs, 2);
+    sched_free(sched);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -804,6 +932,10 @@ int main(void)
         cmocka_unit_test(test_cpu_lists),
         cmocka_unit_test(test_no_containers),
         cmocka_unit_test(test_storm),
+        cmocka_unit_test(test_park),
+        cmocka_unit_test(test_park_woken_early),
+        cmocka_unit_test(test_park_ends),
+        cmocka_unit_test(test_park_is_bounded),
     };
     return cmocka_run_group_tests_name("sched", tests, NULL, NULL);
 }

@@ -346,14 +346,16 @@ static void a_stack_that_took_all_memory_is_a_memory_limit(void **state)
     (void)state;
     struct exec_outcome outcome = quiet();
     outcome.memory_limit_bytes = 64 * MIB;
-    outcome.memory_bytes = 64 * MIB - 256 * 1024;
+    outcome.memory_bytes = 63 * MIB;
     outcome.wait_status = killed_by(SIGSEGV);
     expect("a smaller stack", &outcome, EXEC_SIGNALLED, SIGSEGV);
     outcome.stack_limited = true;
     expect("all of it", &outcome, EXEC_MEMORY_LIMIT, SIGSEGV);
     outcome.memory_bytes--;
     expect("less", &outcome, EXEC_SIGNALLED, SIGSEGV);
-    outcome.memory_bytes = 64 * MIB;
+    outcome.memory_limit_bytes = MIB;
+    outcome.memory_bytes = 768 * 1024;
+    expect("all of little", &outcome, EXEC_MEMORY_LIMIT, SIGSEGV);
     outcome.wait_status = killed_by(SIGABRT);
     expect("another end", &outcome, EXEC_SIGNALLED, SIGABRT);
     outcome.wait_status = exited(1);

@@ -21,6 +21,11 @@ static inline int64_t monotonic_ns(void)
     return clock_ns(CLOCK_MONOTONIC);
 }
 
+static inline int64_t ns_from_timespec(struct timespec time)
+{
+    return time.tv_sec * NS_PER_S + time.tv_nsec;
+}
+
 static inline struct timespec timespec_from_ns(int64_t ns)
 {
     return (struct timespec){.tv_sec = ns / NS_PER_S, .tv_nsec = ns % NS_PER_S};

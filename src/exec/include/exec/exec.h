@@ -86,6 +86,19 @@ struct exec_limits {
     const char *cpu_set; /* cpuset list; NULL: the container's */
 };
 
+/* Interpreters that may be kept warm (sandbox/container.h, warm_program), and where they are looked for in the
+ * container: one entry for each directory. A directory without an entry is not known. */
+struct exec_warm_place {
+    const char *name;      /* "python3" */
+    const char *directory; /* absolute, "/usr/bin" */
+    bool present;
+};
+
+struct exec_warm {
+    const struct exec_warm_place *places;
+    size_t count;
+};
+
 struct exec_settings {
     struct exec_limits defaults;
     uint64_t extra_memory_bytes; /* added to the enforced memory limit */
@@ -95,6 +108,7 @@ struct exec_settings {
     int64_t forward_grace_ns;    /* after the end: how long a FORWARD may stand still before what is
                                   * left is dropped (Internal Error); 0: for ever */
     struct store *store;         /* takes copy_out_cached; NULL: there is none */
+    const struct exec_warm *warm; /* NULL: every program starts cold */
 };
 
 /* Defaults that work: decisions.md 2. */
@@ -238,6 +252,7 @@ struct exec_result {
     size_t file_id_count;
     struct exec_file_error *file_errors;
     size_t file_error_count;
+    bool warm;      /* a warm interpreter was forked for it */
     bool cancelled; /* nothing of it was stored */
     /* The request could not be prepared (exec_group_check() refuses it, a collector's file cannot be
      * made, no descriptors are left): nothing was run, and every result of the group has this error.

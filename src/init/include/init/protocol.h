@@ -30,8 +30,9 @@ enum {
 };
 
 enum {
-    INIT_MAGIC = 0x636a3035,    /* "cj05"; changes with every change below */
-    INIT_TASKS = 2,             /* threads of init: launcher and janitor */
+    INIT_MAGIC = 0x636a3036,    /* "cj06"; changes with every change below */
+    INIT_TASKS = 2,             /* threads of init: launcher and janitor; SETUP_WARM: and keeper */
+    INIT_WARM_MAX = 4,          /* warm interpreters of a container */
     INIT_DESCRIPTORS_MAX = 250, /* of a program; SCM_MAX_FD is 253, unix(7) */
     INIT_TREES_MAX = 8,         /* mounts in one message: few descriptors may be allowed */
     INIT_OUTPUTS = 2,           /* pipes that init keeps between runs */
@@ -43,6 +44,9 @@ enum {
     INIT_SETUP_SIZE_MAX = 1024 * 1024,
     INIT_PATH_MAX = 4096,
 };
+
+/* The name of the janitor's thread: the service gives it priority. */
+#define INIT_JANITOR_NAME "janitor"
 
 /* In the arena's last page, written by init only: what the service may look at while a run goes on. */
 struct init_live {
@@ -77,7 +81,8 @@ enum init_setup_flags {
     SETUP_LOOPBACK = 1 << 6,         /* bring lo up */
     SETUP_SHARED_NET = 1 << 7,       /* the network namespace is the host's */
     SETUP_TREES_PASSED = 1 << 8,     /* copies of the bind sources come on INIT_FD_RUN */
-    SETUP_FLAGS_END = 1 << 9,        /* init refuses this and what is above */
+    SETUP_WARM = 1 << 9,             /* interpreters may be kept warm: a thread more */
+    SETUP_FLAGS_END = 1 << 10,       /* init refuses this and what is above */
 };
 
 enum init_mount_kind { INIT_MOUNT_BIND, INIT_MOUNT_TMPFS };
@@ -158,7 +163,8 @@ enum init_run_flags {
     RUN_INTO_CGROUP = 1 << 2, /* clone3 into the kept cgroup descriptor */
     RUN_MOVED = 1 << 3,     /* v1: init was moved to another group since the last run: the launcher
                                * unshares its cgroup namespace again */
-    RUN_FLAGS_END = 1 << 4, /* init refuses this and what is above */
+    RUN_WARM = 1 << 4,      /* by the process that waits in `warm`, if it still does */
+    RUN_FLAGS_END = 1 << 5, /* init refuses this and what is above */
 };
 
 enum init_rlimit {
@@ -199,6 +205,7 @@ struct init_exec {
     uint32_t passed_count;
     uint32_t made_count;
     uint32_t made_offsets[INIT_MADE_MAX]; /* behind the tables: names in the work directory */
+    uint32_t warm;                        /* RUN_WARM: which */
     uint32_t rlimit_mask; /* bit per enum init_rlimit: others stay as init has them */
     struct init_rlimit_value rlimits[INIT_RLIMIT_COUNT];
     uint64_t cpu_mask[INIT_CPU_MASK_WORDS];
@@ -244,6 +251,13 @@ struct init_made {
     uint32_t passed; /* 1: as a descriptor */
 };
 
+/* How a run began. */
+enum init_start {
+    START_COLD,
+    START_WARM,
+    START_FELL_BACK, /* it was to be warm: the interpreter that waited is gone, the run was cold */
+};
+
 struct init_end {
     uint32_t magic;
     uint32_t sequence;
@@ -261,6 +275,8 @@ struct init_end {
         file_bytes;  /* without cgroup: left in tmpfs and segments, not counting copied-in files */
     uint32_t dirt;   /* enum init_dirt */
     uint32_t reaped; /* processes besides the main one */
+    uint32_t start;  /* enum init_start */
+    uint32_t warm;   /* bit i: interpreter i is still there */
     struct init_made made[INIT_MADE_MAX];
 };
 
@@ -277,7 +293,27 @@ enum init_op {
     INIT_OP_RESET,  /* clean what dirt names: tmpfs mounts, sockets */
     INIT_OP_CGROUP, /* the descriptor that came is the directory to clone into from now on */
     INIT_OP_PING,
+    INIT_OP_WARM, /* struct init_request, `warm`. Only between runs */
     INIT_OP_LOOK, /* CPU time and memory of the run's live processes (levels without cgroup) */
+};
+
+enum init_warm_action {
+    WARM_STOP, /* number index, and whoever waits in it */
+    WARM_START, /* starts number index: the arena holds arguments and environment as for EXEC. The run it
+                   * is for has streams of these kinds as its descriptors 0, 1, 2 */
+    WARM_PREPARE, /* has number index fork who will be the next run, and wait for it */
+};
+
+enum init_warm_stream { WARM_STREAM_FILE, WARM_STREAM_PIPE };
+
+/* Why an interpreter does not become a warm one; texts are made by the service. */
+enum init_warm_obstacle {
+    WARM_NONE,
+    WARM_SYSTEM,      /* a step of ours failed, with the answer's error */
+    WARM_ENDED,       /* it ended before it came to its program */
+    WARM_THREADS,     /* it has several threads, or children */
+    WARM_DESCRIPTORS, /* it has more open than it was given */
+    WARM_SILENT,      /* our code in it does not answer */
 };
 
 struct init_request {
@@ -289,16 +325,24 @@ struct init_request {
     uint32_t target_offset, target_length;
     uint32_t index;
     uint32_t dirt;
+    uint32_t warm_action;                      /* enum init_warm_action */
+    uint32_t arg_count, env_count, arena_used; /* WARM_START, as in struct init_exec */
+    uint32_t streams[3];                       /* WARM_START: enum init_warm_stream */
+    uint32_t has_stack;                        /* WARM_START: its stack limit */
+    uint64_t stack_bytes;
 };
 
 struct init_answer {
     uint32_t magic;
     uint32_t sequence;
-    int32_t error;         /* errno, 0 = done */
-    uint32_t detail;       /* OPEN_OUT: 1 = there, but not a regular file; else 0 */
-    int64_t value;         /* LOOK: CPU time, ns */
-    uint64_t tasks;        /* LOOK: tasks alive */
-    uint64_t memory_bytes; /* LOOK: of the largest process, and of all files and segments */
+    int32_t error; /* errno, 0 = done */
+    uint32_t
+        detail;     /* OPEN_OUT: 1 = there, but not a regular file; WARM: enum init_warm_obstacle */
+    int64_t value;  /* LOOK: CPU time, ns */
+    uint64_t tasks; /* LOOK: tasks alive */
+    uint64_t
+        memory_bytes; /* LOOK: of the largest process, and of all files and segments; WARM_START: what the
+                            * interpreter holds for itself */
 };
 
 #endif

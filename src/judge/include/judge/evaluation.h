@@ -34,6 +34,9 @@ struct evaluation_case {
 struct evaluation_task {
     const struct judge_program *program; /* or, */
     struct judge_artefact *artefact;     /* already built: shared */
+    /* Where runs of the same program on the same input under the same limits are one, as builds are; NULL: each case
+     * is run. For those who ask for it: programs need not do the same twice. */
+    struct build_cache *runs;
     const struct evaluation_case *cases; /* none: builds only */
     size_t case_count;
     struct exec_limits limits;
@@ -60,6 +63,7 @@ struct evaluation_result {
     enum evaluation_verdict verdict;
     const struct exec_result *run; /* NULL: nothing ran. "stdout" and "stderr" are its outputs */
     const char *message;           /* of the comparison, or what went wrong; "" */
+    bool cached; /* it was built before, or run for another case: run tells of that time */
 };
 
 struct evaluation_calls {

@@ -26,6 +26,14 @@ struct language_limits {
     uint64_t processes;          /* at least; a JVM has some 20 threads. 0: as asked */
 };
 
+/* What makes its builds quick and is made once (judge/prepared.h). */
+struct language_prepared {
+    const char *command;        /* makes it, in an empty work directory; NULL: there is none */
+    struct language_texts keep; /* files that it makes; they lie below {prepared} */
+    const char *when;  /* a text that a source must hold for it to be of use; NULL: it always is */
+    const char *build; /* in place of `build`; {prepared} is a folder */
+};
+
 /* Small programs, which show that a language works (cjudge languages --check). NULL: none. */
 struct language_examples {
     const char *hello; /* prints "Hello, world!" */
@@ -60,9 +68,12 @@ struct language {
     struct language_texts packages; /* Debian packages that bring it */
     /* What has to be there besides the first words of the commands: programs, absolute paths. */
     struct language_texts needs;
+    struct language_texts inputs; /* folders that builds read: headers, libraries (identity.h) */
     struct language_limits limits;
+    struct language_prepared prepared;
     struct language_examples examples;
     bool first_class; /* tested by ./test */
+    bool warm;        /* the interpreter that `run` begins with may be kept warm: docs/warm.md */
 };
 
 struct languages;
@@ -82,7 +93,8 @@ struct language_command {
     enum command_place place;
 };
 
-/* Takes other commands for a language. The texts are borrowed until languages_free(); errors name the language. */
+/* Takes other commands for a language. A build that differs from that of the file is made without what the file says
+ * of its preparation. The texts are borrowed until languages_free(); errors name the language. */
 WARN_UNUSED int languages_override(struct languages *languages, const char *id,
                                    struct language_command build, struct language_command run,
                                    struct cj_error *err);

@@ -15,6 +15,7 @@
 #include "base/attr.h"
 #include "base/error.h"
 #include "exec/exec.h"
+#include "judge/build_cache.h"
 #include "judge/language.h"
 #include "judge/toolchain.h"
 #include "sched/sched.h"
@@ -30,6 +31,9 @@ struct judge_settings {
     struct exec_limits build;    /* of a compiler */
     uint64_t build_output_bytes; /* of what a compiler says, each of stdout and stderr */
     uint64_t artefact_bytes;     /* largest file of a build */
+    struct build_cache *build_cache; /* NULL: each build is made */
+    struct identities *identities;   /* with it, or with the next */
+    struct prepared *prepared;       /* NULL: all builds are plain */
 };
 
 /* Defaults that work; exec and env are the caller's to fill in. */
@@ -66,13 +70,16 @@ enum judge_build_outcome {
     JUDGE_BUILT,        /* *artefact is the caller's */
     JUDGE_BUILD_FAILED, /* the compiler refused it, or passed a limit: result tells */
     JUDGE_BUILD_BROKEN, /* nothing can be said of the program: result.error tells why */
+    JUDGE_BUILD_WAITS,  /* another job builds the same: run() is to return, and is called again */
 };
 
 /* Builds; of a language without a build, checks the syntax where the language has a command for it.
  * result is filled in (all zero where no command ran); its outputs are "stdout" and "stderr". Free it with
- * exec_result_free(). */
+ * exec_result_free(). With a cache, what was built before is not built again; result then is that of the first
+ * time. wait: of this job, so that it may wait for another (build_cache_leave() when it is dropped); NULL: it
+ * never does. */
 enum judge_build_outcome judge_build(struct slot *slot, const struct judge_settings *settings,
-                                     const struct judge_program *program,
+                                     const struct judge_program *program, struct build_wait *wait,
                                      struct judge_artefact **artefact, struct exec_result *result);
 
 struct judge_run {

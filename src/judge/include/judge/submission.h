@@ -75,10 +75,12 @@ struct submission_observer {
 };
 
 /* The run's cancellation gives SUBMISSION_INTERNAL_ERROR. Free the result with
- * submission_result_free(). */
-void submission_judge(struct slot *slot, const struct submission_settings *settings,
-                      const struct submission *submission,
-                      const struct submission_observer *observer, struct submission_result *result);
+ * submission_result_free(). wait: as in judge_build(); false: the job is set aside and comes again, there is no
+ * result. */
+WARN_UNUSED bool submission_judge(struct slot *slot, const struct submission_settings *settings,
+                                  const struct submission *submission, struct build_wait *wait,
+                                  const struct submission_observer *observer,
+                                  struct submission_result *result);
 
 void submission_result_free(struct submission_result *result);
 

@@ -46,6 +46,12 @@ bool toolchain_is_installed(const struct language *language, const struct mount_
                             const char *const *env, size_t env_count,
                             char missing[static TOOLCHAIN_NAME_SIZE]);
 
+/* Where a program that the language needs lies on the host; false: nowhere. name: as toolchain_programs() says
+ * it, looked up in PATH when it has no '/'. */
+bool toolchain_find(const struct language *language, const struct mount_config *mounts,
+                    const char *const *env, size_t env_count, const char *name, char *host,
+                    size_t size);
+
 /* "Rust is not installed: apt-get install rustc", or what is missing when no package brings it. */
 void toolchain_lack(const struct language *language, const char *missing,
                     char text[static TOOLCHAIN_LACK_SIZE]);

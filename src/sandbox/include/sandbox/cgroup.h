@@ -88,6 +88,10 @@ struct cgroup_limits {
     uint64_t cpu_rate;     /* 1/1000 CPU, 1000 = one CPU; 0: no rate */
     int64_t cpu_period_ns; /* of the rate; 0: 100 ms */
     char cpu_set[CGROUP_CPU_SET_SIZE]; /* cpuset list syntax; "": all of the parent's */
+    bool first_is_there; /* the first process of the run stands in the group already, and waits */
+    uint64_t
+        forked_bytes; /* what the run uses beyond what is charged to it: it shares that with who it was
+                            * forked from. Taken off the limit, added to the figure */
 };
 
 struct cgroup_usage {
@@ -132,6 +136,9 @@ WARN_UNUSED int cgroup_begin(struct cgroup *cg, const struct cgroup_limits *limi
 /* To be called when init has been asked to do something between two runs: on v1 its CPU time and memory
  * then are the group's, and cgroup_begin() looks anew where the counters stand. */
 void cgroup_disturbed(struct cgroup *cg);
+
+/* The same, and processes have come into the group or left it: they are nobody's run. */
+void cgroup_populated(struct cgroup *cg);
 
 /* v2: the directory to clone into, owned by cg, may change at every cgroup_recycle(). v1: -1. */
 int cgroup_clone_fd(const struct cgroup *cg);

@@ -88,6 +88,12 @@ struct container_run {
     const cpu_set_t *cpus; /* NULL: as the container */
     bool tty;              /* descriptor 0 becomes the controlling terminal */
 
+    /* Of a program that is an interpreter with its script as args[1]: where it is, absolute, what a look-up of
+     * args[0] gives. It may then be forked from one that has started before, which changes nothing that can be
+     * seen but the time it takes. Only of those that may be trusted until they come to their script: nothing in
+     * args, env or the files that were copied in changes what they do before that. NULL: it always starts cold. */
+    const char *warm_program;
+
     /* Files in the work directory, owned by the run's uid, that are made for it and taken out again at its
      * end: names without '/', none of which is there. Only where container_makes_files(). */
     const char *made[CONTAINER_MADE_MAX];
@@ -121,6 +127,7 @@ struct container_end {
     uint64_t process_peak; /* 0: not known */
     uint64_t oom_kills;    /* processes the kernel killed for memory */
     bool memory_is_group;  /* memory_bytes is the whole group's */
+    bool warm;             /* it began by a fork of a warm interpreter */
     struct container_made made[CONTAINER_MADE_MAX]; /* as the run's */
 };
 

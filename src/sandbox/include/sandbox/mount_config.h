@@ -55,6 +55,10 @@ WARN_UNUSED int mount_config_load(const char *path, const char *tmpfs_data,
 WARN_UNUSED int mount_config_show(struct mount_config *config, const char *path,
                                   struct cj_error *err);
 
+/* Shows a host folder, read-only, at another place (absolute). */
+WARN_UNUSED int mount_config_show_at(struct mount_config *config, const char *path,
+                                     const char *target, struct cj_error *err);
+
 void mount_config_free(struct mount_config *config);
 
 #endif

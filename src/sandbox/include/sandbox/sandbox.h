@@ -23,8 +23,9 @@ struct sandbox_options {
     uint32_t id_base;                  /* first host uid of the reserved range; 0: the default */
     bool share_net;                    /* keep the host's network namespace (not isolated!) */
     bool loopback;                     /* bring lo up in containers */
-    enum protection_level required;    /* refuse to open with less */
-    enum protection_level highest;     /* use no more than this level (PROTECTION_FULL: the best) */
+    uint64_t warm_runs; /* a warm interpreter is renewed after so many; 0: none are kept */
+    enum protection_level required; /* refuse to open with less */
+    enum protection_level highest;  /* use no more than this level (PROTECTION_FULL: the best) */
 };
 
 struct sandbox_facts {
@@ -34,6 +35,8 @@ struct sandbox_facts {
     bool filter_inherited; /* the filter costs runs nothing */
     uint32_t uid, gid;     /* of programs, inside */
     const char *work_dir;
+    bool warm;             /* interpreters can be kept warm */
+    char warm_reason[128]; /* why not; "" */
 };
 
 struct sandbox;

@@ -4,7 +4,7 @@
  *                                     └────► job->dropped(arg, reason)
  *
  * A slot is a thread with containers, pinned together to one CPU. A job is opaque: it is run by one slot,
- * or dropped, exactly one of the two, once. Nothing here waits for jobs on behalf of a job: one that
+ * or dropped, exactly one of the two, once (unless it asks for another turn, slot_park()). Nothing here waits for jobs on behalf of a job: one that
  * needs others submits them and returns, so that it never holds a slot while it waits.
  *
  * Jobs of one source run in their order; sources with waiting jobs take turns, so that one which floods
@@ -59,6 +59,8 @@ struct sched_job {
         void *place; /* its source in the queue, or its slot */
         size_t heap_index;
         int state;
+        bool woken;       /* while it ran */
+        int64_t since_ns; /* when it began to wait */
     } own;
 };
 
@@ -100,11 +102,16 @@ WARN_UNUSED int sched_submit(struct sched *sched, struct sched_job *job, struct 
  * Finished (run() has returned), or dropped: nothing. Never reaches another job than this. */
 void sched_cancel(struct sched *sched, struct sched_job *job);
 
+/* A job that was set aside (slot_park()) waits for a slot again, before its next run(). Of a job whose run()
+ * has asked for that and not yet returned: once it has. Of any other: nothing; it must still be the
+ * scheduler's. From any thread. */
+void sched_wake(struct sched *sched, struct sched_job *job);
+
 struct sched_stats {
     unsigned slots;
     unsigned running; /* jobs within run() */
-    size_t waiting;
-    uint64_t done; /* run() has returned */
+    size_t waiting;   /* those that were set aside with them */
+    uint64_t done;    /* run() has returned */
     uint64_t dropped;
     uint64_t refused;      /* by sched_submit() */
     unsigned containers;   /* living */
@@ -134,6 +141,11 @@ WARN_UNUSED int slot_containers(struct slot *slot, size_t count, struct containe
 
 /* Makes those given so far fresh now, for a job that runs one program after another. */
 WARN_UNUSED int slot_reset(struct slot *slot, struct cj_error *err);
+
+/* When run() returns, the job is not over: it is set aside, holding no slot, until sched_wake(), and then
+ * run() is called again, on any slot. Meanwhile its deadline, sched_cancel() and the end of the scheduler
+ * drop it as they do one that waits. For a job that needs what another one is making. */
+void slot_park(struct slot *slot);
 
 /* Readable when the job has been cancelled (poll(2) it, do not read it). The slot's; the same in each job.
  * For exec_run(). */

@@ -1,0 +1,136 @@
+# What a warm CPython is prepared with, once, when it has started and has come to its script. docs/warm.md
+#
+# A forked interpreter spends most of its time on its end, when it takes every object apart, on pages that it then
+# writes to for the first time. So an end that nobody could see is left out: finish() says whether it can be.
+#
+# This namespace is nobody's module: nothing of it is in sys.modules, builtins or __main__. Names are taken from
+# builtins here, once, because a program may put others there. Objects are few, and none is left for the garbage
+# collector: what it has seen, and when it comes next, decides about the order of a program's last words.
+import sys
+before = list(sys.modules)
+import gc
+gc.disable()
+import _thread
+import _weakref
+import atexit
+import io
+
+if sys.implementation.name != "cpython" or sys.version_info < (3, 8):
+    raise SystemExit
+
+id, len, map, set, type = id, len, map, set, type
+modules, stdout, stderr = sys.modules, sys.stdout, sys.stderr
+gettrace, getprofile = sys.gettrace, sys.getprofile
+get_objects, get_stats, callbacks = gc.get_objects, gc.get_stats, atexit._ncallbacks
+threads = _thread._count
+mro_of = type.__dict__["__mro__"].__get__
+dict_of = type.__dict__["__dict__"].__get__
+reference = _weakref.ReferenceType
+
+# Modules whose objects end unseen. Whatever else is imported has the interpreter end as usual.
+harmless = set("""
+    __future__ _ast _bisect _blake2 _collections _collections_abc _contextvars _datetime _decimal _functools _hashlib _heapq
+    _json _locale _md5 _opcode _operator _pydecimal _random _sha1 _sha256 _sha3 _sha512 _sre _statistics _string _struct
+    _typing _weakref _weakrefset abc array ast base64 binascii bisect calendar cmath collections collections.abc copy
+    copyreg dataclasses datetime decimal dis enum errno fractions functools genericpath hashlib heapq importlib
+    importlib._abc importlib._bootstrap importlib._bootstrap_external inspect io itertools json json.decoder
+    json.encoder json.scanner keyword linecache locale math numbers opcode operator os os.path pprint random re
+    re._casefix re._compiler re._constants re._parser reprlib sre_compile sre_constants sre_parse stat statistics string
+    struct textwrap time token tokenize traceback types typing typing.io typing.re unicodedata warnings weakref
+    """.split())
+
+def generator():
+    yield
+
+async def coroutine():
+    pass
+
+async def async_generator():
+    yield
+
+# Objects whose end can be seen: what a file still holds is written, what a generator still has to do is done.
+waiting = coroutine()
+seen_to_end = {type(generator()), type(waiting), type(async_generator()), io.TextIOWrapper, io.BufferedReader,
+               io.BufferedWriter, io.BufferedRandom, io.BufferedRWPair, io.FileIO, io.IOBase, io.RawIOBase,
+               io.BufferedIOBase, io.TextIOBase}
+function = type(generator)
+waiting.close()
+del waiting, generator, coroutine, async_generator
+MOST = 50000 # objects; looking at more takes longer than ending them
+
+
+def has_end(kind):
+    for one in mro_of(kind):
+        if "__del__" in dict_of(one) or one in seen_to_end:
+            return True
+    return False
+
+
+def is_new(objects, kind, seen):
+    for one in objects:
+        if type(one) is kind and id(one) not in old and seen(one):
+            return True
+    return False
+
+
+def always(one):
+    return True
+
+
+def calls_back(one):
+    callback = one.__callback__
+    return type(callback) is function and callback.__module__ not in ("weakref", "_weakrefset")
+
+
+def is_unseen():
+    """Whether nothing is left that could be seen to end; then what was printed has been written."""
+    if callbacks() or threads() or sys.stdout is not stdout or sys.stderr is not stderr:
+        return False
+    if modules.keys() - at_start - harmless:
+        return False
+    # What has come since the start is young as long as the collector has not been there.
+    objects = get_objects(0) if collections() == collected else get_objects()
+    if len(objects) > MOST:
+        return False
+    for kind in set(map(type, objects)):
+        if has_end(kind):
+            if is_new(objects, kind, always):
+                return False
+        elif type in mro_of(kind):
+            if is_new(objects, kind, has_end):
+                return False
+        elif reference in mro_of(kind):
+            if is_new(objects, kind, calls_back):
+                return False
+    del objects
+    stdout.flush()
+    stderr.flush()
+    return True
+
+
+def collections():
+    return [one["collections"] for one in get_stats()]
+
+
+def finish():
+    """1: the end can be left out. 0: the interpreter is to end as usual, and nothing is held here any more."""
+    try:
+        if is_unseen():
+            return 1
+    except BaseException:
+        pass
+    space.clear()
+    return 0
+
+
+for name in list(modules):
+    if name not in before:
+        del modules[name]
+at_start = set(modules)
+space = globals()
+collected = collections()
+old = {id(one) for one in get_objects()
+       if type in mro_of(type(one)) or reference in mro_of(type(one)) or has_end(type(one))}
+del before, name, atexit, io, _thread, _weakref
+gc.enable()
+del gc

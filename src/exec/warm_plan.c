@@ -1,0 +1,184 @@
+#include "warm_plan.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- the environment ---- */
+
+/* Variables that neither the loader, the C library nor an interpreter obeys in a way that could load something: they
+ * are the same in all runs of one interpreter (container_warm.c). Ending with '*': all that begin so. */
+static const char *const harmless[] = {
+    "PATH",
+    "HOME",
+    "LANG",
+    "LANGUAGE",
+    "LC_*",
+    "TZ",
+    "TERM",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "PWD",
+    "HOSTNAME",
+    "ONLINE_JUDGE",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "PYTHONHASHSEED",
+    "PYTHONIOENCODING",
+    "PYTHONUNBUFFERED",
+    "PYTHONDONTWRITEBYTECODE",
+    "PYTHONUTF8",
+};
+
+static bool is_harmless(const char *entry)
+{
+    size_t length = strcspn(entry, "=");
+    for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++) {
+        size_t known = strlen(harmless[i]);
+        bool prefix = harmless[i][known - 1] == '*';
+        known -= prefix;
+        if (strncmp(entry, harmless[i], known) == 0 && (prefix ? length >= known : length == known))
+            return true;
+    }
+    return false;
+}
+
+/* A time zone or locale by its name; a path would be a file of the run's. */
+static bool names_file(const char *entry)
+{
+    bool zone = strncmp(entry, "TZ=", 3) == 0;
+    bool locale = strncmp(entry, "LC_", 3) == 0 || strncmp(entry, "LANG", 4) == 0;
+    return (zone && (entry[3] == '/' || entry[3] == ':' || strstr(entry, "..") != NULL)) ||
+           (locale && strchr(entry, '/') != NULL);
+}
+
+static bool environment_fits(const char *const *env, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!is_harmless(env[i]) || names_file(env[i]))
+            return false;
+    return true;
+}
+
+/* The last one counts, as in init's look-up. */
+static const char *search_path(const char *const *first, size_t first_count,
+                               const char *const *second, size_t second_count)
+{
+    for (size_t i = second_count; i > 0; i--)
+        if (strncmp(second[i - 1], "PATH=", 5) == 0)
+            return second[i - 1] + 5;
+    for (size_t i = first_count; i > 0; i--)
+        if (strncmp(first[i - 1], "PATH=", 5) == 0)
+            return first[i - 1] + 5;
+    return NULL;
+}
+
+/* ---- the interpreter ---- */
+
+static bool by_path(const struct exec_warm *warm, const char *command, char *program)
+{
+    const char *slash = strrchr(command, '/');
+    size_t length = (size_t)(slash - command);
+    for (size_t i = 0; i < warm->count; i++) {
+        const struct exec_warm_place *place = &warm->places[i];
+        if (place->present && strcmp(place->name, slash + 1) == 0 &&
+            strlen(place->directory) == length && strncmp(place->directory, command, length) == 0)
+            return snprintf(program, WARM_PATH_SIZE, "%s", command) < WARM_PATH_SIZE;
+    }
+    return false;
+}
+
+static const struct exec_warm_place *find_place(const struct exec_warm *warm, const char *name,
+                                                const char *directory, size_t length)
+{
+    for (size_t i = 0; i < warm->count; i++) {
+        const struct exec_warm_place *place = &warm->places[i];
+        if (strcmp(place->name, name) == 0 && strlen(place->directory) == length &&
+            strncmp(place->directory, directory, length) == 0)
+            return place;
+    }
+    return NULL;
+}
+
+/* As init looks it up (launch.c, child_exec()), but for the work directory. */
+static bool by_name(const struct exec_warm *warm, const char *name, const char *path, char *program)
+{
+    while (path != NULL && *path != '\0') {
+        size_t length = strcspn(path, ":");
+        const struct exec_warm_place *place = find_place(warm, name, path, length);
+        if (place == NULL)
+            return false;
+        if (place->present)
+            return snprintf(program, WARM_PATH_SIZE, "%s/%s", place->directory, name) <
+                   WARM_PATH_SIZE;
+        path += length + (path[length] == ':');
+    }
+    return false;
+}
+
+/* ---- its files ---- */
+
+/* The work directory is searched first. Whatever is called so, somewhere, will do for a no. */
+static bool has_file_named(const struct exec_request *request, const char *name)
+{
+    for (size_t i = 0; i < request->copy_in_count; i++) {
+        const char *slash = strrchr(request->copy_in[i].name, '/');
+        if (strcmp(slash != NULL ? slash + 1 : request->copy_in[i].name, name) == 0)
+            return true;
+    }
+    for (size_t i = 0; i < request->file_count; i++)
+        if (request->files[i].name != NULL && strcmp(request->files[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* Packages of a user's own are below ~/.local; no interpreter looks for anything in a home directory that is not
+ * hidden. */
+static bool has_hidden_files(const struct exec_request *request)
+{
+    for (size_t i = 0; i < request->copy_in_count; i++) {
+        const char *name = request->copy_in[i].name;
+        for (const char *part = name; part != NULL; part = strchr(part, '/')) {
+            part += *part == '/';
+            if (part[0] == '.' && part[1] != '/' && part[1] != '\0')
+                return true;
+        }
+    }
+    return false;
+}
+
+/* ---- public ---- */
+
+enum warm_answer warm_plan(const struct exec_warm *warm, const struct exec_request *request,
+                           const char *const *env, size_t env_count,
+                           char program[static WARM_PATH_SIZE])
+{
+    program[0] = '\0';
+    if (warm == NULL || warm->count == 0)
+        return WARM_PLAN_OFF;
+    if (request->arg_count < 2 || request->args[1][0] == '\0' || request->args[1][0] == '-')
+        return WARM_PLAN_NOT_A_SCRIPT;
+    if (request->tty)
+        return WARM_PLAN_TERMINAL;
+    const char *command = request->args[0];
+    bool is_path = strchr(command, '/') != NULL;
+    bool found =
+        is_path ? by_path(warm, command, program)
+                : by_name(warm, command,
+                          search_path(env, env_count, request->env, request->env_count), program);
+    enum warm_answer answer = WARM_PLAN_YES;
+    if (!found)
+        answer = WARM_PLAN_NOT_KNOWN;
+    else if (!is_path && has_file_named(request, command))
+        answer = WARM_PLAN_SHADOWED;
+    else if (!environment_fits(env, env_count) ||
+             !environment_fits(request->env, request->env_count))
+        answer = WARM_PLAN_ENVIRONMENT;
+    else if (has_hidden_files(request))
+        answer = WARM_PLAN_FILES;
+    if (answer != WARM_PLAN_YES)
+        program[0] = '\0';
+    return answer;
+}

@@ -1,0 +1,30 @@
+/* Whether a run may begin by the fork of a warm interpreter. Pure.
+ *
+ * It may when nothing that the run brings is seen by the interpreter before it comes to its script: what it would
+ * do until then is what it has done already. And nothing that a stranger sends may reach an interpreter that is
+ * not yet one of his programs: it has a uid of its own, and rights to change it. */
+#ifndef CJ_EXEC_WARM_PLAN_H
+#define CJ_EXEC_WARM_PLAN_H
+
+#include "exec/exec.h"
+
+enum warm_answer {
+    WARM_PLAN_YES,
+    WARM_PLAN_OFF,
+    WARM_PLAN_NOT_A_SCRIPT, /* the command is not exactly interpreter, script, arguments */
+    WARM_PLAN_NOT_KNOWN,    /* args[0] leads to no interpreter that is kept warm */
+    WARM_PLAN_SHADOWED,     /* a file of the run has its name, and is found before it */
+    WARM_PLAN_ENVIRONMENT,  /* a variable that the interpreter, or what loads it, might obey */
+    WARM_PLAN_FILES,        /* files of the run where an interpreter looks while it starts */
+    WARM_PLAN_TERMINAL,
+};
+
+enum { WARM_PATH_SIZE = 512 };
+
+/* program: where args[0] leads to in the container; "" unless the answer is yes. env: of the container, before the
+ * request's. */
+enum warm_answer warm_plan(const struct exec_warm *warm, const struct exec_request *request,
+                           const char *const *env, size_t env_count,
+                           char program[static WARM_PATH_SIZE]);
+
+#endif

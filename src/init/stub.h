@@ -1,0 +1,89 @@
+/* What init says to the code that it puts into a warm interpreter (stub.c, warm.c). */
+#ifndef CJ_INIT_STUB_H
+#define CJ_INIT_STUB_H
+
+#include <stdint.h>
+#include <sys/user.h>
+
+#include "init/protocol.h"
+
+enum {
+    STUB_MAGIC = 0x636a7374,
+    STUB_CONTROL_FD = 3, /* SEQPACKET: commands of init */
+    STUB_FDS_MAX = 32,
+    STUB_CLOSED = 0xffff,
+};
+
+/* What the stub calls in a CPython, by its C API; finalize 0: it is none, or has not all of them. */
+struct stub_python {
+    uint64_t ensure, release;    /* PyGILState_ */
+    uint64_t dict_new, get_item; /* PyDict_New, PyDict_GetItemString */
+    uint64_t run;                /* PyRun_StringFlags */
+    uint64_t call;               /* PyObject_CallObject */
+    uint64_t as_long;            /* PyLong_AsLong */
+    uint64_t clear;              /* PyErr_Clear */
+    uint64_t none;               /* _Py_NoneStruct */
+    uint64_t finalize;           /* Py_FinalizeEx: taken over */
+    uint64_t text;               /* share/warm/python.py */
+};
+
+enum { STUB_PATCH_SIZE = 22 };
+
+/* Behind the stub's code. */
+struct stub_page {
+    struct user_regs_struct
+        registers;                /* where the interpreter stopped: at the entry of a system call */
+    uint64_t clone3_args_address; /* as init's; 0: none */
+    uint64_t tid_address, robust_list, robust_size;
+    uint32_t uid, gid;     /* of programs */
+    uint32_t capabilities; /* that the interpreter keeps until a run begins */
+    char work_dir[INIT_PATH_MAX];
+    struct stub_python python;
+    uint64_t finish, gettrace, getprofile; /* objects of the text */
+    uint8_t patched[STUB_PATCH_SIZE];      /* what stood in finalize */
+};
+
+enum stub_fork_flags {
+    STUB_INTO_CGROUP = 1 << 0, /* the second descriptor is the group */
+    STUB_NEW_CGROUP_NS = 1 << 1,
+};
+
+/* To the interpreter, with the socket for the child. Answer: struct stub_forked, as well once at the start. */
+struct stub_fork {
+    uint32_t magic;
+    uint32_t flags;
+};
+
+struct stub_forked {
+    uint32_t magic;
+    int32_t pid; /* -errno */
+};
+
+/* To the child, with the descriptors. From it: struct stub_started, first with step STEP_NONE when it waits. */
+struct stub_request {
+    uint32_t magic;
+    uint32_t flags; /* RUN_CPU_SET */
+    uint32_t descriptor_count, fd_count;
+    uint32_t rlimit_mask;
+    struct init_rlimit_value rlimits[INIT_RLIMIT_COUNT];
+    uint64_t cpu_mask[INIT_CPU_MASK_WORDS];
+    uint16_t
+        places[INIT_DESCRIPTORS_MAX]; /* of each descriptor among those that came; STUB_CLOSED */
+};
+
+struct stub_started {
+    uint32_t magic;
+    int32_t step; /* enum init_step */
+    int32_t error;
+    uint32_t detail;
+};
+
+/* The code, position-independent, and where it begins. Absent where it is not written: both NULL. */
+struct stub_code {
+    const char *begin;
+    uint64_t size, entry;
+    uint64_t finalize; /* what takes Py_FinalizeEx over */
+};
+struct stub_code stub_code(void);
+
+#endif

@@ -1,0 +1,412 @@
+#include "judge/prepared.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "folder.h"
+
+enum { CPU_RATE = 500 /* of 1000: half a CPU; requests go first */, KEEP_MAX = 16 };
+
+/* What was made once: a folder. Removed by the last of its owners: the language, and builds that use it. */
+struct prepared_use {
+    unsigned owners;
+    char name[32];
+    struct digest identity;      /* of the toolchain it was made with */
+    struct stat files[KEEP_MAX]; /* as they were made */
+};
+
+struct item {
+    const struct language *language;
+    bool wanted;
+    bool failed; /* with the toolchain of that identity */
+    struct digest identity;
+    struct prepared_use *made;
+};
+
+struct prepared {
+    struct folder folder;
+    const struct languages *languages;
+    const struct judge_settings *settings;
+    struct sandbox *sandbox;
+    unsigned index;
+    int stop_fd;
+    pthread_t thread;
+    bool has_thread;
+    pthread_mutex_t lock; /* of what follows */
+    pthread_cond_t wake;
+    bool stop;
+    unsigned serial;
+    struct prepared_stats stats;
+    size_t count;
+    struct item items[];
+};
+
+/* ---- what was made ---- */
+
+/* With the lock held. */
+static void release(struct prepared *prepared, struct prepared_use *use)
+{
+    if (use == NULL || --use->owners > 0)
+        return;
+    folder_remove_in(prepared->folder.fd, use->name);
+    free(use);
+}
+
+static int stat_kept(const struct prepared *prepared, const struct language *language,
+                     const char *folder, struct stat *files)
+{
+    for (size_t i = 0; i < language->prepared.keep.count; i++) {
+        char path[512];
+        snprintf(path, sizeof(path), "%s/%s", folder, language->prepared.keep.items[i]);
+        if (fstatat(prepared->folder.fd, path, &files[i], AT_SYMLINK_NOFOLLOW) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Whether its files are those that were made: nobody has written to them since. */
+static bool is_untouched(const struct prepared *prepared, const struct language *language,
+                         const struct prepared_use *use)
+{
+    struct stat now[KEEP_MAX];
+    if (stat_kept(prepared, language, use->name, now) < 0)
+        return false;
+    for (size_t i = 0; i < language->prepared.keep.count; i++) {
+        const struct stat *one = &now[i], *other = &use->files[i];
+        if (one->st_dev != other->st_dev || one->st_ino != other->st_ino ||
+            one->st_size != other->st_size || one->st_mode != other->st_mode ||
+            ns_from_timespec(one->st_mtim) != ns_from_timespec(other->st_mtim) ||
+            ns_from_timespec(one->st_ctim) != ns_from_timespec(other->st_ctim))
+            return false;
+    }
+    return true;
+}
+
+/* ---- making ---- */
+
+static int fail(struct cj_error *err, const struct exec_result *result)
+{
+    const struct exec_output *said = judge_output(result, "stderr");
+    return error_set(err, ERROR_CONFIG, 0, "%s%s%s: %.200s", exec_status_name(result->status),
+                     result->error != NULL ? ": " : "", result->error != NULL ? result->error : "",
+                     said != NULL && said->size > 0 ? said->data : "");
+}
+
+static const struct exec_output *find_file(const struct exec_result *result, const char *name)
+{
+    for (size_t i = 0; i < result->file_count; i++)
+        if (result->files[i].name != NULL && strcmp(result->files[i].name, name) == 0)
+            return &result->files[i];
+    return NULL;
+}
+
+static int write_kept(struct prepared *prepared, const struct language *language,
+                      const struct exec_result *result, struct prepared_use *use,
+                      struct cj_error *err)
+{
+    if (mkdirat(prepared->folder.fd, use->name, 0755) < 0)
+        return error_errno(err, "make %s", use->name);
+    auto_fd int fd = openat(prepared->folder.fd, use->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return error_errno(err, "open %s", use->name);
+    for (size_t i = 0; i < language->prepared.keep.count; i++) {
+        const char *name = language->prepared.keep.items[i];
+        const struct exec_output *file = find_file(result, name);
+        if (file == NULL)
+            return error_set(err, ERROR_CONFIG, ENOENT, "it made no %s", name);
+        if (folder_write(fd, name, file->data, file->size, err) < 0)
+            return -1;
+    }
+    if (stat_kept(prepared, language, use->name, use->files) < 0)
+        return error_errno(err, "look at %s", use->name);
+    return 0;
+}
+
+/* The command, in a container that is made for it and thrown away. */
+static int run_command(struct prepared *prepared, const struct language *language,
+                       struct exec_result *result, struct cj_error *err)
+{
+    const struct judge_settings *settings = prepared->settings;
+    struct exec_copy_out kept[KEEP_MAX] = {{0}};
+    const struct exec_file files[] = {
+        {.kind = EXEC_FILE_CONTENT, .fd = -1},
+        {.kind = EXEC_FILE_COLLECT,
+         .fd = -1,
+         .name = "stdout",
+         .max = settings->build_output_bytes},
+        {.kind = EXEC_FILE_COLLECT,
+         .fd = -1,
+         .name = "stderr",
+         .max = settings->build_output_bytes},
+    };
+    struct exec_request request = {
+        .files = files,
+        .file_count = COUNT_OF(files),
+        .copy_out = kept,
+        .copy_out_count = language->prepared.keep.count,
+        .copy_out_max_bytes = settings->artefact_bytes,
+        .limits = settings->build,
+    };
+    request.limits.cpu_ns = 120 * NS_PER_S;
+    request.limits.wall_ns = 600 * NS_PER_S;
+    request.limits.cpu_rate = CPU_RATE;
+    for (size_t i = 0; i < language->prepared.keep.count; i++)
+        kept[i].name = language->prepared.keep.items[i];
+    const struct command_value values[] = {{"source", language->source},
+                                           {"exe", language->exe != NULL ? language->exe : ""}};
+    auto_free char **words = NULL;
+    struct container *container;
+    if (command_words(language->prepared.command, values, COUNT_OF(values), &words,
+                      &request.arg_count, err) < 0 ||
+        container_new(prepared->sandbox, prepared->index, -1, &container, err) < 0)
+        return -1;
+    auto_free const char **env =
+        language_environment(language, settings->env, settings->env_count, &request.env_count);
+    request.env = env;
+    request.args = (const char *const *)words;
+    exec_run(container, settings->exec, &request, prepared->stop_fd, result);
+    container_free(container);
+    return 0;
+}
+
+static int make(struct prepared *prepared, const struct language *language,
+                struct prepared_use *use, struct cj_error *err)
+{
+    struct exec_result result = {0};
+    if (identity_get(prepared->settings->identities, prepared->settings, language, &use->identity) <
+        0)
+        return error_set(err, ERROR_SYSTEM, ENOMEM, "its toolchain cannot be told");
+    if (run_command(prepared, language, &result, err) < 0)
+        return -1;
+    int done = result.status == EXEC_ACCEPTED ? write_kept(prepared, language, &result, use, err)
+                                              : fail(err, &result);
+    exec_result_free(&result);
+    return done;
+}
+
+/* ---- the thread; with the lock held where it says so ---- */
+
+static struct item *next_wanted(struct prepared *prepared)
+{
+    for (size_t i = 0; i < prepared->count; i++)
+        if (prepared->items[i].wanted)
+            return &prepared->items[i];
+    return NULL;
+}
+
+static void take_over(struct prepared *prepared, struct item *item, struct prepared_use *use,
+                      int made, const struct cj_error *err)
+{
+    item->wanted = false;
+    item->identity = use->identity;
+    item->failed = made < 0;
+    if (prepared->stop) {
+        release(prepared, use);
+    } else if (made < 0) {
+        prepared->stats.failed++;
+        log_warn("builds of a language stay slow", log_text("language", item->language->id),
+                 log_failure(err));
+        release(prepared, use);
+    } else {
+        prepared->stats.made++;
+        log_info("builds of a language are quick now", log_text("language", item->language->id));
+        release(prepared, item->made);
+        item->made = use;
+    }
+}
+
+static void *thread_main(void *arg)
+{
+    struct prepared *prepared = arg;
+    pthread_setname_np(pthread_self(), "cj-prepare");
+    pthread_mutex_lock(&prepared->lock);
+    while (!prepared->stop) {
+        struct item *item = next_wanted(prepared);
+        struct prepared_use *use = item != NULL ? calloc(1, sizeof(*use)) : NULL;
+        if (use == NULL) {
+            pthread_cond_wait(&prepared->wake, &prepared->lock);
+            continue;
+        }
+        struct cj_error err = {0};
+        use->owners = 1;
+        snprintf(use->name, sizeof(use->name), "%u", ++prepared->serial);
+        pthread_mutex_unlock(&prepared->lock);
+        int made = make(prepared, item->language, use, &err);
+        pthread_mutex_lock(&prepared->lock);
+        take_over(prepared, item, use, made, &err);
+    }
+    pthread_mutex_unlock(&prepared->lock);
+    return NULL;
+}
+
+/* ---- builds ---- */
+
+static struct item *item_of(struct prepared *prepared, const struct language *language)
+{
+    for (size_t i = 0; i < prepared->count; i++)
+        if (prepared->items[i].language == language)
+            return &prepared->items[i];
+    return NULL;
+}
+
+static bool concerns(const struct judge_program *program)
+{
+    const char *when = program->language->prepared.when;
+    for (size_t i = 0; when != NULL && i < program->file_count; i++) {
+        const struct judge_file *file = &program->files[i];
+        if (file->size > 0 && memmem(file->data, file->size, when, strlen(when)) != NULL)
+            return true;
+    }
+    return when == NULL;
+}
+
+static void want(struct prepared *prepared, struct item *item)
+{
+    if (item->wanted)
+        return;
+    item->wanted = true;
+    pthread_cond_signal(&prepared->wake);
+}
+
+static struct prepared_use *take(struct prepared *prepared, struct item *item,
+                                 const struct digest *identity)
+{
+    bool is_known = memcmp(&item->identity, identity, sizeof(*identity)) == 0;
+    if (item->made != NULL && is_known && !item->wanted) {
+        if (is_untouched(prepared, item->language, item->made)) {
+            item->made->owners++;
+            return item->made;
+        }
+        log_error("prepared files were changed, and are made anew",
+                  log_text("language", item->language->id));
+        is_known = false;
+    }
+    if (!item->failed || !is_known)
+        want(prepared, item);
+    return NULL;
+}
+
+bool prepared_begin(struct prepared *prepared, const struct judge_program *program,
+                    char path[static PREPARED_PATH_SIZE], struct prepared_use **use)
+{
+    const struct language *language = program->language;
+    struct digest identity;
+    if (language->prepared.command == NULL || !concerns(program) ||
+        identity_get(prepared->settings->identities, prepared->settings, language, &identity) < 0)
+        return false;
+    pthread_mutex_lock(&prepared->lock);
+    struct item *item = item_of(prepared, language);
+    *use = item != NULL ? take(prepared, item, &identity) : NULL;
+    pthread_mutex_unlock(&prepared->lock);
+    if (*use == NULL)
+        return false;
+    snprintf(path, PREPARED_PATH_SIZE, PREPARED_TARGET "/%s", (*use)->name);
+    return true;
+}
+
+void prepared_end(struct prepared *prepared, struct prepared_use *use, bool counts)
+{
+    pthread_mutex_lock(&prepared->lock);
+    if (counts)
+        prepared->stats.quick++;
+    else
+        prepared->stats.plain++;
+    release(prepared, use);
+    pthread_mutex_unlock(&prepared->lock);
+}
+
+void prepared_stats(struct prepared *prepared, struct prepared_stats *out)
+{
+    pthread_mutex_lock(&prepared->lock);
+    *out = prepared->stats;
+    pthread_mutex_unlock(&prepared->lock);
+}
+
+/* ---- life ---- */
+
+int prepared_new(const struct languages *languages, const char *parent, struct prepared **out,
+                 struct cj_error *err)
+{
+    size_t count = languages_count(languages);
+    struct prepared *prepared = calloc(1, sizeof(*prepared) + count * sizeof(prepared->items[0]));
+    if (prepared == NULL)
+        return error_set(err, ERROR_SYSTEM, ENOMEM, "prepare builds: out of memory");
+    prepared->languages = languages;
+    prepared->stop_fd = -1;
+    if (folder_open(parent, "cjudge-prepared-", &prepared->folder, err) < 0) {
+        free(prepared);
+        return error_wrap(err, "prepare builds");
+    }
+    pthread_mutex_init(&prepared->lock, NULL);
+    pthread_cond_init(&prepared->wake, NULL);
+    *out = prepared;
+    return 0;
+}
+
+const char *prepared_folder(const struct prepared *prepared)
+{
+    return prepared->folder.path;
+}
+
+/* Of those that are installed; the commands are as they will be from here on. */
+static void add_items(struct prepared *prepared, bool wanted)
+{
+    const struct judge_settings *settings = prepared->settings;
+    for (size_t i = 0; i < languages_count(prepared->languages); i++) {
+        const struct language *language = languages_at(prepared->languages, i);
+        char missing[TOOLCHAIN_NAME_SIZE];
+        if (language->prepared.command != NULL && language->prepared.keep.count <= KEEP_MAX &&
+            toolchain_is_installed(language, settings->mounts, settings->env, settings->env_count,
+                                   missing))
+            prepared->items[prepared->count++] =
+                (struct item){.language = language, .wanted = wanted};
+    }
+}
+
+int prepared_start(struct prepared *prepared, const struct judge_settings *settings,
+                   struct sandbox *sandbox, unsigned index, bool all_at_once, struct cj_error *err)
+{
+    prepared->settings = settings;
+    prepared->sandbox = sandbox;
+    prepared->index = index;
+    add_items(prepared, all_at_once);
+    prepared->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (prepared->stop_fd < 0)
+        return error_errno(err, "eventfd");
+    int code = pthread_create(&prepared->thread, NULL, thread_main, prepared);
+    if (code != 0)
+        return error_set(err, ERROR_SYSTEM, code, "prepare builds: no thread");
+    prepared->has_thread = true;
+    return 0;
+}
+
+void prepared_free(struct prepared *prepared)
+{
+    if (prepared == NULL)
+        return;
+    if (prepared->has_thread) {
+        pthread_mutex_lock(&prepared->lock);
+        prepared->stop = true;
+        pthread_cond_signal(&prepared->wake);
+        pthread_mutex_unlock(&prepared->lock);
+        (void)!write(prepared->stop_fd, &(uint64_t){1}, sizeof(uint64_t));
+        pthread_join(prepared->thread, NULL);
+    }
+    for (size_t i = 0; i < prepared->count; i++)
+        release(prepared, prepared->items[i].made);
+    fd_close(&prepared->stop_fd);
+    folder_close(&prepared->folder);
+    pthread_cond_destroy(&prepared->wake);
+    pthread_mutex_destroy(&prepared->lock);
+    free(prepared);
+}

@@ -1,0 +1,378 @@
+#include "container_warm.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "sandbox_private.h"
+
+enum {
+    SPEC_SIZE_MAX = 8192,
+    RECENT = 8,       /* wanted ones that are remembered */
+    FAILURES_MAX = 3, /* then nothing is kept warm in this container any more */
+    STREAM_BLOCK =
+        4096, /* st_blksize of pipes and of files in memory, which runtimes take for their buffers */
+    /* Of what it shares with its interpreter a run writes to so much, as cold ones measure: it is charged for that
+     * again. */
+    OWN_AGAIN_BYTES = 1536 * 1024,
+    LIMIT_LEAST_BYTES =
+        8 * 1024 * 1024,  /* beside what is shared; with less room a run starts cold */
+    STUB_INTO_CGROUP = 1, /* of init/stub.h */
+    STUB_NEW_CGROUP_NS = 2,
+};
+
+/* What an interpreter is started for. Compared byte by byte. */
+struct spec {
+    uint32_t size; /* of all of it */
+    uint32_t arg_count, env_count;
+    uint32_t streams[3];
+    uint64_t has_stack, stack_bytes;
+    char strings[]; /* with their NULs */
+};
+
+struct interpreter {
+    struct spec *spec; /* NULL: there is none */
+    bool started;
+    bool waits; /* a process of it is ready */
+    uint64_t runs;
+    uint64_t used;         /* when last, in runs of the container */
+    uint64_t shared_bytes; /* that its runs are not charged for, and cold ones are */
+};
+
+struct container_warm {
+    struct interpreter interpreters[INIT_WARM_MAX];
+    struct spec *recent[RECENT]; /* seen once */
+    unsigned recent_next;
+    struct spec *wanted; /* by the run before */
+    int running;         /* which the run is of; -1 */
+    uint64_t runs;
+    unsigned failures;
+};
+
+/* ---- what a run would need ---- */
+
+static bool stream_kind(const struct container_run *run, size_t i, uint32_t *kind)
+{
+    struct stat info;
+    const struct container_descriptor *from = &run->descriptors[i];
+    switch (from->source) {
+    case CONTAINER_EMPTY:
+    case CONTAINER_MADE:
+        *kind = WARM_STREAM_FILE;
+        return true;
+    case CONTAINER_OUTPUT:
+        *kind = WARM_STREAM_PIPE;
+        return true;
+    case CONTAINER_PASSED:
+        if (fstat(from->fd, &info) < 0 || info.st_blksize != STREAM_BLOCK)
+            return false;
+        *kind = S_ISREG(info.st_mode) ? WARM_STREAM_FILE : WARM_STREAM_PIPE;
+        return S_ISFIFO(info.st_mode) ||
+               (S_ISREG(info.st_mode) && lseek(from->fd, 0, SEEK_CUR) == 0);
+    default:
+        return false;
+    }
+}
+
+static bool add(struct spec *spec, const char *text)
+{
+    size_t size = strlen(text) + 1;
+    if (spec->size + size > SPEC_SIZE_MAX)
+        return false;
+    memcpy((char *)spec + spec->size, text, size);
+    spec->size += (uint32_t)size;
+    return true;
+}
+
+static bool describe(const struct container *container, const struct container_run *run,
+                     struct spec *spec)
+{
+    memset(spec, 0, sizeof(*spec));
+    if (run->warm_program == NULL || run->tty || run->arg_count < 2 || run->descriptor_count < 3)
+        return false;
+    for (size_t i = 0; i < 3; i++)
+        if (!stream_kind(run, i, &spec->streams[i]))
+            return false;
+    spec->size = sizeof(*spec);
+    spec->arg_count = (uint32_t)run->arg_count;
+    spec->env_count = (uint32_t)(container->env_count + run->env_count);
+    if ((run->rlimit_mask & 1U << CONTAINER_RLIMIT_STACK) != 0) {
+        spec->has_stack = 1;
+        spec->stack_bytes = run->rlimits[CONTAINER_RLIMIT_STACK];
+    }
+    bool fits = add(spec, run->warm_program);
+    for (size_t i = 1; fits && i < run->arg_count; i++)
+        fits = add(spec, run->args[i]);
+    for (size_t i = 0; fits && i < container->env_count; i++)
+        fits = add(spec, container->env[i]);
+    for (size_t i = 0; fits && i < run->env_count; i++)
+        fits = add(spec, run->env[i]);
+    return fits;
+}
+
+static bool same(const struct spec *left, const struct spec *right)
+{
+    return left != NULL && left->size == right->size && memcmp(left, right, left->size) == 0;
+}
+
+static struct spec *copy_of(const struct spec *spec)
+{
+    struct spec *copy = malloc(spec->size);
+    if (copy != NULL)
+        memcpy(copy, spec, spec->size);
+    return copy;
+}
+
+/* ---- a run ---- */
+
+static struct container_warm *warm_of(struct container *container)
+{
+    if (container->warm == NULL) {
+        container->warm = calloc(1, sizeof(*container->warm));
+        if (container->warm != NULL)
+            container->warm->running = -1;
+    }
+    return container->warm;
+}
+
+void container_warm_begin(struct container *container, const struct container_run *run,
+                          struct init_exec *request, struct cgroup_limits *limits)
+{
+    char room[SPEC_SIZE_MAX] __attribute__((aligned(8)));
+    struct spec *spec = (struct spec *)(void *)room;
+    if (!container->sandbox->warm || !describe(container, run, spec))
+        return;
+    struct container_warm *warm = warm_of(container);
+    if (warm == NULL || warm->failures >= FAILURES_MAX)
+        return;
+    warm->runs++;
+    for (int i = 0; i < INIT_WARM_MAX; i++) {
+        struct interpreter *interpreter = &warm->interpreters[i];
+        if (!same(interpreter->spec, spec))
+            continue;
+        interpreter->used = warm->runs;
+        if (!interpreter->waits ||
+            limits->memory_bytes < interpreter->shared_bytes + LIMIT_LEAST_BYTES)
+            return;
+        interpreter->runs++;
+        interpreter->waits = false;
+        warm->running = i;
+        request->flags |= RUN_WARM;
+        request->warm = (uint32_t)i;
+        limits->first_is_there = true;
+        limits->forked_bytes = interpreter->shared_bytes;
+        return;
+    }
+    free(warm->wanted);
+    warm->wanted = copy_of(spec);
+}
+
+static void drop(struct interpreter *interpreter)
+{
+    free(interpreter->spec);
+    *interpreter = (struct interpreter){0};
+}
+
+void container_warm_end(struct container *container, const struct init_end *end)
+{
+    struct container_warm *warm = container->warm;
+    if (warm == NULL)
+        return;
+    if (warm->running >= 0 && end->start == START_FELL_BACK)
+        warm->failures++;
+    else if (warm->running >= 0)
+        warm->failures = 0;
+    warm->running = -1;
+    for (int i = 0; i < INIT_WARM_MAX; i++)
+        if ((end->warm & 1U << i) == 0)
+            warm->interpreters[i].started = warm->interpreters[i].waits = false;
+}
+
+/* ---- between runs ---- */
+
+static const char *obstacle_text(const struct init_answer *answer)
+{
+    switch ((enum init_warm_obstacle)answer->detail) {
+    case WARM_ENDED:
+        return "it ends before it comes to its program";
+    case WARM_THREADS:
+        return "it has threads or children before it comes to its program";
+    case WARM_DESCRIPTORS:
+        return "it has files open before it comes to its program";
+    case WARM_SILENT:
+        return "it does not answer";
+    default:
+        return strerror(answer->error);
+    }
+}
+
+/* *done: false where the interpreter does not do it; it is gone then. */
+static int ask(struct container *container, struct init_request *request, bool *done,
+               struct cj_error *err)
+{
+    struct init_answer answer;
+    struct interpreter *interpreter = &container->warm->interpreters[request->index];
+    request->op = INIT_OP_WARM;
+    cgroup_populated(container->cgroup);
+    if (container_ask(container, request, -1, &answer, NULL, err) < 0)
+        return -1;
+    *done = answer.detail == WARM_NONE && answer.error == 0;
+    if (*done && request->warm_action == WARM_START)
+        interpreter->shared_bytes =
+            answer.memory_bytes > OWN_AGAIN_BYTES ? answer.memory_bytes - OWN_AGAIN_BYTES : 0;
+    if (*done)
+        return 0;
+    const char *program = "";
+    if (request->warm_action == WARM_START)
+        program = interpreter->spec->strings;
+    if (container->warm->failures++ == 0)
+        log_warn("an interpreter is not kept warm", log_text("interpreter", program),
+                 log_text("because", obstacle_text(&answer)));
+    drop(interpreter);
+    return 0;
+}
+
+/* As put_strings() lays out a run's. */
+static void put_spec(struct container *container, const struct spec *spec,
+                     struct init_request *request)
+{
+    uint32_t count = spec->arg_count + spec->env_count;
+    uint64_t *slot = (uint64_t *)(void *)container->arena;
+    uint32_t table = (count + 2) * (uint32_t)sizeof(uint64_t);
+    uint32_t strings = spec->size - (uint32_t)sizeof(*spec);
+    memcpy(container->arena + table, spec->strings, strings);
+    uint32_t at = table;
+    for (uint32_t i = 0; i < count; i++) {
+        if (i == spec->arg_count)
+            *slot++ = 0;
+        *slot++ = at;
+        at += (uint32_t)strlen(container->arena + at) + 1;
+    }
+    if (spec->env_count == 0)
+        *slot++ = 0;
+    *slot = 0;
+    container->arena[at++] = '\0';
+    request->arg_count = spec->arg_count;
+    request->env_count = spec->env_count;
+    request->arena_used = container->arena_used = at;
+    memcpy(request->streams, spec->streams, sizeof(request->streams));
+    request->has_stack = (uint32_t)spec->has_stack;
+    request->stack_bytes = spec->stack_bytes;
+}
+
+static int begin_one(struct container *container, unsigned number, struct cj_error *err)
+{
+    struct interpreter *interpreter = &container->warm->interpreters[number];
+    struct init_request request = {.index = number, .warm_action = WARM_START};
+    bool done;
+    interpreter->runs = 0;
+    put_spec(container, interpreter->spec, &request);
+    if (ask(container, &request, &done, err) < 0)
+        return -1;
+    interpreter->started = done;
+    return done ? cgroup_learn_init(container->cgroup, err) : 0;
+}
+
+static int stop_one(struct container *container, unsigned number, struct cj_error *err)
+{
+    struct init_request request = {.index = number, .warm_action = WARM_STOP};
+    bool done;
+    int asked = ask(container, &request, &done, err);
+    drop(&container->warm->interpreters[number]);
+    return asked;
+}
+
+static int prepare(struct container *container, unsigned number, struct cj_error *err)
+{
+    struct interpreter *interpreter = &container->warm->interpreters[number];
+    bool into = container->sandbox->into_cgroup;
+    bool moved = container->cgroup_generation > 1; /* since the keeper's namespace was made */
+    struct init_request request = {.index = number, .warm_action = WARM_PREPARE};
+    request.dirt = (into ? STUB_INTO_CGROUP : 0U) | (into || moved ? STUB_NEW_CGROUP_NS : 0U);
+    bool done;
+    if (ask(container, &request, &done, err) < 0)
+        return -1;
+    if (done)
+        interpreter->waits = true;
+    return 0;
+}
+
+/* What is wanted twice is worth an interpreter: which takes the place of the one that was used the longest time
+ * ago. */
+static void choose(struct container_warm *warm)
+{
+    struct spec *wanted = warm->wanted;
+    unsigned seen = 0, number = 0;
+    if (wanted == NULL)
+        return;
+    warm->wanted = NULL;
+    while (seen < RECENT && !same(warm->recent[seen], wanted))
+        seen++;
+    if (seen == RECENT) {
+        free(warm->recent[warm->recent_next]);
+        warm->recent[warm->recent_next] = wanted;
+        warm->recent_next = (warm->recent_next + 1) % RECENT;
+        return;
+    }
+    for (unsigned i = 1; i < INIT_WARM_MAX; i++)
+        if (warm->interpreters[i].used < warm->interpreters[number].used)
+            number = i;
+    free_pointer(&warm->recent[seen]);
+    drop(&warm->interpreters[number]); /* WARM_START ends it */
+    warm->interpreters[number] = (struct interpreter){.spec = wanted, .used = warm->runs};
+}
+
+static bool is_due(const struct container *container, unsigned number)
+{
+    const struct interpreter *interpreter = &container->warm->interpreters[number];
+    return !interpreter->started || interpreter->runs >= container->sandbox->warm_runs;
+}
+
+int container_warm_up(struct container *container, struct cj_error *err)
+{
+    struct container_warm *warm = container->warm;
+    if (warm == NULL)
+        return 0;
+    choose(warm);
+    for (unsigned i = 0; i < INIT_WARM_MAX; i++) {
+        struct interpreter *interpreter = &warm->interpreters[i];
+        if (interpreter->spec == NULL || interpreter->waits)
+            continue;
+        if (cgroup_lift_memory(container->cgroup, err) < 0)
+            return -1;
+        if (warm->failures >= FAILURES_MAX) {
+            if (stop_one(container, i, err) < 0)
+                return -1;
+            continue;
+        }
+        if (is_due(container, i) && begin_one(container, i, err) < 0)
+            return -1;
+        if (interpreter->spec != NULL && prepare(container, i, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+void container_warm_lost(struct container *container)
+{
+    for (unsigned i = 0; container->warm != NULL && i < INIT_WARM_MAX; i++)
+        container->warm->interpreters[i].started = container->warm->interpreters[i].waits = false;
+}
+
+void container_warm_free(struct container *container)
+{
+    struct container_warm *warm = container->warm;
+    if (warm == NULL)
+        return;
+    for (unsigned i = 0; i < INIT_WARM_MAX; i++)
+        drop(&warm->interpreters[i]);
+    for (unsigned i = 0; i < RECENT; i++)
+        free(warm->recent[i]);
+    free(warm->wanted);
+    free_pointer(&container->warm);
+}

@@ -1,0 +1,194 @@
+/* Which runs may begin by the fork of a warm interpreter. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/attr.h"
+#include "warm_plan.h"
+
+static const struct exec_warm_place places[] = {
+    {"python3", "/usr/local/bin", false},
+    {"python3", "/usr/bin", true},
+    {"python3", "/bin", true},
+    {"python", "/venv/bin", true},
+};
+static const struct exec_warm warm = {places, COUNT_OF(places)};
+
+static enum warm_answer plan(const struct exec_request *request, char *program)
+{
+    return warm_plan(&warm, request, NULL, 0, program);
+}
+
+static struct exec_request request_for(const char *const *args, size_t arg_count,
+                                       const char *const *env, size_t env_count)
+{
+    return (struct exec_request){
+        .args = args, .arg_count = arg_count, .env = env, .env_count = env_count};
+}
+
+static void interpreters_are_found_where_init_would_find_them(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *command, *path;
+        enum warm_answer answer;
+        const char *program;
+    } cases[] = {
+        {"python3", "PATH=/usr/local/bin:/usr/bin:/bin", WARM_PLAN_YES, "/usr/bin/python3"},
+        {"python3", "PATH=/bin:/usr/bin", WARM_PLAN_YES, "/bin/python3"},
+        {"/usr/bin/python3", "HOME=/w", WARM_PLAN_YES, "/usr/bin/python3"},
+        {"/venv/bin/python", "PATH=/bin", WARM_PLAN_YES, "/venv/bin/python"},
+        {"python", "PATH=/venv/bin", WARM_PLAN_YES, "/venv/bin/python"},
+        /* what is not known is not looked for */
+        {"python3", "PATH=/opt/bin:/usr/bin", WARM_PLAN_NOT_KNOWN, ""},
+        {"python3", "PATH=:/usr/bin", WARM_PLAN_NOT_KNOWN, ""},
+        {"python3", "PATH=bin:/usr/bin", WARM_PLAN_NOT_KNOWN, ""},
+        {"python3", "PATH=/usr/local/bin", WARM_PLAN_NOT_KNOWN, ""},
+        {"python3", "HOME=/w", WARM_PLAN_NOT_KNOWN, ""},
+        {"perl", "PATH=/usr/bin", WARM_PLAN_NOT_KNOWN, ""},
+        {"/usr/local/bin/python3", "PATH=/usr/bin", WARM_PLAN_NOT_KNOWN, ""},
+        {"/w/python3", "PATH=/usr/bin", WARM_PLAN_NOT_KNOWN, ""},
+        {"./python3", "PATH=/usr/bin", WARM_PLAN_NOT_KNOWN, ""},
+        {"/usr/bin/../bin/python3", "PATH=/usr/bin", WARM_PLAN_NOT_KNOWN, ""},
+        {"/usr/bin/python3/", "PATH=/usr/bin", WARM_PLAN_NOT_KNOWN, ""},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char program[WARM_PATH_SIZE];
+        const char *const args[] = {cases[i].command, "main.py"};
+        struct exec_request request = request_for(args, 2, &cases[i].path, 1);
+        assert_int_equal(plan(&request, program), cases[i].answer);
+        assert_string_equal(program, cases[i].program);
+    }
+}
+
+static void only_an_interpreter_with_its_script_is_one(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *args[4];
+        size_t count;
+        enum warm_answer answer;
+    } cases[] = {
+        {{"python3", "main.py"}, 2, WARM_PLAN_YES},
+        {{"python3", "a/b.py", "-c", "x"}, 4, WARM_PLAN_YES},
+        {{"python3"}, 1, WARM_PLAN_NOT_A_SCRIPT},
+        {{"python3", ""}, 2, WARM_PLAN_NOT_A_SCRIPT},
+        {{"python3", "-"}, 2, WARM_PLAN_NOT_A_SCRIPT},
+        {{"python3", "-c", "pass"}, 3, WARM_PLAN_NOT_A_SCRIPT},
+        {{"python3", "-O", "main.py"}, 3, WARM_PLAN_NOT_A_SCRIPT},
+    };
+    static const char *const env[] = {"PATH=/usr/bin"};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char program[WARM_PATH_SIZE];
+        struct exec_request request = request_for(cases[i].args, cases[i].count, env, 1);
+        assert_int_equal(plan(&request, program), cases[i].answer);
+    }
+}
+
+static void variables_that_load_something_start_cold(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *entry;
+        enum warm_answer answer;
+    } cases[] = {
+        {"LANG=C.UTF-8", WARM_PLAN_YES},
+        {"LC_ALL=C", WARM_PLAN_YES},
+        {"TZ=Europe/Berlin", WARM_PLAN_YES},
+        {"OMP_NUM_THREADS=1", WARM_PLAN_YES},
+        {"PYTHONHASHSEED=0", WARM_PLAN_YES},
+        {"PYTHONIOENCODING=utf-8", WARM_PLAN_YES},
+        {"LD_PRELOAD=/w/evil.so", WARM_PLAN_ENVIRONMENT},
+        {"LD_LIBRARY_PATH=/w", WARM_PLAN_ENVIRONMENT},
+        {"LD_AUDIT=/w/x.so", WARM_PLAN_ENVIRONMENT},
+        {"GLIBC_TUNABLES=x", WARM_PLAN_ENVIRONMENT},
+        {"GCONV_PATH=/w", WARM_PLAN_ENVIRONMENT},
+        {"LOCPATH=/w", WARM_PLAN_ENVIRONMENT},
+        {"PYTHONPATH=/w", WARM_PLAN_ENVIRONMENT},
+        {"PYTHONHOME=/w", WARM_PLAN_ENVIRONMENT},
+        {"PYTHONSTARTUP=/w/x", WARM_PLAN_ENVIRONMENT},
+        {"PYTHONPLATLIBDIR=/w", WARM_PLAN_ENVIRONMENT},
+        {"PYTHONHASHSEEDX=0", WARM_PLAN_ENVIRONMENT},
+        {"PYTHONUSERBASE=/w", WARM_PLAN_ENVIRONMENT},
+        {"TZ=/w/zone", WARM_PLAN_ENVIRONMENT},
+        {"TZ=:zone", WARM_PLAN_ENVIRONMENT},
+        {"TZ=../../../w/zone", WARM_PLAN_ENVIRONMENT},
+        {"LANG=/w/locale", WARM_PLAN_ENVIRONMENT},
+        {"LC_ALL=../../w/x", WARM_PLAN_ENVIRONMENT},
+        {"FOO=bar", WARM_PLAN_ENVIRONMENT},
+        {"PATHX=1", WARM_PLAN_ENVIRONMENT},
+        {"=x", WARM_PLAN_ENVIRONMENT},
+        {"", WARM_PLAN_ENVIRONMENT},
+    };
+    static const char *const args[] = {"python3", "main.py"};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char program[WARM_PATH_SIZE];
+        const char *const env[] = {"PATH=/usr/bin", cases[i].entry};
+        struct exec_request request = request_for(args, 2, env, 2);
+        assert_int_equal(plan(&request, program), cases[i].answer);
+        request.env_count = 1; /* those of /.env count as well */
+        assert_int_equal(warm_plan(&warm, &request, env + 1, 1, program), cases[i].answer);
+    }
+}
+
+static void files_in_its_way_start_cold(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        enum warm_answer answer;
+    } cases[] = {
+        {"main.py", WARM_PLAN_YES},
+        {"./main.py", WARM_PLAN_YES},
+        {"data/x.txt", WARM_PLAN_YES},
+        {"python3", WARM_PLAN_SHADOWED},
+        {"./python3", WARM_PLAN_SHADOWED},
+        {"/w/python3", WARM_PLAN_SHADOWED},
+        {".local/lib/python3.11/site-packages/x.pth", WARM_PLAN_FILES},
+        {"/w/.local/x", WARM_PLAN_FILES},
+        {"a/../.local/x", WARM_PLAN_FILES},
+        {"a//.local/x", WARM_PLAN_FILES},
+    };
+    static const char *const args[] = {"python3", "main.py"}, *const env[] = {"PATH=/usr/bin"};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char program[WARM_PATH_SIZE];
+        const struct exec_copy_in copy = {.name = cases[i].name, .fd = -1};
+        struct exec_request request = request_for(args, 2, env, 1);
+        request.copy_in = &copy;
+        request.copy_in_count = 1;
+        assert_int_equal(plan(&request, program), cases[i].answer);
+    }
+    char program[WARM_PATH_SIZE];
+    const struct exec_file file = {.kind = EXEC_FILE_COLLECT_FILE, .fd = -1, .name = "python3"};
+    struct exec_request request = request_for(args, 2, env, 1);
+    request.files = &file;
+    request.file_count = 1;
+    assert_int_equal(plan(&request, program), WARM_PLAN_SHADOWED);
+}
+
+static void terminals_and_switched_off_start_cold(void **state)
+{
+    (void)state;
+    static const char *const args[] = {"python3", "main.py"}, *const env[] = {"PATH=/usr/bin"};
+    char program[WARM_PATH_SIZE];
+    struct exec_request request = request_for(args, 2, env, 1);
+    assert_int_equal(warm_plan(NULL, &request, NULL, 0, program), WARM_PLAN_OFF);
+    request.tty = true;
+    assert_int_equal(plan(&request, program), WARM_PLAN_TERMINAL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(interpreters_are_found_where_init_would_find_them),
+        cmocka_unit_test(only_an_interpreter_with_its_script_is_one),
+        cmocka_unit_test(variables_that_load_something_start_cold),
+        cmocka_unit_test(files_in_its_way_start_cold),
+        cmocka_unit_test(terminals_and_switched_off_start_cold),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,208 @@
+"""What a program tries against the interpreter that it was forked from, and against those who come after it."""
+import os
+
+import pytest
+
+from service import MIB, Service
+from test_warm import Program
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a warm interpreter has a uid of its own")
+
+SECRET = "submission-secret-5d1c77"
+HELLO = Program("hello", "print(hash('x'))")
+
+
+@pytest.fixture(scope="module")
+def service(cjudge, tmp_path_factory):
+    with Service(cjudge, "-parallelism", 1, "-no-pinning", folder=str(tmp_path_factory.mktemp("warm"))) as started:
+        if any("no interpreter is kept warm" in line.get("message", "") for line in started.log()):
+            pytest.skip("this host keeps no interpreter warm")
+        yield started
+        assert started.process.poll() is None, started.log_text()
+
+
+def run(service, source, stdin="", **limits):
+    program = Program("probe", source)
+    program.stdin = stdin
+    return service.run(program.request(**limits))
+
+
+def warm(service):
+    """An interpreter is there; what its hash seed makes of a word tells which."""
+    for _ in range(6):
+        result = service.run(HELLO.request())
+        if result.get("warm"):
+            return result["files"]["stdout"]
+    raise AssertionError(f"nothing gets warm: {result} {service.log_text()}")
+
+
+def test_the_text_of_an_earlier_run_is_nowhere(service):
+    warm(service)
+    plant = f"x = {SECRET!r} * 50\nimport sys\ns = sys.stdin.read()\nprint(len(s))"
+    assert run(service, plant, stdin=SECRET * 1000).get("warm")
+    # its own text is in its memory: the secret is put together here
+    scan = ("import re\nn = 0\nword = '-'.join(['submission', 'secret', '5d1c77']).encode()\n"
+            "for line in open('/proc/self/maps'):\n"
+            "    m = re.match(r'([0-9a-f]+)-([0-9a-f]+) r', line)\n"
+            "    if m and 'vvar' not in line and 'vsyscall' not in line:\n"
+            "        a, b = int(m[1], 16), int(m[2], 16)\n"
+            "        with open('/proc/self/mem', 'rb', 0) as f:\n"
+            "            f.seek(a)\n"
+            "            try: n += f.read(b - a).count(word[:-1] + b'7')\n"
+            "            except OSError: pass\n"
+            "print('found', n)")
+    result = run(service, scan)
+    assert result.get("warm"), result
+    # the one that `word` is, and copies that scanning itself makes; the planted ones were hundreds
+    assert int(result["files"]["stdout"].split()[1]) < 20, result
+    control = run(service, scan.replace("n = 0", f"n = 0; planted = {SECRET!r} * 500"))
+    assert int(control["files"]["stdout"].split()[1]) > 400, control # the scan does find
+
+
+def test_nobody_else_can_be_traced_signalled_or_read(service):
+    seed = warm(service)
+    probe = """
+import ctypes, os, signal, resource
+libc = ctypes.CDLL(None, use_errno=True)
+me = os.getpid()
+others = [int(p) for p in os.listdir('/proc') if p.isdigit() and int(p) != me]
+print(len(others) >= 2)
+for p in others:
+    done = []
+    for s in (0, 9, 15, 19, 18):
+        try: os.kill(p, s); done.append(('kill', s))
+        except OSError: pass
+    for request in (16, 0x4206):
+        if libc.ptrace(request, p, 0, 0) == 0: done.append(('ptrace', request))
+    for name in ('mem', 'maps', 'environ', 'auxv', 'stack', 'syscall', 'smaps'):
+        for flags in (os.O_RDONLY, os.O_RDWR):
+            try: f = os.open('/proc/%d/%s' % (p, name), flags); os.read(f, 1); done.append((name, flags))
+            except OSError: pass
+    for name in ('fd', 'map_files', 'ns'):
+        try: os.listdir('/proc/%d/%s' % (p, name)); done.append(name)
+        except OSError: pass
+    for name in ('root', 'cwd', 'exe'):
+        try: os.readlink('/proc/%d/%s' % (p, name)); done.append(name)
+        except OSError: pass
+    try: resource.prlimit(p, resource.RLIMIT_CPU, (1, 1)); done.append('prlimit')
+    except OSError: pass
+    try: os.setpriority(os.PRIO_PROCESS, p, 19); done.append('nice')
+    except OSError: pass
+    try: os.sched_setaffinity(p, {0}); done.append('affinity')
+    except OSError: pass
+    try: os.sched_setscheduler(p, os.SCHED_IDLE, os.sched_param(0)); done.append('scheduler')
+    except OSError: pass
+    try: signal.pidfd_send_signal(os.pidfd_open(p), 9); done.append('pidfd')
+    except OSError: pass
+    if done: print(done)
+try: os.kill(-1, 9)
+except OSError as e: print(e.errno)
+print('end')
+"""
+    result = run(service, probe)
+    assert (result["status"], result["files"]["stdout"]) == ("Accepted", "True\n3\nend\n") or \
+        result["files"]["stdout"] == "True\nend\n", result
+    assert result.get("warm")
+    assert warm(service) == seed # the same interpreter
+
+
+def test_rights_are_gone(service):
+    warm(service)
+    probe = """
+import os, ctypes
+tried = []
+for name, call in (('setuid', lambda: os.setuid(0)), ('setgid', lambda: os.setgid(0)), ('setgroups', lambda: os.setgroups([0])),
+                   ('setresuid', lambda: os.setresuid(0, 0, 0)), ('chroot', lambda: os.chroot('/tmp')),
+                   ('chown', lambda: os.chown('/w/main.py', 0, 0))):
+    try: call(); tried.append(name)
+    except OSError: pass
+print(tried, [l.split()[1] for l in open('/proc/self/status') if l.startswith('Cap')])
+"""
+    result = run(service, probe)
+    assert result.get("warm"), result
+    assert result["files"]["stdout"] == f"[] {['0' * 16] * 5}\n", result
+
+
+EXHAUSTING = [
+    ("fork bomb", "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass", {}, "Time Limit Exceeded"),
+    ("memory", "x = []\nwhile True: x.append(bytearray(1 << 20))", {}, "Memory Limit Exceeded"),
+    ("tmpfs", "import os\ni = 0\nwhile True:\n    i += 1\n    try: open('/tmp/%d' % i, 'wb').write(bytes(1 << 20))\n"
+              "    except OSError: break\nprint('full')", {"memoryLimit": 1024 * MIB}, "Accepted"),
+    ("inodes", "i = 0\ntry:\n    while True: i += 1; open('/w/%d' % i, 'w').close()\nexcept OSError: print('full')", {},
+     "Accepted"),
+    ("descriptors", "import os\ntry:\n    while True: os.dup(0)\nexcept OSError: print('full')", {}, "Accepted"),
+    ("pipes", "import os, fcntl\ntry:\n    while True:\n        r, w = os.pipe(); fcntl.fcntl(w, 1031, 1 << 20)\n"
+              "except OSError: print('full')", {}, "Accepted"),
+    ("left behind", "import os, time\nfor i in range(20):\n    if os.fork() == 0: os.setsid(); time.sleep(100)\n", {},
+     "Accepted"),
+    ("stopped", "import os, signal\nos.kill(0, signal.SIGSTOP)", {"clockLimit": 1_000_000_000}, "Time Limit Exceeded"),
+    ("priority", "import os\nos.setpriority(os.PRIO_USER, 0, 19); os.nice(19); print('nice')", {}, "Accepted"),
+]
+
+
+@pytest.mark.parametrize("name,source,limits,status", EXHAUSTING, ids=[one[0].replace(" ", "_") for one in EXHAUSTING])
+def test_exhausting_it_ends_with_the_run(service, name, source, limits, status):
+    seed = warm(service)
+    result = run(service, source, cpuLimit=1_000_000_000, **limits)
+    assert result["status"] == status, (name, result)
+    assert warm(service) == seed or status != "Accepted", name
+    check = run(service, "import os, resource, time\nprint(os.nice(0), os.listdir('/tmp'), sorted(os.listdir('.')), "
+                         "sorted(os.listdir('/proc/self/fd')), resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 3)")
+    assert check["files"]["stdout"] == "0 [] ['main.py', 'stderr', 'stdout'] ['0', '1', '2', '3'] True\n", (name, check)
+
+
+def test_another_run_starts_from_the_same_state(service):
+    """A module, a builtin and a class that a program changes are its own."""
+    seed = warm(service)
+    for _ in range(3):
+        run(service, "import sys, builtins, os, encodings\nbuiltins.print = None\nos.environ['X'] = '1'\n"
+                     "sys.modules['os'] = None\nencodings.search_function = None\nsys.stdout = None\n"
+                     "sys.setrecursionlimit(50)\nimport io; io.TextIOWrapper = None")
+        state = run(service, "import sys, os, builtins\nprint(print is builtins.print, os.environ.get('X'), "
+                             "sys.getrecursionlimit(), hash('x'))")
+        assert state["files"]["stdout"] == f"True None 1000 {seed}", state
+
+
+def test_an_interpreter_is_renewed(cjudge, tmp_path):
+    with Service(cjudge, "-parallelism", 1, "-warm-runs", 5, folder=str(tmp_path)) as service:
+        if any("no interpreter is kept warm" in line.get("message", "") for line in service.log()):
+            pytest.skip("this host keeps no interpreter warm")
+        seeds = []
+        for _ in range(25):
+            result = service.run(HELLO.request())
+            if result.get("warm"):
+                seeds.append(result["files"]["stdout"])
+        assert len(seeds) >= 20
+        assert 3 <= len(set(seeds)) <= 6, seeds
+        assert max(seeds.count(seed) for seed in seeds) == 5
+
+
+@pytest.mark.parametrize("source", [
+    "pass",
+    "x = [i for i in range(300000)]",
+    "import gc\ngc.collect()",
+    "b = bytearray(50 << 20)\nfor i in range(0, len(b), 4096): b[i] = 1",
+    "import json, re, collections, decimal, random",
+    "d = [{i: str(i)} for i in range(30000)]",
+])
+def test_memory_is_that_of_a_cold_start(service, cjudge, tmp_path, source):
+    warm(service)
+    with Service(cjudge, "-parallelism", 1, "-warm-runs", 0, folder=str(tmp_path)) as cold:
+        one = [run(service, source) for _ in range(5)]
+        other = [run(cold, source) for _ in range(5)]
+        assert all(result.get("warm") for result in one)
+        middle = [sorted(result["memory"] for result in results)[2] for results in (one, other)]
+        assert abs(middle[0] - middle[1]) <= 2 * MIB, middle
+        assert sorted(result["time"] for result in one)[2] < sorted(result["time"] for result in other)[2]
+
+
+def test_the_memory_limit_is_that_of_a_cold_start(service, cjudge, tmp_path):
+    """Within 2 MiB: what just fits into one fits into the other, and what does not, does not."""
+    source = "import sys\nb = bytearray(int(sys.stdin.read()) << 20)\nfor i in range(0, len(b), 4096): b[i] = 1"
+    warm(service)
+    with Service(cjudge, "-parallelism", 1, "-warm-runs", 0, folder=str(tmp_path)) as cold:
+        def largest(where):
+            fits = [n for n in range(52, 66) if run(where, source, stdin=str(n), memoryLimit=64 * MIB)["status"] ==
+                    "Accepted"]
+            return max(fits)
+        assert abs(largest(service) - largest(cold)) <= 2

@@ -1,0 +1,148 @@
+"""Warm interpreters: whatever a program prints, and however it ends, is what a cold start gives.
+
+Each program of programs.txt runs cold, and twice warm, with a program in between that spoils all it can reach: stdout,
+stderr, status, exit code and the process peak have to be the same. In the file "#<" is the input, "#@" arguments,
+"#!" variables, before the program itself."""
+import os
+import re
+
+import pytest
+
+from service import MIB, Service
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a warm interpreter has a uid of its own")
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ENVIRONMENT = ["PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/w", "LANG=C.UTF-8", "OMP_NUM_THREADS=1"]
+
+POISON = {
+    "builtins": "import builtins, sys\n"
+                "for n in ('print', 'len', 'open', 'input', 'set', 'map', 'type', '__import__', 'Exception'):\n"
+                "    setattr(builtins, n, None)\n",
+    "modules": "import sys, os, json, types\nsys.modules['heapq'] = 7\nsys.modules['zzz'] = types.ModuleType('zzz')\n"
+               "os.getcwd = lambda: 'poisoned'\njson.loads = None\nsys.path[:] = ['/nowhere']\nsys.argv[:] = ['x']\n"
+               "sys.meta_path.clear(); sys.path_hooks.clear()\n",
+    "importlib": "import _frozen_importlib as b, _imp, _io\nb._load_unlocked = None; b._find_spec = None; "
+                 "_imp.create_builtin = None\n_io.open = None\n",
+    "descriptors": "import os\nos.dup2(os.open('/dev/null', os.O_RDWR), 1)\nos.closerange(0, 64)\n",
+    "threads": "import threading, time\nfor i in range(20):\n"
+               "    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n",
+    "files": "import os\nfor d in ('.', '/tmp', '/dev/shm'):\n    for n in ('json.py', 'sitecustomize.py', "
+             "'usercustomize.py', 'encodings.py', 'x'):\n        open(d + '/' + n, 'w').write('1/0')\n"
+             "os.makedirs('.local/lib/python3.11/site-packages')\n"
+             "open('.local/lib/python3.11/site-packages/p.pth', 'w').write('import zzz')\n",
+    "environment": "import os\nos.environ.clear(); os.environ['PYTHONPATH'] = '/tmp'; os.putenv('LD_PRELOAD', '/w/x')\n"
+                   "os.umask(0o777); os.chdir('/tmp')\n",
+    "processes": "import os, time\nfor i in range(10):\n    if os.fork() == 0:\n        os.setsid(); time.sleep(60)\n",
+    "signals": "import signal, os\nfor s in range(1, 32):\n    try: signal.signal(s, signal.SIG_IGN)\n"
+               "    except Exception: pass\nfor p in range(2, 60):\n    for s in (9, 15, 19):\n"
+               "        if p != os.getpid():\n            try: os.kill(p, s)\n            except OSError: pass\n"
+               "os.kill(-1, 9)\n",
+    "exits": "import os, atexit, sys\natexit.register(lambda: os._exit(9))\nsys.exit = None\n",
+    "limits": "import resource\nfor n in dir(resource):\n    if n.startswith('RLIMIT_'):\n"
+              "        try: resource.setrlimit(getattr(resource, n), (1, 1))\n        except Exception: pass\n",
+    "gc": "import gc\ngc.disable(); gc.freeze(); gc.set_threshold(1); gc.callbacks.append(print)\n",
+    "segfault": "import ctypes\nctypes.string_at(1)\n",
+    "memory": "x = []\nwhile True: x.append(bytearray(1 << 22))\n",
+}
+
+
+class Program:
+    def __init__(self, name, text):
+        self.name = name
+        self.stdin, self.args, self.env = "", [], []
+        lines = text.split("\n")
+        while lines and lines[0].startswith(("#< ", "#@ ", "#! ")):
+            kind, value = lines[0][:2], lines.pop(0)[3:]
+            if kind == "#<":
+                self.stdin = value.encode("latin-1", "backslashreplace").decode("unicode_escape")
+            elif kind == "#@":
+                self.args = value.split()
+            else:
+                self.env.append(value)
+        self.source = "\n".join(lines)
+        if name == "bom":
+            self.source = "\ufeff" + self.source
+        if name == "crlf":
+            self.source = self.source.replace("\n", "\r\n")
+        if name == "no_newline_at_end":
+            self.source = self.source.rstrip("\n")
+        if name == "big_source":
+            self.source += "# comment\n" * 30000
+
+    def request(self, **limits):
+        names = {entry.split("=")[0] for entry in self.env}
+        env = [entry for entry in ENVIRONMENT if entry.split("=")[0] not in names] + self.env
+        return {"args": ["python3", "main.py", *self.args], "env": env,
+                "files": [{"content": self.stdin}, {"name": "stdout", "max": MIB}, {"name": "stderr", "max": MIB}],
+                "cpuLimit": 2_000_000_000, "clockLimit": 10_000_000_000, "memoryLimit": 256 * MIB, "procLimit": 30,
+                "copyIn": {"main.py": {"content": self.source}}, **limits}
+
+
+def load(path):
+    with open(path, encoding="utf-8") as file:
+        parts = re.split(r"^### (\w+)\n", file.read(), flags=re.M)[1:]
+    return [Program(name, text) for name, text in zip(parts[::2], parts[1::2])]
+
+
+PROGRAMS = load(os.path.join(HERE, "programs.txt"))
+# Not exactly an interpreter and its script, or a variable that what loads it might obey.
+ALWAYS_COLD = {"optimize", "dev_mode"}
+# What a process of init's knows of itself that one of an interpreter's does not, or the other way round.
+KNOWN = {}
+
+
+@pytest.fixture(scope="module")
+def services(cjudge, tmp_path_factory):
+    options = ("-parallelism", 1, "-no-pinning")
+    with Service(cjudge, *options, "-warm-runs", 0, folder=str(tmp_path_factory.mktemp("cold"))) as cold, \
+            Service(cjudge, *options, folder=str(tmp_path_factory.mktemp("warm"))) as warm:
+        if any("no interpreter is kept warm" in line.get("message", "") for line in warm.log()):
+            pytest.skip("this host keeps no interpreter warm: " + warm.log_text())
+        yield cold, warm
+        assert warm.process.poll() is None, warm.log_text()
+        assert "not kept warm" not in warm.log_text()
+
+
+def plain(text):
+    """Without addresses, which no two starts have in common."""
+    return re.sub(r"0x[0-9a-f]{6,}|started \d+", "ADDRESS", text)
+
+
+def facts(result):
+    return {"status": result["status"], "exit": result["exitStatus"], "stdout": plain(result["files"]["stdout"]),
+            "stderr": plain(result["files"]["stderr"]), "error": result.get("error"),
+            "one": result.get("procPeak", 1) == 1}
+
+
+def run(service, program, **limits):
+    return service.run(program.request(**limits))
+
+
+def warm_run(service, program):
+    """Until an interpreter is there for it: it has to be wanted twice."""
+    for _ in range(4):
+        result = run(service, program)
+        if result.get("warm"):
+            break
+    return result
+
+
+@pytest.mark.parametrize("number", range(len(PROGRAMS)), ids=[program.name for program in PROGRAMS])
+def test_warm_is_cold(services, number):
+    cold, warm = services
+    program = PROGRAMS[number]
+    expected = facts(run(cold, program))
+    names = list(POISON)
+    first = warm_run(warm, program)
+    poison = Program("poison", POISON[names[number % len(names)]])
+    run(warm, poison)
+    second = warm_run(warm, program)
+    assert facts(first) == expected
+    assert facts(second) == expected
+    wanted = program.name not in ALWAYS_COLD
+    assert (bool(first.get("warm")), bool(second.get("warm"))) == (wanted, wanted)
+
+
+def test_there_are_enough_programs():
+    assert len(PROGRAMS) >= 150 and len({program.name for program in PROGRAMS}) == len(PROGRAMS)
