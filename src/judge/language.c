@@ -283,10 +283,10 @@ static int check_names(const struct yml_node *map, const struct language *langua
 static int read_language(const struct yml_node *map, struct language *language,
                          struct cj_error *err)
 {
-    static const char *const keys[] = {"id",    "name",     "aliases", "source",   "exe",
-                                       "build", "check",    "run",     "keep",     "version",
-                                       "env",   "mounts",   "limits",  "packages", "first_class",
-                                       "needs", "examples", "inputs",  "prepared", "warm", NULL};
+    static const char *const keys[] = {
+        "id",          "name",  "aliases",  "source", "exe",      "build",  "check",
+        "run",         "keep",  "version",  "env",    "mounts",   "limits", "packages",
+        "first_class", "needs", "examples", "inputs", "prepared", "warm",   NULL};
     if (yml_expect(map, YML_MAP, err) < 0 || check_keys(map, keys, err) < 0 ||
         require_text(map, "id", &language->id, err) < 0 ||
         require_text(map, "source", &language->source, err) < 0 ||
