@@ -5,8 +5,9 @@
 
 A baseline is a process on each CPU that runs `python3 file` or `g++ -O2` and what that made, one after another, with
 posix_spawn(3); served is one request with all submissions. They take turns (bare, served, served, bare, ...), and each
-pair of neighbours gives one ratio of their rates: 1 is free of charge, more is saved work. No program is seen twice,
-but where the row says so. Then what a submission costs when few or many of them wait, in a language whose programs
+pair of neighbours gives one ratio of their rates: 1 is free of charge, more is saved work. Beside it stands the ratio of
+the CPU time that one submission takes of everybody concerned (bare / served; columns in ms), which others disturb less. No
+program is seen twice, but where the row says so. Then what a submission costs when few or many of them wait, in a language whose programs
 do nothing, and what memory each that waits takes. Standard library only; root."""
 import argparse
 import http.client
@@ -123,8 +124,19 @@ def lay_out(work, folder):
     return folders
 
 
+def wait_all(pids):
+    """CPU seconds of these and of the children that they waited for."""
+    cpu = 0.0
+    for pid in pids:
+        _, status, usage = os.wait4(pid, 0)
+        cpu += usage.ru_utime + usage.ru_stime
+        if status != 0:
+            raise SystemExit("a baseline failed")
+    return cpu
+
+
 def on_all_cpus(action):
-    """action(index) in a process on each CPU; seconds until the last has ended."""
+    """action(index) in a process on each CPU; (seconds until the last has ended, CPU seconds of all and their children)."""
     begin = time.monotonic()
     pids = []
     for index, cpu in enumerate(CPUS):
@@ -134,20 +146,18 @@ def on_all_cpus(action):
             action(index)
             os._exit(0)
         pids.append(pid)
-    for pid in pids:
-        if os.waitpid(pid, 0)[1] != 0:
-            raise SystemExit("a baseline failed")
-    return time.monotonic() - begin
+    cpu = wait_all(pids)
+    return time.monotonic() - begin, cpu
 
 
 def bare_rate(work, folder):
     folders = lay_out(work, folder)
-    seconds = on_all_cpus(lambda index: [bare_one(work.language, place) for place in folders[index::len(CPUS)]])
+    seconds, cpu = on_all_cpus(lambda index: [bare_one(work.language, place) for place in folders[index::len(CPUS)]])
     for (_, _, expected), place in zip(work.items, folders):
         with open(f"{place}/out", encoding="ascii") as file:
             if file.read().strip() != expected:
                 raise SystemExit(f"{place}: a wrong output")
-    return len(work.items) / seconds
+    return len(work.items) / seconds, cpu / len(work.items)
 
 
 WARM_FORKS = """
@@ -163,10 +173,9 @@ for _ in range(int(sys.argv[2])):
 def warm_fork_rate(_, __):
     """Of an interpreter that has started: a child that is born and ends. 400 on each CPU."""
     begin = time.monotonic()
-    started = [subprocess.Popen([PYTHON, "-c", WARM_FORKS, str(cpu), "400"]) for cpu in CPUS]
-    for process in started:
-        process.wait()
-    return 400 * len(CPUS) / (time.monotonic() - begin)
+    cpu = wait_all([os.posix_spawn(PYTHON, [PYTHON, "-c", WARM_FORKS, str(cpu), "400"], ENVIRONMENT) for cpu in CPUS])
+    count = 400 * len(CPUS)
+    return count / (time.monotonic() - begin), cpu / count
 
 
 # ---- served ----
@@ -174,6 +183,7 @@ def warm_fork_rate(_, __):
 class Client:
     def __init__(self, service):
         self.host, self.port = service.judge_addresses[0].rsplit(":", 1)
+        self.pid = service.process.pid
 
     def begin(self, path, body):
         connection = http.client.HTTPConnection(self.host, int(self.port), timeout=3600)
@@ -213,10 +223,13 @@ def through_cases(client, work):
 
 
 def served_rate(client, door, work):
+    """The client's CPU time counts as well."""
+    cpu = cpu_seconds(client.pid) + time.process_time()
     seconds, wrong = door(client, work)
+    cpu = cpu_seconds(client.pid) + time.process_time() - cpu
     if wrong:
         raise SystemExit(f"a served submission failed: {wrong[0]}")
-    return len(work.items) / seconds
+    return len(work.items) / seconds, cpu / len(work.items)
 
 
 # ---- the rows ----
@@ -247,17 +260,21 @@ def quartiles(values):
     return statistics.median(values), values[len(values) // 4], values[len(values) * 3 // 4]
 
 
-def measure(row, client, pairs, folder):
+def measure(row, client, pairs, most, folder):
     rates = {"bare": [], "served": []}
-    actions = {"bare": lambda: row.baseline(row.work(row.bare_count), folder),
-               "served": lambda: served_rate(client, row.door, row.work(row.count))}
+    count, bare_count = min(row.count, most), min(row.bare_count, most)
+    actions = {"bare": lambda: row.baseline(row.work(bare_count), folder),
+               "served": lambda: served_rate(client, row.door, row.work(count))}
     actions["served"]()  # warms up
     for number in range(pairs):
         for name in (("bare", "served"), ("served", "bare"))[number % 2]:
             rates[name].append(actions[name]())
-    ratio, low, high = quartiles([served / bare for served, bare in zip(rates["served"], rates["bare"])])
-    return {"row": row.name, "what": row.what, "count": row.count, "ratio": ratio, "ratio_q1": low, "ratio_q3": high,
-            "bare_per_s": statistics.median(rates["bare"]), "served_per_s": statistics.median(rates["served"]), "goals": row.goals}
+    pairs = list(zip(rates["served"], rates["bare"]))
+    ratio, low, high = quartiles([served[0] / bare[0] for served, bare in pairs])
+    return {"row": row.name, "what": row.what, "count": count, "ratio": ratio, "ratio_q1": low, "ratio_q3": high,
+            "thrift": statistics.median(bare[1] / served[1] for served, bare in pairs), "goals": row.goals,
+            **{f"{name}_{figure}": statistics.median(pair[place] for pair in rates[name])
+               for name in rates for place, figure in enumerate(("per_s", "cpu_s"))}}
 
 
 # ---- what a submission costs when many wait ----
@@ -344,7 +361,8 @@ def goal_text(row):
 
 def print_row(row):
     ratio = f"{row['ratio']:.2f} ({row['ratio_q1']:.2f}-{row['ratio_q3']:.2f})"
-    print(f"{row['what']:38} {row['count']:>4}  {ratio:22} {goal_text(row):>8} {row['bare_per_s']:9.1f} {row['served_per_s']:9.1f}", flush=True)
+    print(f"{row['what']:38} {row['count']:>4}  {ratio:22} {row['thrift']:6.2f} {goal_text(row):>8} {row['bare_per_s']:9.1f} {row['served_per_s']:9.1f} "
+          f"{row['bare_cpu_s'] * 1000:9.2f} {row['served_cpu_s'] * 1000:9.2f}", flush=True)
 
 
 def print_queue(queue):
@@ -373,18 +391,29 @@ def numpy_is_here():
     return subprocess.run([PYTHON, "-c", "import numpy"], stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
+def await_versions(service):
+    """The service asks each language for its version once, which is no part of judging."""
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        if all(one["version"] for one in service.judge("GET", "/languages").json if one["installed"]):
+            return
+        time.sleep(0.5)
+
+
 def run_rows(options, found):
     rows = [row for row in ROWS if not options.rows or row.name in options.rows.split(",")]
     rows = [row for row in rows if row.name != "numpy" or numpy_is_here()]
     if not rows:
         return
     if not options.json:
-        print(f"{'what':38} {'n':>4}  {'ratio (quartiles)':22} {'goals':>8} {'bare/s':>9} {'served/s':>9}", flush=True)
+        print(f"{'what':38} {'n':>4}  {'ratio (quartiles)':22} {'CPU':>6} {'goals':>8} {'bare/s':>9} {'served/s':>9} "
+              f"{'bare ms':>9} {'served ms':>9}", flush=True)
     with tempfile.TemporaryDirectory(prefix="bench-judge-", dir="/dev/shm") as folder, \
             tempfile.TemporaryDirectory(prefix="bench-judge-") as log, \
             Service(os.path.abspath(options.cjudge), *options.option, judge="127.0.0.1:0", folder=log) as service:
+        await_versions(service)
         for row in rows:
-            found["rows"].append(measure(row, Client(service), options.pairs, folder))
+            found["rows"].append(measure(row, Client(service), options.pairs, options.most, folder))
             if not options.json:
                 print_row(found["rows"][-1])
 
@@ -415,6 +444,7 @@ def main():
     parser.add_argument("--cjudge", default=os.path.join(HERE, "../build/cjudge"))
     parser.add_argument("--rows", help="only those, with commas: " + ", ".join([row.name for row in ROWS] + ["queue", "memory"]))
     parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--most", type=int, default=1000, help="submissions of a request, for a quick look")
     parser.add_argument("--queued", type=int, default=100000, help="the longest queue")
     parser.add_argument("--queue-rounds", type=int, default=3)
     parser.add_argument("--queue-least", type=int, default=5000, help="submissions for a figure, in as many batches as that takes")

@@ -29,6 +29,7 @@ static struct {
     struct languages *languages;
     struct tool *tools;
     size_t count;
+    char **rooms; /* of each language, where its commands' names lie */
 } table;
 
 /* What every system has, and what commands only begin with. */
@@ -77,14 +78,18 @@ static int make_table(void)
         return -1;
     size_t languages = languages_count(table.languages);
     table.tools = calloc(languages * TOOLCHAIN_PROGRAMS_MAX, sizeof(*table.tools));
-    for (size_t i = 0; table.tools != NULL && i < languages; i++) {
+    table.rooms = calloc(languages, sizeof(*table.rooms));
+    for (size_t i = 0; table.tools != NULL && table.rooms != NULL && i < languages; i++) {
         const struct language *language = languages_at(table.languages, i);
-        const char *programs[TOOLCHAIN_PROGRAMS_MAX], *packages = join(&language->packages);
-        char *room;
-        size_t count = toolchain_programs(language, programs, &room); /* room is kept */
+        const char *programs[TOOLCHAIN_PROGRAMS_MAX];
+        char *packages = join(&language->packages), *room;
+        size_t count = toolchain_programs(language, programs, &room), before = table.count;
         for (size_t k = 0; k < count; k++)
             if (!is_plain(programs[k]) && !is_known(programs[k]))
                 add_tool(language, programs[k], packages);
+        table.rooms[i] = room;
+        if (table.count == before)
+            free(packages);
     }
     return 0;
 }

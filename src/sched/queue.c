@@ -131,9 +131,9 @@ static void remove_source(struct queue *queue, struct queue_source *source)
 }
 
 /* Makes it the last in the ring. */
-void queue_served(struct queue *queue, uint64_t id)
+void queue_served(struct queue *queue, uint64_t source_id)
 {
-    struct queue_source *source = find_source(queue, id);
+    struct queue_source *source = find_source(queue, source_id);
     if (source == NULL || source->next == source)
         return;
     if (queue->turn == source) {

@@ -43,7 +43,7 @@ void queue_push(struct queue *queue, struct sched_job *job);
 struct sched_job *queue_pop(struct queue *queue);
 
 /* A job of that source has ended: whoever came while it ran goes before the source's next one. */
-void queue_served(struct queue *queue, uint64_t source);
+void queue_served(struct queue *queue, uint64_t source_id);
 
 /* job must be in the queue. */
 void queue_remove(struct queue *queue, struct sched_job *job);

@@ -46,7 +46,7 @@ def test_who_kills_itself_is_signalled(service, clock):
 
 @kept
 def test_a_busy_loop(service):
-    result = service.run(shell("while :; do :; done", cpuLimit=300000000))
+    result = service.run(shell("while :; do :; done", cpuLimit=300000000, clockLimit=30 * 10**9))
     assert (result["status"], result["exitStatus"]) == ("Time Limit Exceeded", 9)
     assert 300000000 <= result["time"] < 400000000
 
@@ -132,7 +132,7 @@ def test_a_recursion_without_end_meets_whichever_limit_is_less(service):
 @kept
 def test_a_cpu_rate_counts_only_when_the_server_says_so(service, serve):
     burn = "import time\nend = time.process_time() + 0.2\nwhile time.process_time() < end: pass"
-    assert service.run(python(burn, cpuRateLimit=100, clockLimit=9000000000))["runTime"] < 1.5e9
+    assert service.run(python(burn, cpuRateLimit=20, clockLimit=9000000000))["runTime"] < 7e9
     limited = serve("-enable-cpu-rate", "-parallelism", 1)
     result = limited.run(python(burn, cpuRateLimit=200, clockLimit=9000000000))
     assert result["status"] == "Accepted" and result["runTime"] > 0.8e9, result

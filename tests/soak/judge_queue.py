@@ -7,6 +7,7 @@ Memory for each submission that waits, above its text; the delay of single reque
 against idle; results in order, as they come; what a client that hangs up leaves. Prints figures; leaves with 1 when one is
 beyond its bound. Delays mean something on a machine that does nothing else. Standard library only."""
 import argparse
+import contextlib
 import json
 import os
 import socket
@@ -82,6 +83,12 @@ def memory(cjudge, count):
         holder.close()
 
 
+def read_all(connection):
+    with contextlib.suppress(OSError):
+        while connection.recv(65536):
+            pass
+
+
 def single(service):
     start = time.monotonic()
     result = service.judged("/judge", python("print(1)", expected_output="1"))
@@ -91,7 +98,8 @@ def single(service):
 
 
 def delays(cjudge, seconds):
-    with Service(cjudge, judge="127.0.0.1:0") as service:
+    # what waits too long is to be seen as a delay
+    with Service(cjudge, judge="127.0.0.1:0", env={"MAX_QUEUE_WORK_LIFE_TIME": "60"}) as service:
         job = python("import time\nend = time.process_time() + 0.2\nwhile time.process_time() < end:\n    pass")
         for _ in range(10):
             single(service)
@@ -99,7 +107,7 @@ def delays(cjudge, seconds):
         own = max(service.judged("/judge", job)["cost"] for _ in range(5))
         slots = service.judge("GET", "/status").json["num_workers"]
         connection = post(service, "/judge/long-batch", int(2 * slots * seconds / 0.2) * [job])
-        reader = threading.Thread(target=lambda: [None for _ in iter(lambda: connection.recv(65536), b"")], daemon=True)
+        reader = threading.Thread(target=read_all, args=(connection,), daemon=True)
         reader.start()
         time.sleep(1)
         end, busy = time.monotonic() + seconds, []
@@ -111,6 +119,8 @@ def delays(cjudge, seconds):
               f"during the batch p50 {quantile(busy, .5) * 1e3:.1f} ms ({len(busy)} requests); one job {own * 1e3:.0f} ms")
         bound("p99 of single requests during a long batch", quantile(busy, .99), 2 * quantile(idle, .99) + own, "s")
         connection.shutdown(socket.SHUT_RDWR)
+        reader.join()
+        connection.close()
 
 
 def order(cjudge):

@@ -169,7 +169,7 @@ TABLE = [
                 memory=1 * MIB, stack=2 * MIB, used=(0, 1), repeat=3, no_cgroup=dict(used=None)),
     # the kernel lets them have a quarter of the stack
     accepted("arguments_within_memory", "15 1800000\n", program="counts_arguments", argv=["x" * 120000] * 15,
-             memory=4 * MIB, langs=["c"], repeat=10),
+             memory=4 * MIB, langs=["c"], repeat=3),
     # less than the kernel takes for a process
     over_memory("memory_4_kib", program="hello", memory=4096, langs=["c"], used=(0, 0.004), repeat=3,
                 no_cgroup=dict(used=None)),

@@ -192,6 +192,34 @@ static void bad_files_are_named(void **state)
          "'0.5' is not a factor of 1 to 100"},
         {"languages:\n  - {id: x, source: a, run: a, limits: {tme: 2}}", "'tme' is no key of this"},
         {"languages:\n  - {id: x, source: a, run: a, aliases: [~]}", "entry 1 is empty"},
+        {"languages:\n  - {id: x, source: a, run: a, build: b, exe: c, prepared: {keep: [a], "
+         "build: b}}",
+         "'command' is missing"},
+        {"languages:\n  - {id: x, source: a, run: a, build: b, exe: c, prepared: {command: a, "
+         "keep: [a]}}",
+         "'build' is missing"},
+        {"languages:\n  - {id: x, source: a, run: a, build: b, exe: c, prepared: {command: a, "
+         "build: b}}",
+         "'keep' is missing"},
+        {"languages:\n  - {id: x, source: a, run: a, build: b, exe: c, prepared: {command: a, "
+         "build: b, keep: [../a]}}",
+         "'../a' is not a path below"},
+        {"languages:\n  - {id: x, source: a, run: a, build: b, exe: c, prepared: {command: a, "
+         "build: b, keep: [a//b]}}",
+         "'a//b' is not a path below"},
+        {"languages:\n  - {id: x, source: a, run: a, build: b, exe: c, prepared: {command: a, "
+         "build: b, keep: [/a]}}",
+         "'/a' is not a path below"},
+        {"languages:\n  - {id: x, source: a, run: a, build: b, exe: c, prepared: {command: 'a "
+         "{prepared}', build: b, keep: [a]}}",
+         "{prepared}: there is no such placeholder"},
+        {"languages:\n  - {id: x, source: a, run: a, build: b, exe: c, prepared: {command: a, "
+         "build: b, keep: [a], wen: x}}",
+         "'wen' is no key of this"},
+        {"languages:\n  - {id: x, source: a, run: a, build: b, exe: c, inputs: [b]}",
+         "'b' does not begin with '/'"},
+        {"languages:\n  - {id: x, source: a, run: a, prepared: {command: a, build: b, keep: [a]}}",
+         "there is no 'build' that it could make quick"},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct languages *languages;
@@ -202,12 +230,46 @@ static void bad_files_are_named(void **state)
     }
 }
 
+/* What is prepared is for the command of the file, however that is quoted, and for no other. */
+static void another_command_is_not_prepared(void **state)
+{
+    static const char text[] =
+        "languages:\n  - {id: x, source: a, run: r, exe: e, build: 'cc -o {exe} {source}', "
+        "prepared: {command: p, keep: [f], build: 'cc -I{prepared}'}}";
+    static const struct {
+        struct language_command build;
+        bool is_prepared;
+    } rows[] = {
+        {{NULL, COMMAND_OURS}, true},
+        {{"'cc'  -o {exe} \"{source}\"", COMMAND_OURS}, true},
+        {{"cc -o {exe} {source}", COMMAND_TEMPLATE}, false}, /* its {source} is absolute */
+        {{"cc -o {exe} {source} -g", COMMAND_OURS}, false},
+        {{"cc -o {exe}", COMMAND_OURS}, false},
+        {{"gcc -o {exe} {source}", COMMAND_OURS}, false},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct languages *languages;
+        struct cj_error err = {0};
+        load_text(text, &languages, 0, &err);
+        assert_int_equal(
+            languages_override(languages, "x", rows[i].build, (struct language_command){0}, &err),
+            0);
+        assert_int_equal(languages_at(languages, 0)->prepared.command != NULL, rows[i].is_prepared);
+        languages_free(languages);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(commands_become_words), cmocka_unit_test(bad_commands_are_named),
-        cmocka_unit_test(what_is_built_in),      cmocka_unit_test(a_file_takes_its_place),
-        cmocka_unit_test(bad_files_are_named),   cmocka_unit_test(templates_that_start_sandboxes),
+        cmocka_unit_test(commands_become_words),
+        cmocka_unit_test(bad_commands_are_named),
+        cmocka_unit_test(what_is_built_in),
+        cmocka_unit_test(a_file_takes_its_place),
+        cmocka_unit_test(bad_files_are_named),
+        cmocka_unit_test(another_command_is_not_prepared),
+        cmocka_unit_test(templates_that_start_sandboxes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

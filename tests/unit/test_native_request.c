@@ -20,7 +20,7 @@ static int parse(enum native_body_kind kind, const char *text, struct native_bat
     size_t size = strlen(text);
     char *body = malloc(size + 1);
     assert_non_null(body);
-    memcpy(body, text, size);
+    memcpy(body, text, size + 1);
     return native_request_parse(languages, kind, body, size, batch, err);
 }
 
