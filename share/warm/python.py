@@ -15,9 +15,6 @@ import _weakref
 import atexit
 import io
 
-if sys.implementation.name != "cpython" or sys.version_info < (3, 8):
-    raise SystemExit
-
 id, len, map, set, type = id, len, map, set, type
 modules, stdout, stderr = sys.modules, sys.stdout, sys.stderr
 gettrace, getprofile = sys.gettrace, sys.getprofile

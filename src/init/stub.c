@@ -80,6 +80,8 @@ INLINE long receive_whole(int fd, void *message, size_t size, volatile int *fds)
     struct iovec part = {.iov_base = message, .iov_len = size};
     struct msghdr header;
     long got;
+    control.header.cmsg_len = 0; /* the kernel fills it in */
+    control.header.cmsg_level = control.header.cmsg_type = 0;
     do {
         header.msg_name = NULL;
         header.msg_namelen = 0;
@@ -420,6 +422,7 @@ stub_main(struct stub_page *page, uint64_t finalize)
         end();
     for (;;) {
         struct stub_fork command;
+        command.magic = command.flags = 0;
         volatile int fds[STUB_FDS_MAX];
         long count = receive_whole(STUB_CONTROL_FD, &command, sizeof(command), fds);
         bool into = (command.flags & STUB_INTO_CGROUP) != 0;

@@ -120,6 +120,8 @@ static bool find_all(const struct image *image, struct stub_python *out)
         {"PyLong_AsLong", &out->as_long},    {"PyErr_Clear", &out->clear},
         {"_Py_NoneStruct", &out->none},      {"Py_FinalizeEx", &out->finalize},
     };
+    if (address_of(image, "Py_RunMain") == 0) /* before CPython 3.8 */
+        return false;
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
         if ((*wanted[i].to = address_of(image, wanted[i].name)) == 0)
             return false;

@@ -369,6 +369,18 @@ int cgroup_lift_memory(struct cgroup *cg, struct cj_error *err)
     return 0;
 }
 
+int cgroup_lift_tasks(struct cgroup *cg, struct cj_error *err)
+{
+    if (!group_has(cg, CGROUP_PIDS_MAX) ||
+        (cg->written.tasks_known && cg->written.tasks == UINT64_MAX))
+        return 0;
+    if (group_write(cg, CGROUP_PIDS_MAX, "max") < 0)
+        return error_errno(err, "write 'max' to pids.max");
+    cg->written.tasks_known = true;
+    cg->written.tasks = UINT64_MAX;
+    return 0;
+}
+
 void cgroup_disturbed(struct cgroup *cg)
 {
     cg->seen.undisturbed = false;

@@ -343,7 +343,9 @@ int container_warm_up(struct container *container, struct cj_error *err)
         struct interpreter *interpreter = &warm->interpreters[i];
         if (interpreter->spec == NULL || interpreter->waits)
             continue;
-        if (cgroup_lift_memory(container->cgroup, err) < 0)
+        if (cgroup_lift_memory(container->cgroup, err) < 0 ||
+            cgroup_lift_tasks(container->cgroup, err) < 0 ||
+            cgroup_lift_rate(container->cgroup, err) < 0)
             return -1;
         if (warm->failures >= FAILURES_MAX) {
             if (stop_one(container, i, err) < 0)

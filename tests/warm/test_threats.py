@@ -206,3 +206,17 @@ def test_the_memory_limit_is_that_of_a_cold_start(service, cjudge, tmp_path):
                     "Accepted"]
             return max(fits)
         assert abs(largest(service) - largest(cold)) <= 2
+
+
+@pytest.mark.parametrize("limits", [{"procLimit": 1}, {"memoryLimit": 16 * MIB}, {"cpuRateLimit": 50}],
+                         ids=["one_process", "little_memory", "slow"])
+def test_limits_of_a_run_do_not_reach_the_interpreter(cjudge, tmp_path, limits):
+    with Service(cjudge, "-parallelism", 1, "-enable-cpu-rate", folder=str(tmp_path)) as service:
+        if any("no interpreter is kept warm" in line.get("message", "") for line in service.log()):
+            pytest.skip("this host keeps no interpreter warm")
+        results = [service.run(HELLO.request(**limits)) for _ in range(5)]
+        assert [result["status"] for result in results] == ["Accepted"] * 5, results
+        assert all(result.get("warm") for result in results[2:]), (results, service.log_text())
+        bomb = Program("bomb", "import os\ntry: os.fork()\nexcept OSError: print('no')")
+        if "procLimit" in limits: # and the interpreter is not counted for the run
+            assert service.run(bomb.request(**limits))["files"]["stdout"] == "no\n"

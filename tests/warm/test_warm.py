@@ -4,7 +4,10 @@ Each program of programs.txt runs cold, and twice warm, with a program in betwee
 stderr, status, exit code and the process peak have to be the same. In the file "#<" is the input, "#@" arguments,
 "#!" variables, before the program itself."""
 import os
+import platform
 import re
+import shutil
+import subprocess
 
 import pytest
 
@@ -155,3 +158,18 @@ def test_results_say_it_only_to_who_asks(services):
     assert "warm" not in warm.run(hello.request(warm=None))
     assert "warm" not in warm.run(hello.request(warm=False))
     assert [run(warm, hello)["warm"] for _ in range(2)] == [True, True]
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the stub is written for x86-64")
+@pytest.mark.skipif(not shutil.which("gcc") or not shutil.which("objdump"), reason="no gcc and objdump")
+def test_the_stub_stands_alone(tmp_path):
+    """It runs at another address, in a process whose C library and vector registers are not its own."""
+    source = os.path.join(HERE, "..", "..", "src", "init")
+    compiled = str(tmp_path / "stub.o")
+    subprocess.run(["gcc", "-std=gnu17", "-D_GNU_SOURCE", "-O2", "-fno-strict-aliasing", "-fstack-protector-strong", "-I",
+                    source, "-I", os.path.join(source, "include"), "-c", os.path.join(source, "stub.c"), "-o", compiled],
+                   check=True)
+    text = subprocess.run(["objdump", "-dr", "-j", "cj_stub", compiled], check=True, capture_output=True, text=True).stdout
+    assert len(text.splitlines()) > 300
+    assert re.findall(r".*(?:R_X86_64|[xyz]mm\d|%fs).*", text) == []
+    assert re.findall(r"\scall +[^*\s].*", text) == [] # but what it was given an address of

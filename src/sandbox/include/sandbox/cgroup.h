@@ -166,6 +166,10 @@ WARN_UNUSED int cgroup_lift_rate(struct cgroup *cg, struct cj_error *err);
  * as making files for the next one, is counted in the same group, and would end with init's death. */
 WARN_UNUSED int cgroup_lift_memory(struct cgroup *cg, struct cj_error *err);
 
+/* Takes the limit on processes of the last run away until the next begins: for processes that are made between
+ * runs. */
+WARN_UNUSED int cgroup_lift_tasks(struct cgroup *cg, struct cj_error *err);
+
 /* The figures of the run, once every process of it is dead and reaped. */
 WARN_UNUSED int cgroup_finish(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error *err);
 
