@@ -8,17 +8,28 @@
 /* Variables that neither the loader, the C library nor an interpreter obeys in a way that could load something: they
  * are the same in all runs of one interpreter (container_warm.c). Ending with '*': all that begin so. */
 static const char *const harmless[] = {
-    "PATH",          "HOME",
-    "LANG",          "LANGUAGE",
-    "LC_*",          "TZ",
-    "TERM",          "USER",
-    "LOGNAME",       "SHELL",
-    "PWD",           "HOSTNAME",
-    "ONLINE_JUDGE",  "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS", "PYTHONHASHSEED",
-    "PYTHONIOENCODING",   "PYTHONUNBUFFERED",
-    "PYTHONDONTWRITEBYTECODE", "PYTHONUTF8",
+    "PATH",
+    "HOME",
+    "LANG",
+    "LANGUAGE",
+    "LC_*",
+    "TZ",
+    "TERM",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "PWD",
+    "HOSTNAME",
+    "ONLINE_JUDGE",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "PYTHONHASHSEED",
+    "PYTHONIOENCODING",
+    "PYTHONUNBUFFERED",
+    "PYTHONDONTWRITEBYTECODE",
+    "PYTHONUTF8",
 };
 
 static bool is_harmless(const char *entry)
@@ -153,10 +164,10 @@ enum warm_answer warm_plan(const struct exec_warm *warm, const struct exec_reque
         return WARM_PLAN_TERMINAL;
     const char *command = request->args[0];
     bool is_path = strchr(command, '/') != NULL;
-    bool found = is_path ? by_path(warm, command, program)
-                         : by_name(warm, command,
-                                   search_path(env, env_count, request->env, request->env_count),
-                                   program);
+    bool found =
+        is_path ? by_path(warm, command, program)
+                : by_name(warm, command,
+                          search_path(env, env_count, request->env, request->env_count), program);
     enum warm_answer answer = WARM_PLAN_YES;
     if (!found)
         answer = WARM_PLAN_NOT_KNOWN;

@@ -33,9 +33,9 @@ struct init {
     int kept_dir;          /* what is kept, by number, on a read-only mount that only init holds */
     int kept_make_dir;     /* the same, writable */
     int cgroup_fd;         /* v2: where to clone into; -1 */
-    int sockets_fd; /* /proc/net/sockstat of the network namespace; -1: shared with the host */
+    int sockets_fd;     /* /proc/net/sockstat of the network namespace; -1: shared with the host */
     long sockets_fresh; /* how many it tells of when no run has been */
-    int traffic_fd;         /* /proc/net/dev, where loopback is up; -1 */
+    int traffic_fd;     /* /proc/net/dev, where loopback is up; -1 */
     char traffic_fresh[512];
     int mqueue_fd;           /* root of the IPC namespace's message queues; -1 */
     off_t mqueue_fresh_size; /* its size while there are none */

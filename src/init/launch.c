@@ -411,7 +411,8 @@ static bool request_valid(int passed_count)
         request->passed_count != (uint32_t)passed_count ||
         (request->path_offset != 0 && request->path_offset < table) ||
         request->path_offset >= request->arena_used || request->flags >= RUN_FLAGS_END ||
-        request->warm >= INIT_WARM_MAX || request->rlimit_mask >= 1U << INIT_RLIMIT_COUNT || !made_valid(table))
+        request->warm >= INIT_WARM_MAX || request->rlimit_mask >= 1U << INIT_RLIMIT_COUNT ||
+        !made_valid(table))
         return false;
     for (uint32_t i = 0; i < request->descriptor_count; i++) {
         struct init_descriptor from = request->descriptors[i];

@@ -235,13 +235,15 @@ INLINE void become_run(const struct stub_page *page, int fd, uint32_t fork_flags
         if (done < 0)
             fail(fd, STEP_AFFINITY, 0, done);
     }
-    done = call3(SYS_chdir, PTR(page->work_dir), 0, 0); /* the one of this run: it may have been made anew */
+    done = call3(SYS_chdir, PTR(page->work_dir), 0,
+                 0); /* the one of this run: it may have been made anew */
     if (done < 0)
         fail(fd, STEP_DESCRIPTOR, 0, done);
     limit(fd, &request, ~(1U << INIT_RLIMIT_NOFILE));
     done = call3(SYS_setresgid, page->gid, page->gid, page->gid);
     if (done == 0)
-        done = call3(SYS_setresuid, page->uid, page->uid, page->uid); /* and with it all capabilities */
+        done = call3(SYS_setresuid, page->uid, page->uid,
+                     page->uid); /* and with it all capabilities */
     if (done < 0)
         fail(fd, STEP_CREDENTIALS, 0, done);
     fd = place(fd, &request, fds);
@@ -259,8 +261,8 @@ INLINE void become_run(const struct stub_page *page, int fd, uint32_t fork_flags
 INLINE long fork_child(const struct stub_page *page, uint32_t flags, int group_fd)
 {
     if ((flags & STUB_INTO_CGROUP) == 0)
-        return call6(SYS_clone, CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD, 0, 0,
-                     (long)page->tid_address, 0, 0);
+        return call6(SYS_clone, CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD,
+                     0, 0, (long)page->tid_address, 0, 0);
     volatile uint64_t *args = (volatile uint64_t *)(uintptr_t)page->clone3_args_address;
     for (unsigned i = 0; i < 11; i++)
         args[i] = 0;

@@ -9,7 +9,7 @@
 
 enum {
     STUB_MAGIC = 0x636a7374,
-    STUB_CONTROL_FD = 3,      /* SEQPACKET: commands of init */
+    STUB_CONTROL_FD = 3, /* SEQPACKET: commands of init */
     STUB_FDS_MAX = 32,
     STUB_CLOSED = 0xffff,
 };
@@ -31,11 +31,12 @@ enum { STUB_PATCH_SIZE = 22 };
 
 /* Behind the stub's code. */
 struct stub_page {
-    struct user_regs_struct registers; /* where the interpreter stopped: at the entry of a system call */
-    uint64_t clone3_args_address;      /* as init's; 0: none */
+    struct user_regs_struct
+        registers;                /* where the interpreter stopped: at the entry of a system call */
+    uint64_t clone3_args_address; /* as init's; 0: none */
     uint64_t tid_address, robust_list, robust_size;
-    uint32_t uid, gid;      /* of programs */
-    uint32_t capabilities;  /* that the interpreter keeps until a run begins */
+    uint32_t uid, gid;     /* of programs */
+    uint32_t capabilities; /* that the interpreter keeps until a run begins */
     char work_dir[INIT_PATH_MAX];
     struct stub_python python;
     uint64_t finish, gettrace, getprofile; /* objects of the text */
@@ -66,7 +67,8 @@ struct stub_request {
     uint32_t rlimit_mask;
     struct init_rlimit_value rlimits[INIT_RLIMIT_COUNT];
     uint64_t cpu_mask[INIT_CPU_MASK_WORDS];
-    uint16_t places[INIT_DESCRIPTORS_MAX]; /* of each descriptor among those that came; STUB_CLOSED */
+    uint16_t
+        places[INIT_DESCRIPTORS_MAX]; /* of each descriptor among those that came; STUB_CLOSED */
 };
 
 struct stub_started {

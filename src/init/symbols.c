@@ -36,8 +36,7 @@ static bool open_image(pid_t pid, uint64_t base, struct image *out)
     Elf64_Ehdr header;
     Elf64_Phdr parts[HEADERS_MAX];
     uint64_t dynamic = 0, first = UINT64_MAX;
-    if (!peek(pid, base, &header, sizeof(header)) ||
-        memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 ||
+    if (!peek(pid, base, &header, sizeof(header)) || memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 ||
         header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_phnum > HEADERS_MAX ||
         !peek(pid, base + header.e_phoff, parts, header.e_phnum * sizeof(parts[0])))
         return false;
@@ -115,11 +114,11 @@ static bool find_all(const struct image *image, struct stub_python *out)
         const char *name;
         uint64_t *to;
     } wanted[] = {
-        {"PyGILState_Ensure", &out->ensure},   {"PyGILState_Release", &out->release},
-        {"PyDict_New", &out->dict_new},        {"PyDict_GetItemString", &out->get_item},
-        {"PyRun_StringFlags", &out->run},      {"PyObject_CallObject", &out->call},
-        {"PyLong_AsLong", &out->as_long},      {"PyErr_Clear", &out->clear},
-        {"_Py_NoneStruct", &out->none},        {"Py_FinalizeEx", &out->finalize},
+        {"PyGILState_Ensure", &out->ensure}, {"PyGILState_Release", &out->release},
+        {"PyDict_New", &out->dict_new},      {"PyDict_GetItemString", &out->get_item},
+        {"PyRun_StringFlags", &out->run},    {"PyObject_CallObject", &out->call},
+        {"PyLong_AsLong", &out->as_long},    {"PyErr_Clear", &out->clear},
+        {"_Py_NoneStruct", &out->none},      {"Py_FinalizeEx", &out->finalize},
     };
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
         if ((*wanted[i].to = address_of(image, wanted[i].name)) == 0)
@@ -140,7 +139,8 @@ bool symbols_find_python(pid_t pid, struct stub_python *out)
         char path[16];
         struct image image;
         found = sscanf(line, "%lx-%*x %*s %lx %*s %*s %15s", &base, &offset, path) == 3 &&
-                offset == 0 && path[0] == '/' && open_image(pid, base, &image) && find_all(&image, out);
+                offset == 0 && path[0] == '/' && open_image(pid, base, &image) &&
+                find_all(&image, out);
     }
     if (maps != NULL)
         fclose(maps);

@@ -59,10 +59,10 @@ __asm__(".section .rodata\n"
 extern const char warm_python[], warm_python_end[];
 
 struct warm {
-    pid_t pid;       /* of the interpreter; 0: there is none */
-    int control;     /* to it */
-    int oom_score;   /* its oom_score_adj */
-    pid_t child;     /* who waits to be the next run; 0: nobody */
+    pid_t pid;     /* of the interpreter; 0: there is none */
+    int control;   /* to it */
+    int oom_score; /* its oom_score_adj */
+    pid_t child;   /* who waits to be the next run; 0: nobody */
     int child_socket;
 };
 
@@ -392,8 +392,8 @@ static uint64_t own_memory(pid_t pid)
 #if defined(__x86_64__)
 
 /* It is stopped at an entry; the call is replaced by another. Leaves it stopped at that one's exit. */
-static long instead(pid_t pid, const struct user_regs_struct *at, long number, uint64_t a, uint64_t b,
-                    uint64_t c, uint64_t d)
+static long instead(pid_t pid, const struct user_regs_struct *at, long number, uint64_t a,
+                    uint64_t b, uint64_t c, uint64_t d)
 {
     struct user_regs_struct registers = *at;
     registers.orig_rax = registers.rax = (unsigned long)number;
@@ -410,8 +410,8 @@ static long instead(pid_t pid, const struct user_regs_struct *at, long number, u
 }
 
 /* Stopped at an exit: has it make another call. */
-static long once_more(pid_t pid, const struct user_regs_struct *at, long number, uint64_t a, uint64_t b,
-                      uint64_t c)
+static long once_more(pid_t pid, const struct user_regs_struct *at, long number, uint64_t a,
+                      uint64_t b, uint64_t c)
 {
     struct user_regs_struct registers = *at;
     registers.rip -= 2; /* the system call instruction */
@@ -424,7 +424,8 @@ static long once_more(pid_t pid, const struct user_regs_struct *at, long number,
 
 static bool write_into(pid_t pid, uint64_t address, const void *bytes, size_t size)
 {
-    struct iovec here = {(void *)(uintptr_t)bytes, size}, there = {(void *)(uintptr_t)address, size};
+    struct iovec here = {(void *)(uintptr_t)bytes, size},
+                 there = {(void *)(uintptr_t)address, size};
     return process_vm_writev(pid, &here, 1, &there, 1, 0) == (ssize_t)size;
 }
 
@@ -502,8 +503,7 @@ static pid_t clone_interpreter(void)
     if (stack == MAP_FAILED)
         return -1;
     start.error = 0;
-    pid_t pid =
-        clone(interpreter_main, stack + STACK_SIZE, CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
+    pid_t pid = clone(interpreter_main, stack + STACK_SIZE, CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
     int saved_errno = errno;
     munmap(stack, STACK_SIZE);
     errno = saved_errno;
@@ -580,9 +580,9 @@ static enum init_warm_obstacle prepare(struct warm *warm, uint32_t flags)
         return WARM_SYSTEM;
     warm->child_socket = ends[0];
     const int passed[] = {ends[1], self.cgroup_fd};
-    bool sent = score(warm, "1000") &&
-                send_message(warm->control, &command, sizeof(command), passed,
-                             (flags & STUB_INTO_CGROUP) != 0 ? 2 : 1);
+    bool sent =
+        score(warm, "1000") && send_message(warm->control, &command, sizeof(command), passed,
+                                            (flags & STUB_INTO_CGROUP) != 0 ? 2 : 1);
     close(ends[1]);
     bool answered = sent && receive_message(warm->control, &forked, sizeof(forked), 0) &&
                     forked.magic == STUB_MAGIC;

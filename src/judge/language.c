@@ -132,13 +132,14 @@ static int read_examples(const struct yml_node *map, struct language_examples *e
 /* Relative, without "." and "..". */
 static bool is_path_inside(const char *path)
 {
-    for (const char *part = path;; part += strcspn(part, "/") + 1) {
+    for (const char *part = path; part != NULL; part += strcspn(part, "/") + 1) {
         size_t length = strcspn(part, "/");
         if (length == 0 || length > 200 || (part[0] == '.' && (length == 1 || part[1] == '.')))
             return false;
         if (part[length] == '\0')
             return strlen(path) < 400;
     }
+    return false;
 }
 
 /* build is checked with the other commands. */
@@ -283,10 +284,10 @@ static int check_names(const struct yml_node *map, const struct language *langua
 static int read_language(const struct yml_node *map, struct language *language,
                          struct cj_error *err)
 {
-    static const char *const keys[] = {"id",    "name",     "aliases", "source",   "exe",
-                                       "build", "check",    "run",     "keep",     "version",
-                                       "env",   "mounts",   "limits",  "packages", "first_class",
-                                       "needs", "examples", "inputs",  "prepared", "warm", NULL};
+    static const char *const keys[] = {
+        "id",          "name",  "aliases",  "source", "exe",      "build",  "check",
+        "run",         "keep",  "version",  "env",    "mounts",   "limits", "packages",
+        "first_class", "needs", "examples", "inputs", "prepared", "warm",   NULL};
     if (yml_expect(map, YML_MAP, err) < 0 || check_keys(map, keys, err) < 0 ||
         require_text(map, "id", &language->id, err) < 0 ||
         require_text(map, "source", &language->source, err) < 0 ||

@@ -226,9 +226,9 @@ static int make(struct container *container, struct cj_error *err)
             return -1;
     }
     uint32_t init_id = sandbox->single_id ? geteuid() : sandbox->ids.base;
-    if (sandbox->cgroups != NULL && cgroup_new(sandbox->cgroups, container->index, init_id,
-                                               INIT_TASKS + (sandbox->warm ? 1 : 0),
-                                               &container->cgroup, err) < 0)
+    if (sandbox->cgroups != NULL &&
+        cgroup_new(sandbox->cgroups, container->index, init_id,
+                   INIT_TASKS + (sandbox->warm ? 1 : 0), &container->cgroup, err) < 0)
         return -1;
     auto_fd int arena_fd = -1;
     if (make_arena(container, &arena_fd, err) < 0)

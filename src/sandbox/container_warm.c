@@ -15,11 +15,13 @@ enum {
     SPEC_SIZE_MAX = 8192,
     RECENT = 8,       /* wanted ones that are remembered */
     FAILURES_MAX = 3, /* then nothing is kept warm in this container any more */
-    STREAM_BLOCK = 4096, /* st_blksize of pipes and of files in memory, which runtimes take for their buffers */
+    STREAM_BLOCK =
+        4096, /* st_blksize of pipes and of files in memory, which runtimes take for their buffers */
     /* Of what it shares with its interpreter a run writes to so much, as cold ones measure: it is charged for that
      * again. */
     OWN_AGAIN_BYTES = 1536 * 1024,
-    LIMIT_LEAST_BYTES = 8 * 1024 * 1024, /* beside what is shared; with less room a run starts cold */
+    LIMIT_LEAST_BYTES =
+        8 * 1024 * 1024,  /* beside what is shared; with less room a run starts cold */
     STUB_INTO_CGROUP = 1, /* of init/stub.h */
     STUB_NEW_CGROUP_NS = 2,
 };
@@ -38,7 +40,7 @@ struct interpreter {
     bool started;
     bool waits; /* a process of it is ready */
     uint64_t runs;
-    uint64_t used; /* when last, in runs of the container */
+    uint64_t used;         /* when last, in runs of the container */
     uint64_t shared_bytes; /* that its runs are not charged for, and cold ones are */
 };
 
@@ -46,8 +48,8 @@ struct container_warm {
     struct interpreter interpreters[INIT_WARM_MAX];
     struct spec *recent[RECENT]; /* seen once */
     unsigned recent_next;
-    struct spec *wanted;         /* by the run before */
-    int running;                 /* which the run is of; -1 */
+    struct spec *wanted; /* by the run before */
+    int running;         /* which the run is of; -1 */
     uint64_t runs;
     unsigned failures;
 };

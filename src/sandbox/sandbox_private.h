@@ -21,9 +21,9 @@ struct sandbox {
     bool single_id;
     bool share_net;
     bool has_init_command;
-    bool into_cgroup;  /* programs are cloned into their group (v2) */
-    bool own_work_dir; /* the work directory is the root of a tmpfs of each container's own */
-    bool warm;         /* programs may be kept warm */
+    bool into_cgroup;   /* programs are cloned into their group (v2) */
+    bool own_work_dir;  /* the work directory is the root of a tmpfs of each container's own */
+    bool warm;          /* programs may be kept warm */
     uint64_t warm_runs; /* that one forks before it is renewed */
     char work_dir[256];
 };

@@ -205,7 +205,7 @@ struct init_exec {
     uint32_t passed_count;
     uint32_t made_count;
     uint32_t made_offsets[INIT_MADE_MAX]; /* behind the tables: names in the work directory */
-    uint32_t warm;        /* RUN_WARM: which */
+    uint32_t warm;                        /* RUN_WARM: which */
     uint32_t rlimit_mask; /* bit per enum init_rlimit: others stay as init has them */
     struct init_rlimit_value rlimits[INIT_RLIMIT_COUNT];
     uint64_t cpu_mask[INIT_CPU_MASK_WORDS];
@@ -298,8 +298,8 @@ enum init_op {
 };
 
 enum init_warm_action {
-    WARM_STOP,    /* number index, and whoever waits in it */
-    WARM_START,   /* starts number index: the arena holds arguments and environment as for EXEC. The run it
+    WARM_STOP, /* number index, and whoever waits in it */
+    WARM_START, /* starts number index: the arena holds arguments and environment as for EXEC. The run it
                    * is for has streams of these kinds as its descriptors 0, 1, 2 */
     WARM_PREPARE, /* has number index fork who will be the next run, and wait for it */
 };
@@ -325,21 +325,23 @@ struct init_request {
     uint32_t target_offset, target_length;
     uint32_t index;
     uint32_t dirt;
-    uint32_t warm_action; /* enum init_warm_action */
+    uint32_t warm_action;                      /* enum init_warm_action */
     uint32_t arg_count, env_count, arena_used; /* WARM_START, as in struct init_exec */
-    uint32_t streams[3];  /* WARM_START: enum init_warm_stream */
-    uint32_t has_stack;   /* WARM_START: its stack limit */
+    uint32_t streams[3];                       /* WARM_START: enum init_warm_stream */
+    uint32_t has_stack;                        /* WARM_START: its stack limit */
     uint64_t stack_bytes;
 };
 
 struct init_answer {
     uint32_t magic;
     uint32_t sequence;
-    int32_t error;         /* errno, 0 = done */
-    uint32_t detail;       /* OPEN_OUT: 1 = there, but not a regular file; WARM: enum init_warm_obstacle */
-    int64_t value;         /* LOOK: CPU time, ns */
-    uint64_t tasks;        /* LOOK: tasks alive */
-    uint64_t memory_bytes; /* LOOK: of the largest process, and of all files and segments; WARM_START: what the
+    int32_t error; /* errno, 0 = done */
+    uint32_t
+        detail;     /* OPEN_OUT: 1 = there, but not a regular file; WARM: enum init_warm_obstacle */
+    int64_t value;  /* LOOK: CPU time, ns */
+    uint64_t tasks; /* LOOK: tasks alive */
+    uint64_t
+        memory_bytes; /* LOOK: of the largest process, and of all files and segments; WARM_START: what the
                             * interpreter holds for itself */
 };
 

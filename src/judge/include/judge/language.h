@@ -73,7 +73,7 @@ struct language {
     struct language_prepared prepared;
     struct language_examples examples;
     bool first_class; /* tested by ./test */
-    bool warm; /* the interpreter that `run` begins with may be kept warm: docs/warm.md */
+    bool warm;        /* the interpreter that `run` begins with may be kept warm: docs/warm.md */
 };
 
 struct languages;

@@ -88,8 +88,9 @@ struct cgroup_limits {
     uint64_t cpu_rate;     /* 1/1000 CPU, 1000 = one CPU; 0: no rate */
     int64_t cpu_period_ns; /* of the rate; 0: 100 ms */
     char cpu_set[CGROUP_CPU_SET_SIZE]; /* cpuset list syntax; "": all of the parent's */
-    bool first_is_there;   /* the first process of the run stands in the group already, and waits */
-    uint64_t forked_bytes; /* what the run uses beyond what is charged to it: it shares that with who it was
+    bool first_is_there; /* the first process of the run stands in the group already, and waits */
+    uint64_t
+        forked_bytes; /* what the run uses beyond what is charged to it: it shares that with who it was
                             * forked from. Taken off the limit, added to the figure */
 };
 

@@ -23,9 +23,9 @@ struct sandbox_options {
     uint32_t id_base;                  /* first host uid of the reserved range; 0: the default */
     bool share_net;                    /* keep the host's network namespace (not isolated!) */
     bool loopback;                     /* bring lo up in containers */
-    uint64_t warm_runs;                /* a warm interpreter is renewed after so many; 0: none are kept */
-    enum protection_level required;    /* refuse to open with less */
-    enum protection_level highest;     /* use no more than this level (PROTECTION_FULL: the best) */
+    uint64_t warm_runs; /* a warm interpreter is renewed after so many; 0: none are kept */
+    enum protection_level required; /* refuse to open with less */
+    enum protection_level highest;  /* use no more than this level (PROTECTION_FULL: the best) */
 };
 
 struct sandbox_facts {
