@@ -95,7 +95,8 @@ def finds_it_fresh(_, __):
     return Case("python", """
 import os
 found = sorted(os.listdir(".") + os.listdir("/tmp") + os.listdir("/dev/shm"))
-found += [pid for pid in os.listdir("/proc") if pid.isdigit() and pid not in ("1", str(os.getpid()))]
+# of this identity: init, and an interpreter that is kept warm (docs/warm.md), are none that a run has left
+found += [pid for pid in os.listdir("/proc") if pid.isdigit() and pid != str(os.getpid()) and os.stat("/proc/" + pid).st_uid == os.getuid()]
 print(found)
 open("/tmp/a", "w").write("x"); open("/dev/shm/b", "w").write("x"); os.makedirs("c/d")
 """, expected="['main.py']", printed="['main.py']\n")
