@@ -317,13 +317,32 @@ def cost(service, client, queued, total):
     return seconds / count, (cpu_seconds(service.process.pid) - cpu) / count
 
 
+def cost_of_some(service, client, queued, some):
+    """The same of some in the middle of a batch, which is then given up: without what it takes to read it all."""
+    connection = client.begin("/judge/long-batch", batch_of("nothing", queued))
+    response = connection.getresponse()
+    marks, told, tail = [], 0, b""
+    while len(marks) < 2:
+        data = tail + response.read1(65536)
+        told += data.count(b'"reason"')
+        tail = data[-7:]  # shorter than what is counted
+        if told >= 200 + some * len(marks):
+            marks.append((told, time.monotonic(), cpu_seconds(service.process.pid)))
+    connection.close()
+    while service.judge("GET", "/status").json["queue"] > 0:
+        time.sleep(0.05)
+    count, seconds, cpu = (after - before for before, after in zip(*marks))
+    return seconds / count, cpu / count
+
+
 def measure_queue(service, client, options):
     sizes = [size for size in (100, 1000, 10000, 100000) if size <= options.queued]
     found = {size: [] for size in sizes}
     cost(service, client, 100, 500)
     for number in range(options.queue_rounds):
         for size in sizes if number % 2 == 0 else reversed(sizes):
-            found[size].append(cost(service, client, size, options.queue_least))
+            whole = options.some == 0 or size <= options.some + 1000
+            found[size].append(cost(service, client, size, options.queue_least) if whole else cost_of_some(service, client, size, options.some))
     rows = [{"queued": size, "wall_us": statistics.median(wall for wall, _ in found[size]) * 1e6,
              "cpu_us": statistics.median(cpu for _, cpu in found[size]) * 1e6} for size in sizes]
     cheapest, dearest = (pick(row["cpu_us"] for row in rows) for pick in (min, max))
@@ -448,6 +467,7 @@ def main():
     parser.add_argument("--queued", type=int, default=100000, help="the longest queue")
     parser.add_argument("--queue-rounds", type=int, default=3)
     parser.add_argument("--queue-least", type=int, default=5000, help="submissions for a figure, in as many batches as that takes")
+    parser.add_argument("--some", type=int, default=0, help="of longer queues wait for so many only (0: for all)")
     parser.add_argument("--option", action="append", default=[], help="one more word for cjudge serve")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--goals", choices=("cold", "warm"), help="fail when one of these is missed: without, or with, warm interpreters")

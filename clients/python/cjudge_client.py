@@ -1,7 +1,8 @@
 """Client of cjudge's native judging API: one program, many test cases."""
 import asyncio
 import json
-from typing import Any, AsyncIterator, Dict, Iterator, List, Optional, Sequence
+import threading
+from typing import Any, AsyncIterator, Callable, Dict, Iterator, List, Optional, Sequence
 
 from judge_client import JudgeError, Transport
 
@@ -82,24 +83,40 @@ class AsyncClient:
     async def languages(self) -> List[Dict[str, Any]]:
         return await asyncio.to_thread(self._client.languages)
 
-    async def stream(self, **request: Any) -> AsyncIterator[Dict[str, Any]]:
+    def stream(self, **request: Any) -> AsyncIterator[Dict[str, Any]]:
+        return self._events(lambda: self._client.stream(**request))
+
+    def stream_batch(self, submissions: Sequence[Dict[str, Any]]) -> AsyncIterator[Dict[str, Any]]:
+        return self._events(lambda: self._client.stream_batch(submissions))
+
+    @staticmethod
+    async def _events(start: Callable[[], Iterator[Dict[str, Any]]]) -> AsyncIterator[Dict[str, Any]]:
         loop = asyncio.get_running_loop()
         events: "asyncio.Queue[Any]" = asyncio.Queue()
+        left = threading.Event()
+
+        def put(event: Any) -> None:
+            if not left.is_set():
+                loop.call_soon_threadsafe(events.put_nowait, event)
 
         def read() -> None:
             try:
-                for event in self._client.stream(**request):
-                    loop.call_soon_threadsafe(events.put_nowait, event)
-                loop.call_soon_threadsafe(events.put_nowait, None)
+                for event in start():
+                    if left.is_set():  # by a break: the connection closes, and the service cancels the rest
+                        break
+                    put(event)
+                put(None)
             except BaseException as error:  # pylint: disable=broad-except  # raised where it is awaited
-                loop.call_soon_threadsafe(events.put_nowait, error)
+                put(error)
 
-        reader = asyncio.ensure_future(asyncio.to_thread(read))
-        while True:
-            event = await events.get()
-            if event is None:
-                break
-            if isinstance(event, BaseException):
-                raise event
-            yield event
-        await reader
+        threading.Thread(target=read, daemon=True).start()
+        try:
+            while True:
+                event = await events.get()
+                if event is None:
+                    return
+                if isinstance(event, BaseException):
+                    raise event
+                yield event
+        finally:
+            left.set()

@@ -117,6 +117,7 @@ static void fill_command(const struct rest_command *from, const struct rest_sour
         .copy_out_truncate = from->copy_out_truncate,
         .limits = limits_of(from, sources->cpu_rate),
         .tty = from->tty,
+        .cold = from->warm == REST_WARM_NEVER,
     };
 }
 

@@ -306,6 +306,7 @@ enum command_field {
     CMD_DATA_SEGMENT,
     CMD_ADDRESS_SPACE,
     CMD_ENCODING,
+    CMD_WARM,
     CMD_FIELDS,
 };
 
@@ -332,6 +333,7 @@ static const char *const command_fields[CMD_FIELDS] = {
     [CMD_DATA_SEGMENT] = "dataSegmentLimit",
     [CMD_ADDRESS_SPACE] = "addressSpaceLimit",
     [CMD_ENCODING] = "encoding",
+    [CMD_WARM] = "warm",
 };
 
 /* What two keys of a command decide together. */
@@ -352,6 +354,15 @@ static void read_copy_out_dir(struct json_reader *json, struct rest_command *com
     struct json_text text = {0};
     if (!json_read_null(json) && json_read_string(json, &text))
         command->copy_out_dir = text.size > 0;
+}
+
+static void read_warm(struct json_reader *json, enum rest_warm *warm)
+{
+    bool told;
+    if (json_read_null(json))
+        *warm = REST_WARM_UNSAID;
+    else if (json_read_bool(json, &told))
+        *warm = told ? REST_WARM_TOLD : REST_WARM_NEVER;
 }
 
 static void read_command_key(struct json_reader *json, enum command_field field,
@@ -423,6 +434,9 @@ static void read_command_key(struct json_reader *json, enum command_field field,
         break;
     case CMD_ENCODING:
         read_encoding(json, &command->base64);
+        break;
+    case CMD_WARM:
+        read_warm(json, &command->warm);
         break;
     case CMD_FIELDS:
         break;

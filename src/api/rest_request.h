@@ -53,6 +53,10 @@ struct rest_copy_in {
     struct rest_file file;
 };
 
+/* What a command says of warm interpreters, a key of ours: nothing, as go-judge's clients do; true: its result
+ * says whether one was forked; false: it starts cold. */
+enum rest_warm { REST_WARM_UNSAID, REST_WARM_TOLD, REST_WARM_NEVER };
+
 struct rest_command {
     const char **args;
     size_t arg_count; /* at least 1 */
@@ -80,6 +84,7 @@ struct rest_command {
     const char *cpu_set; /* NULL: none */
     bool data_segment;
     bool address_space;
+    enum rest_warm warm;
 };
 
 struct rest_pipe_end {

@@ -177,9 +177,9 @@ static int put_result(struct json_writer *json, struct rest_answer *answer,
     json_uint(json, result->memory_bytes);
     json_key(json, "runTime");
     json_int(json, result->wall_ns);
-    if (result->warm) {
+    if (request->commands[index].warm == REST_WARM_TOLD) {
         json_key(json, "warm");
-        json_bool(json, true);
+        json_bool(json, result->warm);
     }
     if (result->process_peak != 0) {
         json_key(json, "procPeak");

@@ -106,15 +106,16 @@ static int ask(const char *address, struct buf *answer, char **body, size_t *siz
         return error_errno(err, "%s", address);
     if (receive(fd, address, answer, err) < 0)
         return -1;
-    char *head_end = memmem(answer->data, answer->size, "\r\n\r\n", 4);
-    int status = 0;
     buf_append_char(answer, '\0');
-    if (head_end == NULL || sscanf(answer->data, "HTTP/%*d.%*d %d", &status) != 1)
+    if (buf_check(answer, err) < 0)
+        return -1;
+    int status = 0;
+    *body = memmem(answer->data, answer->size, "\r\n\r\n", 4);
+    if (*body == NULL || sscanf(answer->data, "HTTP/%*d.%*d %d", &status) != 1)
         return error_set(err, ERROR_SYSTEM, EPROTO, "%s: no HTTP answer", address);
     if (status != 200)
         return error_set(err, ERROR_SYSTEM, EPROTO, "%s: GET /v1/stages: status %d", address,
                          status);
-    *body = memmem(answer->data, answer->size, "\r\n\r\n", 4); /* it may have moved */
     *body += 4;
     *size = answer->size - 1 - (size_t)(*body - answer->data);
     return 0;

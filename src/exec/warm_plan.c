@@ -156,7 +156,7 @@ enum warm_answer warm_plan(const struct exec_warm *warm, const struct exec_reque
                            char program[static WARM_PATH_SIZE])
 {
     program[0] = '\0';
-    if (warm == NULL || warm->count == 0)
+    if (warm == NULL || warm->count == 0 || request->cold)
         return WARM_PLAN_OFF;
     if (request->arg_count < 2 || request->args[1][0] == '\0' || request->args[1][0] == '-')
         return WARM_PLAN_NOT_A_SCRIPT;

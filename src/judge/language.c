@@ -132,13 +132,14 @@ static int read_examples(const struct yml_node *map, struct language_examples *e
 /* Relative, without "." and "..". */
 static bool is_path_inside(const char *path)
 {
-    for (const char *part = path;; part += strcspn(part, "/") + 1) {
+    for (const char *part = path; part != NULL; part += strcspn(part, "/") + 1) {
         size_t length = strcspn(part, "/");
         if (length == 0 || length > 200 || (part[0] == '.' && (length == 1 || part[1] == '.')))
             return false;
         if (part[length] == '\0')
             return strlen(path) < 400;
     }
+    return false;
 }
 
 /* build is checked with the other commands. */

@@ -4,6 +4,7 @@ import concurrent.futures
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -119,6 +120,20 @@ def test_native_async(url):
         assert events[-1]["status"] == "Accepted"
         with pytest.raises(JudgeError):
             await client.judge(language="nosuch", source="", cases=[{}])
+        with pytest.raises(JudgeError):
+            _ = [e async for e in client.stream(language="nosuch", source="", cases=[{}])]
+        events = [e async for e in client.stream_batch([{"language": "bash", "source": f"echo {i}", "cases": [{}]} for i in range(3)])]
+        assert {e["submission"] for e in events if e["event"] == "summary"} == {0, 1, 2}
+        many = client.stream(language="bash", source="sleep 0.2", cases=[{"input": str(i)} for i in range(100)])
+        async for _ in many:
+            break  # leaves the rest: its slots are free soon, long before the 20 s that it would take
+        await many.aclose()
+        status = JudgeClient(url)
+        end = time.monotonic() + 12
+        while status.get_status().queue > 0 and time.monotonic() < end:
+            await asyncio.sleep(0.1)
+        answer = await client.judge(language="bash", source="echo 1", cases=[{}])
+        assert answer["summary"]["status"] == "Accepted" and time.monotonic() < end
     asyncio.run(main())
 
 

@@ -693,7 +693,7 @@ def test_a_client_that_does_not_read(serve):
         while len(queues) < 8 or len(set(queues[-8:])) > 1:  # until nothing moves
             time.sleep(0.5)
             queues.append(service.judge("GET", "/status").json["queue"])
-        assert service.rss() < before + (24 << 20)
+        assert SANITIZED or service.rss() < before + (24 << 20)
         assert queues[-1] > count / 2
         answer = client.makefile("rb").read()
     results = json.loads(answer.split(b"\r\n\r\n", 1)[1])["results"]

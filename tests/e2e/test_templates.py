@@ -29,6 +29,7 @@ BWRAP = {
 }
 SANDBOXES = {"firejail": FIREJAIL, "bwrap": BWRAP}
 MARK = "cjudge-template-test"
+LIMIT_SECONDS = 6  # a busy machine needs seconds to start a sandbox
 
 
 def python(solution, **more):
@@ -51,7 +52,7 @@ def work_folders():
 def service(cjudge, tmp_path_factory, request):
     if shutil.which(request.param) is None:
         pytest.skip(f"{request.param} is not installed")
-    env = {**SANDBOXES[request.param], "MAX_EXECUTION_TIME": "3", "MAX_WORKERS": "2", "ERROR_CASE_SAVE_PATH": ""}
+    env = {**SANDBOXES[request.param], "MAX_EXECUTION_TIME": str(LIMIT_SECONDS), "MAX_WORKERS": "2", "ERROR_CASE_SAVE_PATH": ""}
     with Service(cjudge, judge="127.0.0.1:0", env=env, folder=str(tmp_path_factory.mktemp("templates"))) as started:
         started.sandbox = request.param
         yield started
@@ -103,11 +104,11 @@ def test_the_sandbox_is_the_templates(service):
 def test_limits_are_ours(service):
     start = time.monotonic()
     result = service.judged("/run", python(f"import time\nprint('a', flush=True)\ntime.sleep(60)  # {MARK}"))
-    assert outcome(result) == (False, False, "worker_timeout") and 3 <= result["cost"] < 5, result
+    assert outcome(result) == (False, False, "worker_timeout") and LIMIT_SECONDS <= result["cost"] < LIMIT_SECONDS + 2, result
     assert result["stdout"].startswith("a\n") and "Suicide from timeout." in result["stdout"]
-    assert time.monotonic() - start < 8
+    assert time.monotonic() - start < LIMIT_SECONDS + 5
     result = service.judged("/run", python("while True: pass"))
-    assert result["run_success"] is False and result["cost"] < 5
+    assert result["run_success"] is False and result["cost"] < LIMIT_SECONDS + 2
     result = service.judged("/run", python("x = b'x' * (1 << 30)\nprint(len(x))"))
     assert not result["run_success"] and "Memory limit of 384 MiB exceeded." in result["stderr"], result
     result = service.judged("/run", python(

@@ -155,7 +155,8 @@ static void a_whole_command_is_read(void **state)
          "\"copyIn\":{\"in\":{\"content\":\"\"},\"l\":{\"symlink\":\"to\",\"content\":\"x\"},"
          "\"c\":{\"name\":\"n\",\"max\":1}},"
          "\"copyOut\":[\"a\",\"b?\",\"c??\",\"?\"],\"copyOutCached\":[\"d?\"],\"copyOutMax\":7,"
-         "\"copyOutTruncate\":true,\"dataSegmentLimit\":true,\"addressSpaceLimit\":true}]}",
+         "\"copyOutTruncate\":true,\"dataSegmentLimit\":true,\"addressSpaceLimit\":true,"
+         "\"warm\":false}]}",
          &request);
     assert_string_equal(request.request_id, "r");
     assert_int_equal(request.command_count, 1);
@@ -179,6 +180,7 @@ static void a_whole_command_is_read(void **state)
     assert_true(c->tty && c->cpu_ns == 1 && c->wall_ns == 2 && c->memory_bytes == UINT64_MAX);
     assert_true(c->stack_bytes == 4 && c->processes == 5 && c->cpu_rate == 6);
     assert_string_equal(c->cpu_set, "0-1");
+    assert_int_equal(c->warm, REST_WARM_NEVER);
     assert_int_equal(c->copy_in_count, 3);
     assert_string_equal(c->copy_in[0].name, "in");
     assert_int_equal(c->copy_in[0].file.kind, REST_FILE_CONTENT);

@@ -179,6 +179,10 @@ static void terminals_and_switched_off_start_cold(void **state)
     assert_int_equal(warm_plan(NULL, &request, NULL, 0, program), WARM_PLAN_OFF);
     request.tty = true;
     assert_int_equal(plan(&request, program), WARM_PLAN_TERMINAL);
+    request = request_for(args, 2, env, 1);
+    assert_int_equal(plan(&request, program), WARM_PLAN_YES);
+    request.cold = true;
+    assert_int_equal(plan(&request, program), WARM_PLAN_OFF);
 }
 
 int main(void)

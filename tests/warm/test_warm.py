@@ -76,7 +76,7 @@ class Program:
     def request(self, **limits):
         names = {entry.split("=")[0] for entry in self.env}
         env = [entry for entry in ENVIRONMENT if entry.split("=")[0] not in names] + self.env
-        return {"args": ["python3", "main.py", *self.args], "env": env,
+        return {"warm": True, "args": ["python3", "main.py", *self.args], "env": env,
                 "files": [{"content": self.stdin}, {"name": "stdout", "max": MIB}, {"name": "stderr", "max": MIB}],
                 "cpuLimit": 2_000_000_000, "clockLimit": 10_000_000_000, "memoryLimit": 256 * MIB, "procLimit": 30,
                 "copyIn": {"main.py": {"content": self.source}}, **limits}
@@ -149,6 +149,15 @@ def test_warm_is_cold(services, number):
 
 def test_there_are_enough_programs():
     assert len(PROGRAMS) >= 150 and len({program.name for program in PROGRAMS}) == len(PROGRAMS)
+
+
+def test_results_say_it_only_to_who_asks(services):
+    _, warm = services
+    hello = next(program for program in PROGRAMS if program.name == "hello")
+    assert warm_run(warm, hello)["warm"]
+    assert "warm" not in warm.run(hello.request(warm=None))
+    assert "warm" not in warm.run(hello.request(warm=False))
+    assert [run(warm, hello)["warm"] for _ in range(2)] == [True, True]
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the stub is written for x86-64")

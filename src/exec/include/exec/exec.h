@@ -138,7 +138,8 @@ struct exec_request {
     uint64_t copy_out_max_bytes; /* per file; 0: the settings' */
     bool copy_out_truncate;
     struct exec_limits limits;
-    bool tty; /* a terminal of its own, controlling through descriptor 0 */
+    bool tty;  /* a terminal of its own, controlling through descriptor 0 */
+    bool cold; /* no warm interpreter, whatever the settings say */
 };
 
 /* ---- groups ---- */
