@@ -34,7 +34,6 @@ static struct exec_limits limits_of(const struct rest_command *command, bool cpu
         .memory_bytes = command->memory_bytes,
         .processes = command->processes,
         .stack_bytes = command->stack_bytes,
-        .stack_exact = true,
         .data_segment = command->data_segment,
         .address_space = command->address_space,
         .cpu_rate = cpu_rate ? command->cpu_rate : 0,

@@ -142,7 +142,6 @@ void command_start(struct command *command)
         spec.cpus = &every;
     command->allocation_limited =
         exec_limits_apply(&command->limits, command->settings, command->without_cgroup, &spec);
-    command->stack_is_memory = exec_limits_stack_is_memory(&command->limits, command->settings);
     set_clocks(command);
     struct cj_error err;
     if (container_start(command->container, &spec, &err) < 0) {
@@ -299,7 +298,7 @@ static void decide(struct command *command, struct exec_outcome *outcome)
     outcome->memory_limit_bytes = command->limits.memory_bytes;
     outcome->oom_kills = end->oom_kills;
     outcome->allocation_limited = command->allocation_limited;
-    outcome->stack_is_memory = command->stack_is_memory;
+    outcome->stack_limited = command->limits.stack_bytes >= outcome->memory_limit_bytes;
     struct exec_verdict verdict = exec_decide(outcome);
     result->status = verdict.status;
     result->exit_status = verdict.exit_status;

@@ -33,7 +33,7 @@ struct command {
     struct container_descriptor *descriptors;
     size_t descriptor_count;
     bool without_cgroup;
-    bool allocation_limited, stack_is_memory;
+    bool allocation_limited;
     unsigned cpus;
     int64_t started_ns;
     int64_t cpu_check_ns;

@@ -75,36 +75,10 @@ static uint64_t stack_room(const struct exec_limits *limits)
     return stack < SIZE_CAP / 64 ? stack * threads : SIZE_CAP;
 }
 
-/* A stack that may be as large as the memory is ended by the memory limit, and never by its own: so it needs
- * room for as much as the group may have while earlier runs' garbage stands beside it (cgroup_begin()).
- * Without a group nothing but its own limit may stand in the way in time. Not as much as was asked
- * for: threads reserve it. Arguments may take a quarter of it, 6 MiB at most, execve(2). */
-static uint64_t stack_limit(uint64_t asked, uint64_t memory, bool without_cgroup)
-{
-    const uint64_t for_arguments = 24ULL * MIB;
-    if (asked < memory)
-        return asked;
-    uint64_t least = asked < for_arguments ? asked : for_arguments;
-    uint64_t beyond = without_cgroup ? memory : memory + memory / 4 + 2ULL * MIB;
-    return beyond > least ? beyond : least;
-}
-
-static uint64_t enforced_memory(const struct exec_limits *limits,
-                                const struct exec_settings *settings)
-{
-    return limits->memory_bytes + size_or(settings->extra_memory_bytes, 0);
-}
-
-bool exec_limits_stack_is_memory(const struct exec_limits *limits,
-                                 const struct exec_settings *settings)
-{
-    return limits->stack_exact && limits->stack_bytes >= enforced_memory(limits, settings);
-}
-
 bool exec_limits_apply(const struct exec_limits *limits, const struct exec_settings *settings,
                        bool without_cgroup, struct container_run *run)
 {
-    uint64_t memory = enforced_memory(limits, settings);
+    uint64_t memory = limits->memory_bytes + size_or(settings->extra_memory_bytes, 0);
     /* A backstop that needs no one awake, far above the limit that is enforced exactly: the kernel counts
      * whole ticks for it, and on a busy machine those were a tenth more than what was used. */
     set_rlimit(run, CONTAINER_RLIMIT_CPU,
@@ -113,9 +87,7 @@ bool exec_limits_apply(const struct exec_limits *limits, const struct exec_setti
     set_rlimit(run, CONTAINER_RLIMIT_NOFILE, limits->open_files);
     if (limits->stack_bytes != 0)
         set_rlimit(run, CONTAINER_RLIMIT_STACK,
-                   exec_limits_stack_is_memory(limits, settings)
-                       ? memory
-                       : stack_limit(limits->stack_bytes, memory, without_cgroup));
+                   limits->stack_bytes < memory ? limits->stack_bytes : memory);
     if (limits->data_segment)
         set_rlimit(run, CONTAINER_RLIMIT_DATA, memory);
     else if (without_cgroup) /* a backstop: the stacks of threads count although hardly touched */

@@ -10,8 +10,4 @@
 bool exec_limits_apply(const struct exec_limits *limits, const struct exec_settings *settings,
                        bool without_cgroup, struct container_run *run);
 
-/* Pure: whether RLIMIT_STACK stands at the memory limit: a stack that overflows is out of memory. */
-bool exec_limits_stack_is_memory(const struct exec_limits *limits,
-                                 const struct exec_settings *settings);
-
 #endif

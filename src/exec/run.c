@@ -44,8 +44,9 @@ static bool has_streams(const struct command *command)
     return command->state == COMMAND_RUNNING || command->state == COMMAND_ENDED;
 }
 
-/* Lays out the poll set: cancellation, each command's end and streams, pipes. Returns its size. */
-static size_t fill_poll(struct running *running)
+/* Lays out the poll set: cancellation, each command's end and streams, pipes. Returns its size. *next_ns
+ * becomes less when a stream is to be looked at before. */
+static size_t fill_poll(struct running *running, int64_t now_ns, int64_t *next_ns)
 {
     struct pollfd *fds = running->fds;
     size_t used = 0;
@@ -58,7 +59,7 @@ static size_t fill_poll(struct running *running)
         int end = command->state == COMMAND_RUNNING ? container_run_fd(command->container) : -1;
         command->poll_end = used;
         fds[used++] = (struct pollfd){.fd = end, .events = POLLIN};
-        command->poll_streams = streams_poll(command->streams, fds + used);
+        command->poll_streams = streams_poll(command->streams, now_ns, next_ns, fds + used);
         used += command->poll_streams;
     }
     running->pipes_at = used;
@@ -111,8 +112,8 @@ static int watch(struct running *running, struct cj_error *err)
         int64_t next_ns = check_clocks(running, now_ns);
         if (next_ns == INT64_MAX) /* the last one has failed */
             return 0;
+        size_t used = fill_poll(running, now_ns, &next_ns);
         struct timespec timeout = timespec_from_ns(next_ns > now_ns ? next_ns - now_ns : 0);
-        size_t used = fill_poll(running);
         int ready = ppoll(running->fds, used, &timeout, NULL);
         if (ready < 0 && errno != EINTR)
             return error_errno(err, "poll");

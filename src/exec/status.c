@@ -73,14 +73,16 @@ static bool at_memory_limit(const struct exec_outcome *outcome)
     return outcome->memory_bytes + margin >= outcome->memory_limit_bytes;
 }
 
-/* The stack grew until its limit stopped it, which is the memory limit: the group would have, had it
- * not been let out a little for what earlier runs left (cgroup_begin()). What overflows a stack has touched
- * it, but for a frame; the peak is known to 1/64 (cgroup_memory_peak()). */
-static bool out_of_stack(const struct exec_outcome *outcome)
+/* A stack that may be as large as the memory meets both limits at once. Mostly the memory's comes first, but
+ * not while the group's stands higher for garbage of earlier runs (cgroup_begin()): the run would be
+ * Signalled for what ends it for memory a moment later. A figure is right within 1/64 or 256 KiB. */
+static bool stack_took_all(const struct exec_outcome *outcome)
 {
-    return outcome->stack_is_memory && WIFSIGNALED(outcome->wait_status) &&
-           WTERMSIG(outcome->wait_status) == SIGSEGV &&
-           outcome->memory_bytes >= outcome->memory_limit_bytes - outcome->memory_limit_bytes / 64;
+    const uint64_t least = 256 * 1024, part = outcome->memory_limit_bytes / 64;
+    const uint64_t margin = part > least ? part : least;
+    return outcome->stack_limited && outcome->killed == KILL_NONE &&
+           WIFSIGNALED(outcome->wait_status) && WTERMSIG(outcome->wait_status) == SIGSEGV &&
+           outcome->memory_bytes + margin >= outcome->memory_limit_bytes;
 }
 
 struct exec_verdict exec_decide(const struct exec_outcome *outcome)
@@ -90,9 +92,8 @@ struct exec_verdict exec_decide(const struct exec_outcome *outcome)
     struct exec_verdict verdict = raw_verdict(outcome->wait_status);
     /* by itself: a kill of ours says nothing about an allocation */
     bool failed = verdict.status != EXEC_ACCEPTED && outcome->killed == KILL_NONE;
-    if (outcome->oom_kills > 0 || outcome->killed == KILL_MEMORY ||
-        (outcome->allocation_limited && failed && at_memory_limit(outcome)) ||
-        out_of_stack(outcome)) {
+    if (outcome->oom_kills > 0 || outcome->killed == KILL_MEMORY || stack_took_all(outcome) ||
+        (outcome->allocation_limited && failed && at_memory_limit(outcome))) {
         verdict.status = EXEC_MEMORY_LIMIT;
         return verdict;
     }

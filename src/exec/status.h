@@ -25,7 +25,7 @@ struct exec_outcome {
     uint64_t memory_bytes, memory_limit_bytes;
     uint64_t oom_kills;
     bool allocation_limited; /* RLIMIT_DATA or RLIMIT_AS stood at the memory limit */
-    bool stack_is_memory;    /* RLIMIT_STACK did */
+    bool stack_limited;      /* RLIMIT_STACK stood at it */
     bool output_over;        /* a collector got more than its max */
     bool file_problem;       /* a copy-out failed */
 };
@@ -39,7 +39,7 @@ struct exec_verdict {
  *   Internal Error        it could not be started
  *   Memory Limit Exceeded the kernel killed a process of the run for memory; or an allocation limit
  *                         stood, the program failed by itself, and its peak was at the limit; or
- *                         the stack limit stood there, and SIGSEGV came with the peak above it
+ *                         the stack limit stood there, and SIGSEGV came with the peak at it
  *   Time Limit Exceeded   final CPU figure above the limit, or wall time above the limit
  *   Output Limit Exceeded it was stopped because it flooded a collector
  *   by how the main process ended: Dangerous Syscall (SIGSYS), Output Limit Exceeded (SIGXFSZ),

@@ -25,6 +25,11 @@
 
 enum { FLOOD = 1024 * 1024, CHUNK = 64 * 1024, CONTAINER_OUTPUTS = 2, POLL_MAX = 2 };
 
+/* A program that writes line after line would be interrupted for each, because the slot goes before it on their
+ * CPU. So a pipe that only collects, and gave little twice within twice this time, is let alone for it: what
+ * a pipe holds, 64 KiB, takes a quick writer about as long. */
+static const int64_t PAUSE = 50 * NS_PER_US;
+
 struct stream {
     enum exec_file_kind kind;
     const struct exec_file *file;
@@ -38,8 +43,11 @@ struct stream {
     struct keep keep; /* collected; counts what came in any case */
     struct buf bytes; /* on their way; those before start have gone */
     size_t start;
-    int failure;               /* errno of feeding or forwarding; 0 */
-    bool source_ended;         /* nothing more comes into bytes */
+    int failure;       /* errno of feeding or forwarding; 0 */
+    bool source_ended; /* nothing more comes into bytes */
+    bool gave_little;  /* when it was read last, at: */
+    int64_t read_ns;   /* 0: never */
+    int64_t paused_until_ns;
     int poll_read, poll_write; /* positions in the poll set; -1 */
 };
 
@@ -415,6 +423,7 @@ static void read_output(struct streams *streams, struct stream *stream)
             take(stream, streams->chunk, (size_t)got);
             if (got == (ssize_t)sizeof(streams->chunk))
                 continue;
+            stream->gave_little = true;
             return;
         }
         if (got == 0 ? stream->own_ends : errno == EIO) /* every writer is gone; pty(7): EIO */
@@ -475,13 +484,30 @@ static void want(struct pollfd *fds, size_t *used, int *position, int fd, short 
     fds[(*used)++] = (struct pollfd){.fd = fd, .events = events};
 }
 
-size_t streams_poll(struct streams *streams, struct pollfd *fds)
+/* Nobody waits for what is collected; what is shown, passed on or relayed is moved at once. */
+static bool is_paused(const struct streams *streams, struct stream *stream, int64_t now_ns)
+{
+    if (stream->kind != EXEC_FILE_COLLECT || streams->terminal_master >= 0)
+        return false;
+    if (stream->gave_little) {
+        if (now_ns - stream->read_ns < 2 * PAUSE)
+            stream->paused_until_ns = now_ns + PAUSE;
+        stream->read_ns = now_ns;
+        stream->gave_little = false;
+    }
+    return now_ns < stream->paused_until_ns;
+}
+
+size_t streams_poll(struct streams *streams, int64_t now_ns, int64_t *next_ns, struct pollfd *fds)
 {
     size_t used = 0;
     for (size_t i = 0; i < streams->count; i++) {
         struct stream *stream = &streams->streams[i];
         stream->poll_read = stream->poll_write = -1;
-        if (wants_input(stream))
+        if (is_paused(streams, stream, now_ns)) {
+            if (stream->paused_until_ns < *next_ns)
+                *next_ns = stream->paused_until_ns;
+        } else if (wants_input(stream))
             want(fds, &used, &stream->poll_read, stream->read_fd, POLLIN);
         if (stream->kind == EXEC_FILE_FORWARD && waiting(stream) > 0)
             want(fds, &used, &stream->poll_write, stream->file->fd, POLLOUT);

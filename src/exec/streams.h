@@ -38,8 +38,9 @@ size_t streams_poll_max(size_t file_count) PURE;
 /* The program has its descriptors: ours of its ends are closed, so that its end is seen. */
 void streams_started(struct streams *streams);
 
-/* Adds what to wait for. Returns the number added. */
-size_t streams_poll(struct streams *streams, struct pollfd *fds);
+/* Adds what to wait for, and lowers *next_ns to when to ask again at the latest: outputs that come in many
+ * pieces are left alone for moments. now_ns: CLOCK_MONOTONIC. Returns the number added. */
+size_t streams_poll(struct streams *streams, int64_t now_ns, int64_t *next_ns, struct pollfd *fds);
 
 /* Moves what can be moved without waiting. fds: as filled in by streams_poll() and poll(2). */
 void streams_move(struct streams *streams, const struct pollfd *fds, size_t count);

@@ -3,6 +3,7 @@
 A test that has a counterpart in go-judge is marked: its behaviour was kept, or made better, for a reason;
 the others are about what its clients never saw."""
 import os
+import pathlib
 import re
 import time
 
@@ -94,6 +95,25 @@ def test_too_much_output(service, pipe):
     assert result["files"] == {"stdout": "hell"}
     assert result["fileError"] == [
         {"name": "stdout", "type": "CollectSizeExceeded", "message": "Output Limit Exceeded"}]
+
+
+def slot_switches(service):
+    """How often the slots' threads have gone to sleep."""
+    count = 0
+    for task in pathlib.Path(f"/proc/{service.process.pid}/task").iterdir():
+        if (task / "comm").read_text().startswith("cj-slot"):
+            count += int(re.search(r"^voluntary_ctxt_switches:\s+([0-9]+)", (task / "status").read_text(), re.M).group(1))
+    return count
+
+
+@better(reason="a write costs its program no change of processes")
+def test_the_slot_is_not_woken_by_each_write(service):
+    source = "import os\nfor _ in range(4096): os.write(1, b'x' * 8192)"
+    before = slot_switches(service)
+    result = service.run(python(source, clockLimit=60 * 10**9,
+                                files=[{"content": ""}, collector("stdout", 64 * MIB, pipe=True), collector("stderr")]))
+    assert accepted(result) == "x" * 32 * MIB
+    assert slot_switches(service) - before < 2048
 
 
 @kept

@@ -643,7 +643,7 @@ def rlimit(name):
     ("--stack", "1g", "STACK", 256 << 20),  # no more than the memory
     ("--file-size", "1k", "FSIZE", 1024),
     ("--open-files", "17", "NOFILE", 17),
-    ("--cpu", "1500ms", "CPU", 3),
+    ("--cpu", "1500ms", "CPU", 5),
 ])
 def test_a_limit_is_an_rlimit(run, option, value, name, expected):
     assert output(run(option, value, *rlimit(name))) == f"{expected} {expected}\n"

@@ -77,7 +77,8 @@ def dead_groups():
         name, hierarchy, count = line.split()[:3]
         top = f"{host.CGROUP_ROOT}/{name}" if hierarchy != "0" else host.CGROUP_ROOT
         if os.path.isdir(top):
-            found[name] = int(count) - sum(1 for _ in os.walk(top))
+            # less than none: the folder shows more than this controller's groups, and others' come and go in it
+            found[name] = max(0, int(count) - sum(1 for _ in os.walk(top)))
     return found
 
 

@@ -167,9 +167,11 @@ TABLE = [
                 memory=1 * MIB, stack=None, used=(0.6, 1), repeat=3, no_cgroup=dict(used=None)),
     over_memory("arguments_over_memory_and_stack", program="counts_arguments", argv=["x" * 120000] * 12, langs=["c"],
                 memory=1 * MIB, stack=2 * MIB, used=(0, 1), repeat=3, no_cgroup=dict(used=None)),
-    # the kernel lets them have a quarter of the stack
     accepted("arguments_within_memory", "15 1800000\n", program="counts_arguments", argv=["x" * 120000] * 15,
-             memory=4 * MIB, langs=["c"], repeat=3),
+             memory=4 * MIB, stack=None, langs=["c"], repeat=3),
+    # both limits are met at once
+    over_memory("recurses_with_all_memory", program="recurses_for_ever", langs=["c"], memory=32 * MIB, stack=32 * MIB,
+                used=(31, 32), repeat=3, no_cgroup=dict(used=None)),
     # less than the kernel takes for a process
     over_memory("memory_4_kib", program="hello", memory=4096, langs=["c"], used=(0, 0.004), repeat=3,
                 no_cgroup=dict(used=None)),

@@ -202,61 +202,29 @@ static void allocation_limits_stand_when_asked_for(void **state)
     }
 }
 
-static void a_stack_as_large_as_the_memory_is_ended_by_the_memory(void **state)
-{
-    (void)state;
-    static const struct {
-        uint64_t stack, memory, extra, want, want_groupless;
-    } cases[] = {
-        {MIB, 64 * MIB, 0, MIB, MIB},
-        {64 * MIB - 1, 64 * MIB, 0, 64 * MIB - 1, 64 * MIB - 1},
-        {64 * MIB, 64 * MIB, 0, 82 * MIB, 64 * MIB},
-        {64 * MIB + 1, 64 * MIB, 0, 82 * MIB, 64 * MIB},
-        {64 * MIB + 1, 64 * MIB, MIB, 64 * MIB + 1, 64 * MIB + 1},
-        {UINT64_MAX, 64 * MIB, 4 * MIB, 87 * MIB, 68 * MIB},
-        {UINT64_MAX, UINT64_MAX, 0, SIZE_CAP + SIZE_CAP / 4 + 2 * MIB, SIZE_CAP},
-        {64 * MIB, 1 * MIB, 0, 24 * MIB, 24 * MIB}, /* arguments */
-        {4 * MIB, 1 * MIB, 0, 4 * MIB, 4 * MIB},
-    };
-    for (size_t i = 0; i < COUNT_OF(cases) * 2; i++) {
-        bool groupless = i % 2 != 0, allocation;
-        struct exec_settings settings = settings_of_the_house();
-        settings.extra_memory_bytes = cases[i / 2].extra;
-        const struct container_run run =
-            apply((struct exec_limits){.stack_bytes = cases[i / 2].stack,
-                                       .memory_bytes = cases[i / 2].memory},
-                  &settings, groupless, &allocation);
-        assert_true(stands(&run, CONTAINER_RLIMIT_STACK));
-        assert_int_equal(run.rlimits[CONTAINER_RLIMIT_STACK],
-                         groupless ? cases[i / 2].want_groupless : cases[i / 2].want);
-        assert_int_equal(allocation, groupless);
-    }
-}
-
-static void an_exact_stack_is_never_above_the_memory(void **state)
+static void a_stack_is_never_larger_than_the_memory(void **state)
 {
     (void)state;
     static const struct {
         uint64_t stack, memory, extra, want;
-        bool is_memory;
     } cases[] = {
-        {MIB, 64 * MIB, 0, MIB, false},
-        {64 * MIB - 1, 64 * MIB, 0, 64 * MIB - 1, false},
-        {64 * MIB, 64 * MIB, 0, 64 * MIB, true},
-        {64 * MIB + 1, 64 * MIB, MIB, 64 * MIB + 1, false},
-        {UINT64_MAX, 64 * MIB, MIB, 65 * MIB, true},
+        {MIB, 64 * MIB, 0, MIB},
+        {64 * MIB, 64 * MIB, 0, 64 * MIB},
+        {64 * MIB + 1, 64 * MIB, 0, 64 * MIB},
+        {64 * MIB + 1, 64 * MIB, MIB, 64 * MIB + 1},
+        {UINT64_MAX, 64 * MIB, MIB, 65 * MIB},
+        {UINT64_MAX, UINT64_MAX, 0, SIZE_CAP},
     };
-    for (size_t i = 0; i < COUNT_OF(cases) * 2; i++) {
-        bool groupless = i % 2 != 0, allocation;
-        const struct exec_limits limits = {.stack_bytes = cases[i / 2].stack,
-                                           .stack_exact = true,
-                                           .memory_bytes = cases[i / 2].memory};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct exec_settings settings = settings_of_the_house();
-        settings.extra_memory_bytes = cases[i / 2].extra;
-        const struct container_run run = apply(limits, &settings, groupless, &allocation);
-        assert_int_equal(run.rlimits[CONTAINER_RLIMIT_STACK], cases[i / 2].want);
-        const struct exec_limits whole = exec_limits_with_defaults(limits, &settings);
-        assert_int_equal(exec_limits_stack_is_memory(&whole, &settings), cases[i / 2].is_memory);
+        settings.extra_memory_bytes = cases[i].extra;
+        bool allocation;
+        const struct container_run run = apply(
+            (struct exec_limits){.stack_bytes = cases[i].stack, .memory_bytes = cases[i].memory},
+            &settings, false, &allocation);
+        assert_true(stands(&run, CONTAINER_RLIMIT_STACK));
+        assert_int_equal(run.rlimits[CONTAINER_RLIMIT_STACK], cases[i].want);
+        assert_false(allocation);
     }
 }
 
@@ -268,7 +236,7 @@ static void a_default_stack_of_the_settings_counts(void **state)
     bool allocation;
     const struct container_run run =
         apply((struct exec_limits){.memory_bytes = MIB}, &settings, false, &allocation);
-    assert_int_equal(run.rlimits[CONTAINER_RLIMIT_STACK], 24 * MIB);
+    assert_int_equal(run.rlimits[CONTAINER_RLIMIT_STACK], MIB);
 }
 
 static void the_cpu_backstop_is_whole_seconds_far_above_the_limit(void **state)
@@ -336,8 +304,7 @@ int main(void)
         cmocka_unit_test(with_a_group_only_what_no_group_knows_is_an_rlimit),
         cmocka_unit_test(without_a_group_rlimits_stand_in),
         cmocka_unit_test(allocation_limits_stand_when_asked_for),
-        cmocka_unit_test(a_stack_as_large_as_the_memory_is_ended_by_the_memory),
-        cmocka_unit_test(an_exact_stack_is_never_above_the_memory),
+        cmocka_unit_test(a_stack_is_never_larger_than_the_memory),
         cmocka_unit_test(a_default_stack_of_the_settings_counts),
         cmocka_unit_test(the_cpu_backstop_is_whole_seconds_far_above_the_limit),
         cmocka_unit_test(extra_memory_never_wraps_around),

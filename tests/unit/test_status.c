@@ -341,6 +341,30 @@ static void an_allocation_limit_counts_near_the_peak_of_a_failed_program(void **
     }
 }
 
+static void a_stack_that_took_all_memory_is_a_memory_limit(void **state)
+{
+    (void)state;
+    struct exec_outcome outcome = quiet();
+    outcome.memory_limit_bytes = 64 * MIB;
+    outcome.memory_bytes = 63 * MIB;
+    outcome.wait_status = killed_by(SIGSEGV);
+    expect("a smaller stack", &outcome, EXEC_SIGNALLED, SIGSEGV);
+    outcome.stack_limited = true;
+    expect("all of it", &outcome, EXEC_MEMORY_LIMIT, SIGSEGV);
+    outcome.memory_bytes--;
+    expect("less", &outcome, EXEC_SIGNALLED, SIGSEGV);
+    outcome.memory_limit_bytes = MIB;
+    outcome.memory_bytes = 768 * 1024;
+    expect("all of little", &outcome, EXEC_MEMORY_LIMIT, SIGSEGV);
+    outcome.wait_status = killed_by(SIGABRT);
+    expect("another end", &outcome, EXEC_SIGNALLED, SIGABRT);
+    outcome.wait_status = exited(1);
+    expect("its own end", &outcome, EXEC_NONZERO_EXIT, 1);
+    outcome.wait_status = killed_by(SIGSEGV);
+    outcome.killed = KILL_WALL;
+    expect("our kill", &outcome, EXEC_TIME_LIMIT, SIGSEGV);
+}
+
 static void
 a_time_limit_at_the_memory_limit_is_a_memory_limit_only_with_an_allocation_limit(void **state)
 {
@@ -349,26 +373,6 @@ a_time_limit_at_the_memory_limit_is_a_memory_limit_only_with_an_allocation_limit
     cpu_killed(&outcome);
     outcome.memory_bytes = outcome.memory_limit_bytes;
     expect("no allocation limit", &outcome, EXEC_TIME_LIMIT, SIGKILL);
-}
-
-static void a_stack_that_overflows_at_the_memory_limit_is_out_of_memory(void **state)
-{
-    (void)state;
-    struct exec_outcome outcome = quiet();
-    outcome.wait_status = killed_by(SIGSEGV);
-    outcome.memory_bytes = outcome.memory_limit_bytes;
-    expect("a stack limit of its own", &outcome, EXEC_SIGNALLED, SIGSEGV);
-    outcome.stack_is_memory = true;
-    expect("at the limit", &outcome, EXEC_MEMORY_LIMIT, SIGSEGV);
-    outcome.memory_bytes = 63 * MIB;
-    expect("1/64 below", &outcome, EXEC_MEMORY_LIMIT, SIGSEGV);
-    outcome.memory_bytes--;
-    expect("far from it", &outcome, EXEC_SIGNALLED, SIGSEGV);
-    outcome.memory_bytes = outcome.memory_limit_bytes;
-    outcome.wait_status = killed_by(SIGABRT);
-    expect("another signal", &outcome, EXEC_SIGNALLED, SIGABRT);
-    outcome.wait_status = exited(1);
-    expect("no signal", &outcome, EXEC_NONZERO_EXIT, 1);
 }
 
 /* A program that fills its memory and then runs out of time has not failed to allocate. */
@@ -453,9 +457,9 @@ int main(void)
         cmocka_unit_test(a_cancelled_run_is_what_it_was_until_then),
         cmocka_unit_test(only_a_kill_by_the_kernel_or_an_allocation_limit_is_a_memory_limit),
         cmocka_unit_test(an_allocation_limit_counts_near_the_peak_of_a_failed_program),
+        cmocka_unit_test(a_stack_that_took_all_memory_is_a_memory_limit),
         cmocka_unit_test(
             a_time_limit_at_the_memory_limit_is_a_memory_limit_only_with_an_allocation_limit),
-        cmocka_unit_test(a_stack_that_overflows_at_the_memory_limit_is_out_of_memory),
         cmocka_unit_test(our_own_kill_is_no_failed_allocation),
         cmocka_unit_test(a_flood_is_an_output_limit_however_it_ended),
         cmocka_unit_test(names_are_those_of_the_reference),

@@ -78,8 +78,6 @@ struct exec_limits {
     uint64_t memory_bytes;
     uint64_t processes; /* and threads */
     uint64_t stack_bytes;
-    bool stack_exact; /* RLIMIT_STACK is never above the memory limit, as go-judge's clients see it;
-                       * else one as large as that is put beyond it, and the memory limit ends it */
     uint64_t file_size_bytes;
     uint64_t open_files;
     bool data_segment;   /* RLIMIT_DATA = memory */
