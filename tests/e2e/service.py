@@ -30,7 +30,8 @@ class Service:
     """Listens at a free port of localhost; what it logs is read from its stderr, which is JSON lines."""
 
     def __init__(self, program, *options, env=None, address="127.0.0.1:0", judge="off", folder=None, before=()):
-        self.folder = folder or tempfile.mkdtemp(prefix="cjudge-serve-")
+        self.own_folder = None if folder else tempfile.TemporaryDirectory(prefix="cjudge-serve-") # goes with us
+        self.folder = folder or self.own_folder.name
         self.log_path = os.path.join(self.folder, "serve.log")
         self.options = options
         with open(self.log_path, "wb") as log:
