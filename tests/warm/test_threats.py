@@ -14,7 +14,7 @@ HELLO = Program("hello", "print(hash('x'))")
 
 @pytest.fixture(scope="module")
 def service(cjudge, tmp_path_factory):
-    with Service(cjudge, "-parallelism", 1, "-no-pinning", folder=str(tmp_path_factory.mktemp("warm"))) as started:
+    with Service(cjudge, "-parallelism", 1, "-no-pinning", "-warm-runs", 500, folder=str(tmp_path_factory.mktemp("warm"))) as started:
         if any("no interpreter is kept warm" in line.get("message", "") for line in started.log()):
             pytest.skip("this host keeps no interpreter warm")
         yield started
@@ -211,7 +211,7 @@ def test_the_memory_limit_is_that_of_a_cold_start(service, cjudge, tmp_path):
 @pytest.mark.parametrize("limits", [{"procLimit": 1}, {"memoryLimit": 16 * MIB}, {"cpuRateLimit": 50}],
                          ids=["one_process", "little_memory", "slow"])
 def test_limits_of_a_run_do_not_reach_the_interpreter(cjudge, tmp_path, limits):
-    with Service(cjudge, "-parallelism", 1, "-enable-cpu-rate", folder=str(tmp_path)) as service:
+    with Service(cjudge, "-parallelism", 1, "-enable-cpu-rate", "-warm-runs", 500, folder=str(tmp_path)) as service:
         if any("no interpreter is kept warm" in line.get("message", "") for line in service.log()):
             pytest.skip("this host keeps no interpreter warm")
         results = [service.run(HELLO.request(**limits)) for _ in range(5)]
