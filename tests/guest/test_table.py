@@ -17,7 +17,7 @@ CJUDGE = pathlib.Path(os.environ.get("CJUDGE", ROOT / "build" / "cjudge")).resol
 TABLE = ROOT / "tests" / "table"
 
 # Software emulation is slower than the machine by this factor; only bounds on time are stretched.
-SLOW = "5"
+SLOW = "12"
 
 
 @pytest.fixture(scope="module")
@@ -60,4 +60,5 @@ def outcomes(request, programs):
 ])
 def test_same_verdicts(outcomes, cgroup, level, delegate, only):
     code, out, err = outcomes[cgroup, level, delegate, only].result()
-    assert code == 0, (out + err).decode(errors="replace")[-8000:]
+    rows = (out + err).decode(errors="replace").splitlines()
+    assert code == 0, "\n".join(row for row in rows if not row.startswith("ok "))[-8000:]
