@@ -173,6 +173,14 @@ def test_compile_errors(service):
     assert "stray" in result["stderr"] and len(result["stderr"]) <= 1000
 
 
+@better("the compiler's as the interpreter's: it has not seen the source")
+def test_a_source_that_does_not_fit_is_an_internal_error(serve):
+    service = serve("-tmp-fs-param", "size=1m,nr_inodes=4k")
+    for language in python, cpp:
+        result = service.judged("/run", language("int main() {}" + (4 << 20) * " "))
+        assert outcome(result) == (False, False) and result["reason"] == "internal_error", result["reason"]
+
+
 @kept
 def test_exit_codes_and_signals(service):
     assert outcome(service.judged("/run", python("exit(3)"))) == (False, False)
@@ -580,6 +588,14 @@ def test_native_compile_error(service):
     assert answer["build"]["status"] == "Compile Error" and "stray" in answer["build"]["stderr"]
     assert {c["status"] for c in answer["cases"]} == {"Skipped"}
     assert answer["summary"]["status"] == "Compile Error"
+
+
+def test_native_source_that_does_not_fit(serve):
+    service = serve("-tmp-fs-param", "size=1m,nr_inodes=4k")
+    answer = judge(service, language="cpp", files={"main.cpp": "int main() {}", "big.h": (4 << 20) * " "}, cases=[{}])
+    assert answer["build"]["status"] == "Internal Error", answer["build"]
+    assert "big.h" in answer["build"]["message"]
+    assert answer["summary"]["status"] == "Internal Error"
 
 
 @pytest.mark.parametrize("compare, printed, expected, status", [
