@@ -676,6 +676,11 @@ def test_native_deadline(serve):
     ({"language": "c", "source": "", "cases": [{}], "compare": "fuzzy"}, ["compare"]),
     ({"language": "c", "source": "", "cases": [{"input": "", "input_file": "A"}]}, ["cases[0]"]),
     ({"language": "c", "source": "", "files": {"a": ""}, "cases": [{}]}, ["files"]),
+    ({"language": "c", "files": {"main.c": "", "../x": ""}, "cases": [{}]}, ["files.../x: "]),
+    ({"language": "c", "files": {"main.c": "", "/tmp/x": ""}, "cases": [{}]}, ["files./tmp/x: "]),
+    ({"language": "c", "files": {"main.c": "", "d/": ""}, "cases": [{}]}, ["files.d/: "]),
+    ({"language": "c", "files": {"main.c": "", "d/" + 256 * "x": ""}, "cases": [{}]}, ["files.d/xxx", "255"]),
+    ({"language": "c", "files": {"a.c": "", "main.c/b.h": ""}, "cases": [{}]}, ["files.main.c/b.h: "]),
 ])
 def test_native_bad_bodies(service, body, words):
     answer = service.judge("POST", "/v1/judge", body)
