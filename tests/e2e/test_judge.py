@@ -484,6 +484,20 @@ def test_results_are_streamed(service):
             seen += connection.recv(65536)
 
 
+@pytest.mark.parametrize("address, token, warns", [
+    ("127.0.0.1:0", "secret", False), ("localhost:0", "secret", False), ("unix:@cjudge-test-%d" % os.getpid(), "secret", False),
+    ("0.0.0.0:0", "", False), ("0.0.0.0:0", "secret", True), (":0", "secret", True)])
+def test_a_token_is_not_of_this_door(cjudge, tmp_path, address, token, warns):
+    with Service(cjudge, judge=address, env={"ES_AUTH_TOKEN": token}, folder=str(tmp_path)) as service:
+        lines = service.log()
+        judging = [line for line in lines if line["message"] == "judging"]
+        assert judging and all(line["token"] is False for line in judging)
+        warnings = [line for line in lines if "asks for no token" in line["message"]]
+        assert len(warnings) == warns
+        assert all(line["level"] == "warn" and "-judge-addr off" in line["hint"] for line in warnings), warnings
+        assert not token or token not in service.log_text()
+
+
 @kept
 def test_error_cases(serve, tmp_path):
     kept_in = tmp_path / "cases"
