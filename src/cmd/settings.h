@@ -82,7 +82,9 @@ struct settings {
     char *cpp_compile_command;
     char *cpp_command;
     int template_sandbox; /* enum template_sandbox */
-    char *redis_uri;
+    char *redis_uri, *redis_key_prefix, *redis_result_queue_prefix, *redis_worker_id_prefix;
+    char *redis_result_expire, *redis_result_long_batch_expire, *redis_work_queue_block_timeout;
+    char *redis_worker_register_timeout, *redis_socket_timeout, *work_queue_name;
 
     /* files */
     char *dir;                       /* "": a directory of our own in memory, removed at exit */

@@ -484,6 +484,19 @@ def test_results_are_streamed(service):
             seen += connection.recv(65536)
 
 
+REDIS_VARIABLES = ["REDIS_URI", "REDIS_KEY_PREFIX", "REDIS_RESULT_QUEUE_PREFIX", "REDIS_WORKER_ID_PREFIX",
+                   "REDIS_RESULT_EXPIRE", "REDIS_RESULT_LONG_BATCH_EXPIRE", "REDIS_WORK_QUEUE_BLOCK_TIMEOUT",
+                   "REDIS_WORKER_REGISTER_TIMEOUT", "REDIS_SOCKET_TIMEOUT", "WORK_QUEUE_NAME"]
+
+
+def test_variables_without_effect_are_told_once(serve):
+    values = {**dict.fromkeys(REDIS_VARIABLES, "secret:/x"), "RUN_WORKERS": "2"}
+    service = serve(env=values)
+    lines = [line for line in service.log() if line["message"] == "option has no effect here"]
+    assert sorted(line["option"] for line in lines) == sorted(name.lower().replace("_", "-") for name in values)
+    assert "secret" not in service.log_text()
+
+
 @pytest.mark.parametrize("address, token, warns", [
     ("127.0.0.1:0", "secret", False), ("localhost:0", "secret", False), ("unix:@cjudge-test-%d" % os.getpid(), "secret", False),
     ("0.0.0.0:0", "", False), ("0.0.0.0:0", "secret", True), (":0", "secret", True)])
