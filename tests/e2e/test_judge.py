@@ -715,6 +715,23 @@ def test_native_bad_bodies(service, body, words):
     assert all(word in answer.json["error"] for word in words), answer
 
 
+def test_native_errors_name_the_field(service):
+    """Of what no reader of the body can know; a path begins with the submission where there are several."""
+    good = {"language": "bash", "source": "cat", "cases": [{}]}
+    for wrong, path in [({"cases": [{}, {"input_file": "NOSUCH"}]}, "cases[1].input_file: "),
+                        ({"cases": [{"expected_file": "NOSUCH"}]}, "cases[0].expected_file: ")]:
+        refused = service.judge("POST", "/v1/judge", {**good, **wrong})
+        assert refused.status == 400 and refused.json["error"].startswith(path), refused
+        refused = service.judge("POST", "/v1/judge/batch", {"submissions": [good, {**good, **wrong}]})
+        assert refused.status == 400 and refused.json["error"].startswith("submissions[1]." + path), refused
+    gone = {"artifact": "NOSUCH", "cases": [{}]}
+    refused = service.judge("POST", "/v1/judge", gone)
+    assert refused.status == 400 and refused.json["error"].startswith("artifact: "), refused
+    for submissions, path in [([gone], "submissions[0].artifact: "), ([good, gone], "submissions[1].artifact: ")]:
+        refused = service.judge("POST", "/v1/judge/batch", {"submissions": submissions})
+        assert refused.status == 400 and refused.json["error"].startswith(path), refused
+
+
 def test_both_doors_together(service):
     """The judging door and the other one share the slots."""
     with concurrent.futures.ThreadPoolExecutor(max_workers=8) as pool:
