@@ -52,6 +52,8 @@ struct task {
     struct rendered build;
     struct rendered *results;     /* not streamed: one for each case */
     struct judge_artefact *built; /* NATIVE_BUILD */
+    struct judge_artefact
+        *given; /* by its id, ours from the beginning on; NULL: there is a program */
     bool over;
 };
 
@@ -143,6 +145,7 @@ static void task_free(struct task *task)
     free(task->build.json);
     free(task->cases);
     judge_artefact_release(task->built);
+    judge_artefact_release(task->given);
 }
 
 static void work_free(struct work *work)
@@ -487,20 +490,19 @@ static int check_stored(const struct task *task, size_t index, const char *field
                      path_prefix(task, prefix), index, field, id.data);
 }
 
-/* *artefact: NULL when the task has a program of its own; else as artifacts_find() has it. */
-static int find_artefact(const struct task *task, struct judge_artefact **artefact,
-                         struct cj_error *err)
+static int take_artefact(struct task *task, struct cj_error *err)
 {
     const struct native_text id = task->request->artifact;
     char prefix[PREFIX_SIZE];
-    *artefact = NULL;
     if (id.data == NULL)
         return 0;
-    *artefact = artifacts_find(task->work->native->artifacts, id.data);
-    if (*artefact != NULL)
-        return 0;
-    return error_set(err, ERROR_REQUEST, ENOENT, "%sartifact: there is no '%.40s': build it again",
-                     path_prefix(task, prefix), id.data);
+    struct judge_artefact *artefact = artifacts_find(task->work->native->artifacts, id.data);
+    if (artefact == NULL)
+        return error_set(err, ERROR_REQUEST, ENOENT,
+                         "%sartifact: there is no '%.40s': build it again",
+                         path_prefix(task, prefix), id.data);
+    task->given = judge_artefact_share(artefact);
+    return 0;
 }
 
 static int prepare_task(struct work *work, struct task *task, struct cj_error *err)
@@ -528,20 +530,16 @@ static int prepare_task(struct work *work, struct task *task, struct cj_error *e
             .expected_file = text_or_null(asked->expected_file),
         };
     }
-    struct judge_artefact *artefact;
-    return find_artefact(task, &artefact, err);
+    return take_artefact(task, err);
 }
 
 static int start_task(struct work *work, struct task *task, struct cj_error *err)
 {
     const struct native_settings *settings = &work->native->settings;
     const struct native_request *request = task->request;
-    struct judge_artefact *artefact;
-    if (find_artefact(task, &artefact, err) < 0)
-        return -1;
     const struct evaluation_task evaluation = {
         .program = &task->program,
-        .artefact = artefact,
+        .artefact = task->given,
         .runs = request->dedupe ? work->runs : NULL,
         .cases = task->cases,
         .case_count = request->case_count,

@@ -678,6 +678,20 @@ def test_native_artifacts(service):
     assert service.judged("/v1/build", {"language": "c", "source": "stray"})["artifact"] is None
 
 
+def test_native_artifact_that_goes_during_its_batch(serve):
+    """It was there when the batch was taken: that is enough."""
+    service = serve("-parallelism", 1)
+    built = service.judged("/v1/build", {"language": "c", "source": "int main(void) {}"})["artifact"]
+    slow = {"language": "bash", "source": "sleep 0.3", "cases": [{}]}
+    batch = {"submissions": 4 * [slow] + [{"artifact": built, "cases": [{}]}]}
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(service.judged, "/v1/judge/batch", batch)
+        time.sleep(0.4)
+        assert service.judge("DELETE", f"/v1/artifacts/{built}").status == 204
+        results = answer.result(timeout=20)["results"]
+    assert [result["summary"]["status"] for result in results] == 5 * ["Accepted"]
+
+
 def test_native_batches(service):
     submissions = [{"id": str(i), "language": "bash", "source": f"echo {i}", "cases": [{"expected": str(i)}, {"expected": "x"}]}
                    for i in range(30)]
