@@ -462,6 +462,11 @@ unsigned settings_warn(const struct settings *settings)
                      log_text("because", specs[i].help));
         warned++;
     }
+    if (settings->enable_debug) { /* go-judge's opens /debug/pprof/ at -monitor-addr as well */
+        log_warn("option does less here", log_text("option", "enable-debug"),
+                 log_text("because", "details are logged; there is no pprof"));
+        warned++;
+    }
     return warned;
 }
 

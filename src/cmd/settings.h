@@ -132,8 +132,8 @@ const struct option_table *settings_table(void);
 WARN_UNUSED int settings_load(int argc, char *const *argv, char *const *environment,
                               bool is_first_process, struct settings *out, struct cj_error *err);
 
-/* Says in the log, once for each, which of the options that were set do nothing (yet). Returns how
- * many. */
+/* Says in the log, once for each, which of the options that were set do nothing (yet), or less than
+ * go-judge's. Returns how many. */
 unsigned settings_warn(const struct settings *settings);
 
 void settings_free(struct settings *settings);
