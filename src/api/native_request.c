@@ -51,7 +51,7 @@ static bool read_amount(struct json_reader *json, uint64_t unit, uint64_t *out)
 
 static bool read_time(struct json_reader *json, int64_t *out)
 {
-    uint64_t ns;
+    uint64_t ns = 0;
     if (!read_amount(json, NS_PER_MS, &ns))
         return false;
     *out = (int64_t)ns;
