@@ -44,7 +44,7 @@ def outcomes(request, programs):
     """What the selected guests say, two of them at work at a time: an emulated machine mostly keeps one CPU busy."""
     selected = [tuple(item.callspec.params[name] for name in ("cgroup", "level", "delegate", "only"))
                 for item in request.session.items if item.path == request.path]
-    with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
+    with concurrent.futures.ThreadPoolExecutor(max_workers=1) as pool:
         yield {case: pool.submit(run_guest, programs, *case) for case in selected}
         pool.shutdown(cancel_futures=True)
 
