@@ -498,9 +498,10 @@ def test_variables_without_effect_are_told_once(serve):
 
 
 @pytest.mark.parametrize("address, token, warns", [
-    ("127.0.0.1:0", "secret", False), ("localhost:0", "secret", False), ("unix:@cjudge-test-%d" % os.getpid(), "secret", False),
+    ("127.0.0.1:0", "secret", False), ("localhost:0", "secret", False), ("unix:@cjudge-test-%d", "secret", False),
     ("0.0.0.0:0", "", False), ("0.0.0.0:0", "secret", True), (":0", "secret", True)])
 def test_a_token_is_not_of_this_door(cjudge, tmp_path, address, token, warns):
+    address = address.replace("%d", str(os.getpid()))
     with Service(cjudge, judge=address, env={"ES_AUTH_TOKEN": token}, folder=str(tmp_path)) as service:
         lines = service.log()
         judging = [line for line in lines if line["message"] == "judging"]
