@@ -24,6 +24,7 @@ enum {
     ASIDE_BYTES = 64 * 1024,
     RUNS_BYTES =
         64 * 1024 * 1024, /* outputs of runs that a request keeps for cases that are the same */
+    STREAM_HELD_BYTES_MAX = 4 * 1024 * 1024, /* that wait for the client: nothing new begins meanwhile */
 };
 #define RETRY_NS (5 * NS_PER_MS)
 
@@ -79,6 +80,7 @@ struct work {
     size_t running;
     size_t over;
     int64_t begun_ns;
+    bool begun;
     bool cancelled;
 };
 
@@ -558,11 +560,17 @@ static int start_task(struct work *work, struct task *task, struct cj_error *err
     return 0;
 }
 
+/* Whether the client takes what is streamed: else it would lie here, far more than what was posted. */
+static bool is_taken(const struct work *work)
+{
+    return work->streaming == NOT_STREAMED || http_reply_waiting(work->http) < STREAM_HELD_BYTES_MAX;
+}
+
 /* A few at a time: as many as keep the slots busy. */
 static int start_tasks(struct work *work, struct cj_error *err)
 {
     size_t most = 2 * (size_t)work->native->settings.slots;
-    while (work->next_task < work->batch.count && work->running < most) {
+    while (work->next_task < work->batch.count && work->running < most && is_taken(work)) {
         if (start_task(work, &work->tasks[work->next_task], err) < 0)
             return -1;
         work->next_task++;
@@ -607,6 +615,7 @@ static int begin(struct work *work, struct cj_error *err)
         http_reply_header(work->http, "cache-control", "no-store");
         http_reply_start(work->http, 200, -1);
     }
+    work->begun = true;
     return 0;
 }
 
@@ -677,8 +686,16 @@ static void request_over(struct http_request *http, enum http_over how, void *ar
     free_when_done(work);
 }
 
+static void drained(struct http_request *http, void *arg)
+{
+    struct work *work = arg;
+    (void)http;
+    if (work->begun && work->next_task < work->batch.count)
+        go_on(work);
+}
+
 static const struct http_calls work_calls = {
-    .body = take_body, .end = body_ended, .over = request_over};
+    .body = take_body, .end = body_ended, .drained = drained, .over = request_over};
 
 static void begin_work(struct native *native, struct http_request *http, enum native_body_kind kind)
 {

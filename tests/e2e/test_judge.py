@@ -779,3 +779,21 @@ def test_a_client_that_does_not_read(serve):
     results = json.loads(answer.split(b"\r\n\r\n", 1)[1])["results"]
     assert [result["sub_id"] for result in results] == [f"{index}" for index in range(count)]
     assert all(result["run_success"] and len(result["stdout"]) == 100000 for result in results)
+
+
+def test_a_client_that_does_not_read_a_stream(serve):
+    service = serve()
+    count = 400
+    body = json.dumps({"stream": True, "submissions": [
+        {"language": "bash", "source": "seq 30000", "output": {"stdout_bytes": 100000}, "cases": [{}]} for _ in range(count)]}).encode()
+    host, port = service.judge_addresses[0].rsplit(":", 1)
+    before = service.rss()
+    with socket.socket() as client:
+        client.settimeout(120)
+        client.connect((host, int(port)))
+        client.sendall(b"POST /v1/judge/batch HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        time.sleep(4) # all 400 take two seconds
+        assert SANITIZED or service.rss() < before + (24 << 20)
+        lines = client.makefile("rb").read().split(b"\r\n\r\n", 1)[1].splitlines()
+    cases = [json.loads(line) for line in lines if b'"case"' in line]
+    assert len(cases) == count, lines[:2]
