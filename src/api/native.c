@@ -24,7 +24,8 @@ enum {
     ASIDE_BYTES = 64 * 1024,
     RUNS_BYTES =
         64 * 1024 * 1024, /* outputs of runs that a request keeps for cases that are the same */
-    STREAM_HELD_BYTES_MAX = 4 * 1024 * 1024, /* that wait for the client: nothing new begins meanwhile */
+    STREAM_HELD_BYTES_MAX =
+        4 * 1024 * 1024, /* that wait for the client: nothing new begins meanwhile */
 };
 #define RETRY_NS (5 * NS_PER_MS)
 
@@ -563,7 +564,8 @@ static int start_task(struct work *work, struct task *task, struct cj_error *err
 /* Whether the client takes what is streamed: else it would lie here, far more than what was posted. */
 static bool is_taken(const struct work *work)
 {
-    return work->streaming == NOT_STREAMED || http_reply_waiting(work->http) < STREAM_HELD_BYTES_MAX;
+    return work->streaming == NOT_STREAMED ||
+           http_reply_waiting(work->http) < STREAM_HELD_BYTES_MAX;
 }
 
 /* A few at a time: as many as keep the slots busy. */
