@@ -117,6 +117,11 @@ struct stub_python; /* stub.h */
 /* All but text. False, and zeroes, when the process is no CPython. */
 bool symbols_find_python(pid_t pid, struct stub_python *out);
 
+/* siblings.c: a filter on top of the other one */
+
+enum { NO_SIBLINGS_COUNT = 6 };
+extern const struct sock_filter no_siblings[NO_SIBLINGS_COUNT];
+
 /* warm.c: programs that have begun before their run */
 
 /* Starts the thread, where the setup wants it. Before the launcher filters itself. */

@@ -486,6 +486,8 @@ static void await_end(pid_t main_pid, struct init_end *end)
     end->system_ns = timeval_ns(usage.ru_stime);
     account(end, &usage);
     int flags = __WNOTHREAD | WNOHANG; /* interpreters are the keeper's children: warm.c */
+    if (end->start == START_WARM)
+        files_kill_run(); /* what it may have left there would not be seen */
     while ((pid = reap(flags, &status, &usage)) >= 0) {
         if (pid == 0) {
             files_kill_run();
@@ -583,14 +585,13 @@ static bool run_warm(struct init_end *end)
     __atomic_store_n(&live->start_ns, end->start_ns, __ATOMIC_RELEASE);
     pid_t pid = complete ? warm_hand_over(run.request.warm, &run.request, sources, &socket) : 0;
     close_sources(sources, taken);
-    end->start = START_FELL_BACK;
+    end->start = pid > 0 ? START_WARM : START_FELL_BACK;
     if (pid <= 0)
         return false;
     await_end(pid, end);
-    if (warm_has_begun(socket)) {
-        end->start = START_WARM;
+    if (warm_has_begun(socket))
         return true;
-    }
+    end->start = START_FELL_BACK;
     warm_give_up(run.request.warm);
     end->user_ns = end->system_ns = end->all_cpu_ns = 0;
     end->max_rss_bytes = 0;
@@ -729,8 +730,11 @@ void launcher_main(void)
     be_patient();
     place_clone3_args();
     setup_lock_capabilities();
+    struct sock_fprog second = {.len = NO_SIBLINGS_COUNT,
+                                .filter = (struct sock_filter *)(uintptr_t)no_siblings};
     if (self.filter.len > 0 && (self.setup->flags & SETUP_FILTER_INHERITED) != 0 &&
-        syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &self.filter) < 0)
+        (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &self.filter) < 0 ||
+         syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &second) < 0))
         give_up("install the system-call filter");
     own_remember();
     struct init_ready ready = {.magic = INIT_MAGIC};

@@ -16,6 +16,7 @@
 #include <linux/capability.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -219,12 +220,18 @@ INLINE void become_run(const struct stub_page *page, int fd, uint32_t fork_flags
     started.step = STEP_NONE;
     started.error = 0;
     started.detail = 0;
+    struct sock_fprog filter;
+    filter.len = (unsigned short)page->filter_count;
+    filter.filter = (struct sock_filter *)(uintptr_t)page->filter;
+    long done = call3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, PTR(&filter));
+    if (done < 0)
+        fail(fd, STEP_FILTER, 0, done);
     if (send_whole(fd, &started, sizeof(started)) < 0)
         end();
     long count = receive_whole(fd, &request, sizeof(request), fds);
     if (count < 0 || request.magic != STUB_MAGIC || count != (long)request.fd_count)
         end();
-    long done = call3(SYS_setsid, 0, 0, 0);
+    done = call3(SYS_setsid, 0, 0, 0);
     if (done < 0)
         fail(fd, STEP_SESSION, 0, done);
     if ((fork_flags & STUB_NEW_CGROUP_NS) != 0) {

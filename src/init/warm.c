@@ -444,6 +444,9 @@ static int put_stub(pid_t pid)
     page.uid = self.setup->uid;
     page.gid = self.setup->gid;
     page.capabilities = (uint32_t)WARM_INHERITABLE;
+    _Static_assert(sizeof(no_siblings) <= sizeof(page.filter), "room for it");
+    memcpy(page.filter, no_siblings, sizeof(no_siblings));
+    page.filter_count = NO_SIBLINGS_COUNT;
     snprintf(page.work_dir, sizeof(page.work_dir), "%s", self.work_dir);
     long base = instead(pid, &page.registers, SYS_mmap, 0, code_size + sizeof(page) + text_size,
                         PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);

@@ -8,6 +8,7 @@
 #include "base/attr.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "cgroup_plan.h"
 #include "container_channel.h"
 #include "container_state.h"
@@ -428,6 +429,10 @@ int container_finish(struct container *container, int64_t timeout_ns, struct con
         struct cgroup_usage usage;
         if (cgroup_finish(container->cgroup, &usage, err) < 0)
             return container_break(container, err, "read the figures of a run");
+        if (usage.somebody_left) {
+            log_warn("a run has left a process: its container is replaced");
+            container->dirt |= DIRT_IPC; /* nothing but a new container helps */
+        }
         use_group_figures(container, &from, &usage, end);
         judge_memory(container, &from, &usage, end);
     } else {

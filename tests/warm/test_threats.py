@@ -123,6 +123,29 @@ print(tried, [l.split()[1] for l in open('/proc/self/status') if l.startswith('C
     assert result["files"]["stdout"] == f"[] {['0' * 16] * 5}\n", result
 
 
+def test_nobody_is_left_beside_the_interpreter(service):
+    """A sibling of the run's process would be a child of what forked it, which nobody waits for at the end of a run."""
+    seed = warm(service)
+    probe = """
+import ctypes, os, time
+libc = ctypes.CDLL(None, use_errno=True)
+made = libc.syscall(56, 0x8000 | 17, 0, 0, 0, 0)
+if made == 0:
+    time.sleep(100)
+    os._exit(0)
+print(made, ctypes.get_errno())
+"""
+    count = "import os\nprint(sum(name.isdigit() for name in os.listdir('/proc')))"
+    before = run(service, count)
+    for is_warm in (True, False):
+        result = run(service, probe, warm=is_warm)
+        assert result["files"]["stdout"] == "-1 1\n", result
+        assert result.get("warm", False) == is_warm
+    assert warm(service) == seed
+    after = run(service, count)
+    assert after["files"]["stdout"] == before["files"]["stdout"], (before, after)
+
+
 EXHAUSTING = [
     ("fork bomb", "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass", {}, "Time Limit Exceeded"),
     ("memory", "x = []\nwhile True: x.append(bytearray(1 << 20))", {}, "Memory Limit Exceeded"),
