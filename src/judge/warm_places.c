@@ -23,15 +23,22 @@ struct places {
     const struct mount_config *mounts;
 };
 
+static bool is_below(const char *path, const char *place)
+{
+    size_t length = strlen(place);
+    while (length > 0 && place[length - 1] == '/')
+        length--;
+    return strncmp(path, place, length) == 0 && (path[length] == '/' || path[length] == '\0');
+}
+
 /* What could be changed from inside must not be started with rights that programs have not. */
 static bool is_trusted(const struct mount_config *mounts, const char *host_path)
 {
     bool trusted = false;
     for (size_t i = 0; i < mounts->mount_count; i++) {
         const struct mount_item *mount = &mounts->mounts[i];
-        size_t length = strlen(mount->source != NULL ? mount->source : "");
-        if (mount->kind != MOUNT_BIND || length == 0 ||
-            strncmp(host_path, mount->source, length) != 0)
+        if (mount->kind != MOUNT_BIND || mount->source == NULL || mount->source[0] == '\0' ||
+            !is_below(host_path, mount->source))
             continue;
         if (!mount->read_only)
             return false;

@@ -146,6 +146,22 @@ print(made, ctypes.get_errno())
     assert after["files"]["stdout"] == before["files"]["stdout"], (before, after)
 
 
+def test_a_place_that_stays_from_run_to_run_keeps_it_cold(cjudge, tmp_path):
+    """What one program writes there, the start of an interpreter could load: ~/.local of a HOME of the request's."""
+    data, table = tmp_path / "data", tmp_path / "mount.yaml"
+    data.mkdir()
+    binds = [f"{{type: bind, source: {place}, target: {place}, readonly: true}}" for place in ("/usr", "/bin", "/lib", "/lib64")]
+    tmpfs = "{type: tmpfs, target: /w, data: 'size=8m,nr_inodes=1k'}"
+    for mounts, why in (([], ""), ([f"{{type: bind, source: {data}, target: /data}}"], "mount.yaml"),
+                        ([f"{{type: bind, source: {data}, target: /data, readonly: true}}"], "")):
+        table.write_text("mount:\n" + "".join(f"  - {one}\n" for one in [*binds, tmpfs, *mounts]) + "proc: true\n")
+        with Service(cjudge, "-parallelism", 1, "-warm-runs", 500, "-mount-conf", table, folder=str(tmp_path)) as service:
+            said = [line["because"] for line in service.log() if "no interpreter is kept warm" in line.get("message", "")]
+            assert len(said) == bool(why) and why in "".join(said), said
+            results = [service.run(HELLO.request()).get("warm", False) for _ in range(5)]
+            assert any(results) != bool(why), results
+
+
 EXHAUSTING = [
     ("fork bomb", "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass", {}, "Time Limit Exceeded"),
     ("memory", "x = []\nwhile True: x.append(bytearray(1 << 20))", {}, "Memory Limit Exceeded"),
