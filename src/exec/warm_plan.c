@@ -1,5 +1,6 @@
 #include "warm_plan.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -149,6 +150,18 @@ static bool has_hidden_files(const struct exec_request *request)
     return false;
 }
 
+/* ---- its script ---- */
+
+/* Init looks for the name in what the interpreter says to the kernel, as it stands or behind the work directory. */
+static bool is_script(const struct exec_warm *warm, const struct exec_request *request)
+{
+    if (request->arg_count < 2)
+        return false;
+    const char *script = request->args[1];
+    return script[0] != '\0' && script[0] != '-' &&
+           strlen(warm->work_dir) + 1 + strlen(script) < PATH_MAX;
+}
+
 /* ---- public ---- */
 
 enum warm_answer warm_plan(const struct exec_warm *warm, const struct exec_request *request,
@@ -158,7 +171,7 @@ enum warm_answer warm_plan(const struct exec_warm *warm, const struct exec_reque
     program[0] = '\0';
     if (warm == NULL || warm->count == 0 || request->cold)
         return WARM_PLAN_OFF;
-    if (request->arg_count < 2 || request->args[1][0] == '\0' || request->args[1][0] == '-')
+    if (!is_script(warm, request))
         return WARM_PLAN_NOT_A_SCRIPT;
     if (request->tty)
         return WARM_PLAN_TERMINAL;

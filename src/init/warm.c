@@ -277,6 +277,8 @@ static bool reads(pid_t pid, uint64_t address, const char *text)
 {
     char seen[INIT_PATH_MAX];
     size_t size = strlen(text) + 1;
+    if (size > sizeof(seen))
+        return false;
     struct iovec here = {seen, size}, there = {(void *)(uintptr_t)address, size};
     return process_vm_readv(pid, &here, 1, &there, 1, 0) == (ssize_t)size &&
            memcmp(seen, text, size) == 0;

@@ -113,7 +113,8 @@ static int add_language(struct places *places, const struct language *language, 
 static int give(const struct places *places, struct exec_warm *out, struct cj_error *err)
 {
     size_t list_size = places->count * sizeof(struct exec_warm_place);
-    struct exec_warm_place *list = malloc(list_size + places->texts.size + 1);
+    size_t work_dir_size = strlen(places->mounts->work_dir) + 1;
+    struct exec_warm_place *list = malloc(list_size + places->texts.size + work_dir_size);
     if (list == NULL)
         return error_set(err, ERROR_SYSTEM, ENOMEM, "list the interpreters: out of memory");
     char *texts = (char *)list + list_size;
@@ -123,6 +124,8 @@ static int give(const struct places *places, struct exec_warm *out, struct cj_er
         list[i] = (struct exec_warm_place){.name = texts + places->names[i],
                                            .directory = texts + places->directories[i],
                                            .present = places->present[i]};
+    out->work_dir =
+        memcpy(texts + places->texts.size, places->mounts->work_dir, work_dir_size);
     out->places = list;
     out->count = places->count;
     return 0;

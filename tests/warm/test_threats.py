@@ -162,6 +162,16 @@ def test_a_place_that_stays_from_run_to_run_keeps_it_cold(cjudge, tmp_path):
             assert any(results) != bool(why), results
 
 
+@pytest.mark.parametrize("script", ["x" * 5000, "x/" * 2047 + "xxxx"], ids=["too_long", "too_long_below_the_work_directory"])
+def test_names_that_no_file_can_have(service, script):
+    seed = warm(service)
+    for _ in range(4):
+        result = service.run({**HELLO.request(), "args": ["python3", script]})
+        assert (result["status"], result["exitStatus"]) == ("Nonzero Exit Status", 2), result
+        assert not result.get("warm")
+    assert warm(service) == seed # nothing has happened to the container
+
+
 EXHAUSTING = [
     ("fork bomb", "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass", {}, "Time Limit Exceeded"),
     ("memory", "x = []\nwhile True: x.append(bytearray(1 << 20))", {}, "Memory Limit Exceeded"),
