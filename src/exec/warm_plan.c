@@ -152,14 +152,28 @@ static bool has_hidden_files(const struct exec_request *request)
 
 /* ---- its script ---- */
 
-/* Init looks for the name in what the interpreter says to the kernel, as it stands or behind the work directory. */
+static bool leads_up(const char *path)
+{
+    for (const char *part = path; part != NULL; part = strchr(part, '/')) {
+        part += *part == '/';
+        if (strncmp(part, "..", 2) == 0 && (part[2] == '/' || part[2] == '\0'))
+            return true;
+    }
+    return false;
+}
+
+/* Init looks for the name in what the interpreter says to the kernel, as it stands or behind the work directory:
+ * outside of that it could be a file that the interpreter itself, or what loads it, opens before. */
 static bool is_script(const struct exec_warm *warm, const struct exec_request *request)
 {
     if (request->arg_count < 2)
         return false;
     const char *script = request->args[1];
-    return script[0] != '\0' && script[0] != '-' &&
-           strlen(warm->work_dir) + 1 + strlen(script) < PATH_MAX;
+    size_t length = strlen(warm->work_dir);
+    bool inside = script[0] != '/' ||
+                  (strncmp(script, warm->work_dir, length) == 0 && script[length] == '/');
+    return script[0] != '\0' && script[0] != '-' && inside && !leads_up(script) &&
+           length + 1 + strlen(script) < PATH_MAX;
 }
 
 /* ---- public ---- */

@@ -344,6 +344,8 @@ INLINE long prepare_python(struct stub_page *page, uint64_t finalize)
     const struct stub_python *python = &page->python;
     if (python->finalize == 0)
         return 0;
+    if (FUNCTION(python->is_initialized, int (*)(void))() == 0)
+        return -EPROTO; /* it has named its program while it starts */
     volatile char name[12];
     int state = FUNCTION(python->ensure, int (*)(void))();
     void *space = FUNCTION(python->dict_new, void *(*)(void))();

@@ -18,6 +18,7 @@ enum {
 
 /* What the stub calls in a CPython, by its C API; finalize 0: it is none, or has not all of them. */
 struct stub_python {
+    uint64_t is_initialized;     /* Py_IsInitialized */
     uint64_t ensure, release;    /* PyGILState_ */
     uint64_t dict_new, get_item; /* PyDict_New, PyDict_GetItemString */
     uint64_t run;                /* PyRun_StringFlags */

@@ -114,6 +114,7 @@ static bool find_all(const struct image *image, struct stub_python *out)
         const char *name;
         uint64_t *to;
     } wanted[] = {
+        {"Py_IsInitialized", &out->is_initialized},
         {"PyGILState_Ensure", &out->ensure}, {"PyGILState_Release", &out->release},
         {"PyDict_New", &out->dict_new},      {"PyDict_GetItemString", &out->get_item},
         {"PyRun_StringFlags", &out->run},    {"PyObject_CallObject", &out->call},

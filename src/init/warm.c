@@ -41,6 +41,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/ptrace.h>
@@ -49,7 +50,8 @@
 #include "init.h"
 #include "stub.h"
 
-enum { ANSWER_MS = 10000, STACK_SIZE = 64 * 1024 };
+/* The service waits for 10 s, and then takes init for dead. */
+enum { ANSWER_MS = 2000, START_SECONDS = 3, STACK_SIZE = 64 * 1024 };
 
 /* share/warm/python.py, with a NUL behind. */
 __asm__(".section .rodata\n"
@@ -74,6 +76,7 @@ static struct {
     sem_t asked, answered;
     const struct init_request *request;
     struct init_answer *answer;
+    volatile pid_t pid; /* the interpreter that it is about; 0: none */
 } job;
 
 /* ---- whoever is there ---- */
@@ -535,6 +538,16 @@ static enum init_warm_obstacle bring_up(struct warm *warm)
     return has_only_given(warm->pid) ? WARM_NONE : WARM_DESCRIPTORS;
 }
 
+/* Only the interpreter has them from here on: its end is seen at once. */
+static void close_given(int control)
+{
+    if (control >= 0)
+        close(control);
+    for (int i = 0; i < 3; i++)
+        if (start.streams[i] >= 0)
+            close(start.streams[i]);
+}
+
 static enum init_warm_obstacle start_one(struct warm *warm, const struct init_request *request)
 {
     int ends[2] = {-1, -1};
@@ -547,18 +560,17 @@ static enum init_warm_obstacle start_one(struct warm *warm, const struct init_re
         start.streams[2] >= 0) {
         warm->control = ends[0];
         start.control = ends[1];
-        warm->pid = clone_interpreter();
-        if (warm->pid > 0)
-            obstacle = bring_up(warm);
+        warm->pid = job.pid = clone_interpreter();
     } else if (ends[0] >= 0) {
         warm->control = ends[0];
     }
     int saved_errno = errno;
-    if (ends[1] >= 0)
-        close(ends[1]);
-    for (int i = 0; i < 3; i++)
-        if (start.streams[i] >= 0)
-            close(start.streams[i]);
+    close_given(ends[1]);
+    errno = saved_errno;
+    if (warm->pid > 0)
+        obstacle = bring_up(warm);
+    saved_errno = errno;
+    job.pid = 0;
     if (obstacle != WARM_NONE)
         stop(warm);
     errno = saved_errno;
@@ -691,8 +703,17 @@ void warm_ask(const struct init_request *request, struct init_answer *answer)
     job.request = request;
     job.answer = answer;
     sem_post(&job.asked);
-    while (sem_wait(&job.answered) < 0)
-        continue;
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += START_SECONDS;
+    while (sem_timedwait(&job.answered, &until) < 0) {
+        if (errno != ETIMEDOUT)
+            continue;
+        pid_t pid = job.pid; /* one that never comes to its program */
+        if (pid > 0)
+            kill(pid, SIGKILL);
+        until.tv_sec++;
+    }
 }
 
 /* ---- the launcher ---- */

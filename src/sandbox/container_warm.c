@@ -219,8 +219,11 @@ static int ask(struct container *container, struct init_request *request, bool *
     struct interpreter *interpreter = &container->warm->interpreters[request->index];
     request->op = INIT_OP_WARM;
     cgroup_populated(container->cgroup);
-    if (container_ask(container, request, -1, &answer, NULL, err) < 0)
+    if (container_ask(container, request, -1, &answer, NULL, err) < 0) {
+        container->warm->failures++;
+        drop(interpreter); /* or the next container would begin with it */
         return -1;
+    }
     *done = answer.detail == WARM_NONE && answer.error == 0;
     if (*done && request->warm_action == WARM_START)
         interpreter->shared_bytes =

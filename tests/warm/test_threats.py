@@ -1,5 +1,6 @@
 """What a program tries against the interpreter that it was forked from, and against those who come after it."""
 import os
+import time
 
 import pytest
 
@@ -170,6 +171,19 @@ def test_names_that_no_file_can_have(service, script):
         assert (result["status"], result["exitStatus"]) == ("Nonzero Exit Status", 2), result
         assert not result.get("warm")
     assert warm(service) == seed # nothing has happened to the container
+
+
+@pytest.mark.parametrize("script", ["/etc/ld.so.cache", "../etc/ld.so.cache", "/w/../etc/ld.so.cache", "/usr/bin/python3"])
+def test_what_is_read_before_the_interpreter_has_started(service, script):
+    """Not the script's turn is where it stops then: nothing can be forked there, and nobody waits for it."""
+    seed = warm(service)
+    begin = time.monotonic()
+    for _ in range(5):
+        result = service.run({**HELLO.request(), "args": ["python3", script]})
+        assert result["status"] == "Nonzero Exit Status" and not result.get("warm"), result
+        service.run({**HELLO.request(), "args": ["python3", "absent.py"]})
+    assert time.monotonic() - begin < 5
+    assert warm(service) == seed
 
 
 EXHAUSTING = [
