@@ -611,13 +611,35 @@ static void forget_own_peak(void)
         (void)pwrite(fd, "5", 1, 0); /* a kernel without it reports more than there was */
 }
 
+/* Until the service has set other limits than those of a warm run. */
+static void await_limits(const struct init_end *end)
+{
+    struct init_end question = {.magic = INIT_MAGIC, .sequence = end->sequence, .start = START_AGAIN};
+    struct init_again again;
+    ssize_t got;
+    question.warm = warm_alive();
+    question.waits = warm_waiting();
+    send_end(&question);
+    do
+        got = read(exec_fd, &again, sizeof(again));
+    while (got < 0 && errno == EINTR);
+    if (got == 0)
+        _exit(0); /* the service is gone */
+    if (got != (ssize_t)sizeof(again) || again.magic != INIT_MAGIC ||
+        again.sequence != end->sequence)
+        give_up("limits of another run");
+}
+
 /* From the clone to the end of everything that it led to. */
 static void run_program(int *passed_count, struct init_end *end)
 {
     if ((run.request.flags & RUN_MOVED) != 0 && unshare(CLONE_NEWCGROUP) < 0)
         give_up("unshare the cgroup namespace");
-    if ((run.request.flags & RUN_WARM) != 0 && run_warm(end))
-        return;
+    if ((run.request.flags & RUN_WARM) != 0) {
+        if (run_warm(end))
+            return;
+        await_limits(end);
+    }
     end->start_ns = now_ns(CLOCK_MONOTONIC);
     struct init_live *live = (struct init_live *)(void *)(self.arena + INIT_LIVE_OFFSET);
     __atomic_store_n(&live->start_ns, end->start_ns, __ATOMIC_RELEASE);
@@ -657,17 +679,13 @@ static void serve_one(void)
             end.file_bytes = look_files();
         made_end(run.request.sequence, end.made);
         end.dirt = files_dirt();
+        end.waits = warm_waiting();
         end.warm = warm_alive();
         end.init_cpu_ns = own_cpu_since_last();
     }
     for (int i = 0; i < passed_count; i++)
         close(run.passed[i]);
     send_end(&end);
-}
-
-const char *launch_usual_score(void)
-{
-    return oom_score.usual;
 }
 
 static void open_oom_score(void)

@@ -63,9 +63,9 @@ extern const char warm_python[], warm_python_end[];
 struct warm {
     pid_t pid;     /* of the interpreter; 0: there is none */
     int control;   /* to it */
-    int oom_score; /* its oom_score_adj */
     pid_t child;   /* who waits to be the next run; 0: nobody */
     int child_socket;
+    int child_score; /* its oom_score_adj */
 };
 
 static struct warm warms[INIT_WARM_MAX];
@@ -94,15 +94,16 @@ static void forget_child(struct warm *warm)
 {
     warm->child = 0;
     close_socket(&warm->child_socket);
+    if (warm->child_score >= 0)
+        close(warm->child_score);
+    warm->child_score = -1;
 }
 
 static void forget(struct warm *warm)
 {
     forget_child(warm);
     close_socket(&warm->control);
-    if (warm->oom_score >= 0)
-        close(warm->oom_score);
-    *warm = (struct warm){.control = -1, .oom_score = -1, .child_socket = -1};
+    *warm = (struct warm){.control = -1, .child_socket = -1, .child_score = -1};
 }
 
 /* Of what the keeper has cloned, which has no children of its own. */
@@ -525,8 +526,7 @@ static enum init_warm_obstacle bring_up(struct warm *warm)
         errno = start.error != 0 ? start.error : ECHILD;
         return start.error != 0 ? WARM_SYSTEM : WARM_ENDED;
     }
-    warm->oom_score = open_proc(warm->pid, "oom_score_adj", O_RDWR);
-    if (warm->oom_score < 0 || put_stub(warm->pid) < 0)
+    if (put_stub(warm->pid) < 0)
         return WARM_SYSTEM;
     if (!receive_message(warm->control, &ready, sizeof(ready), 0) || ready.magic != STUB_MAGIC)
         return WARM_SILENT;
@@ -579,12 +579,6 @@ static enum init_warm_obstacle start_one(struct warm *warm, const struct init_re
 
 /* ---- the next run's process ---- */
 
-/* Programs are offered to the OOM killer, init and interpreters are not: launch.c. */
-static bool score(const struct warm *warm, const char *value)
-{
-    return pwrite(warm->oom_score, value, strlen(value), 0) > 0;
-}
-
 static enum init_warm_obstacle prepare(struct warm *warm, uint32_t flags)
 {
     struct stub_fork command = {.magic = STUB_MAGIC, .flags = flags};
@@ -593,17 +587,17 @@ static enum init_warm_obstacle prepare(struct warm *warm, uint32_t flags)
     int ends[2];
     if (warm->child != 0)
         return WARM_NONE;
+    forget_child(warm);
     if (make_sockets(ends) < 0)
         return WARM_SYSTEM;
     warm->child_socket = ends[0];
     const int passed[] = {ends[1], self.cgroup_fd};
-    bool sent =
-        score(warm, "1000") && send_message(warm->control, &command, sizeof(command), passed,
-                                            (flags & STUB_INTO_CGROUP) != 0 ? 2 : 1);
+    bool sent = send_message(warm->control, &command, sizeof(command), passed,
+                             (flags & STUB_INTO_CGROUP) != 0 ? 2 : 1);
     close(ends[1]);
     bool answered = sent && receive_message(warm->control, &forked, sizeof(forked), 0) &&
                     forked.magic == STUB_MAGIC;
-    if (!score(warm, launch_usual_score()) || !answered)
+    if (!answered)
         return WARM_SILENT;
     if (forked.pid <= 0) {
         errno = -forked.pid;
@@ -612,7 +606,8 @@ static enum init_warm_obstacle prepare(struct warm *warm, uint32_t flags)
     warm->child = forked.pid;
     if (!receive_message(warm->child_socket, &waits, sizeof(waits), 0) || waits.step != STEP_NONE)
         return WARM_SILENT;
-    return WARM_NONE;
+    warm->child_score = open_proc(warm->child, "oom_score_adj", O_WRONLY);
+    return warm->child_score >= 0 ? WARM_NONE : WARM_SYSTEM;
 }
 
 /* ---- the keeper ---- */
@@ -718,6 +713,26 @@ void warm_ask(const struct init_request *request, struct init_answer *answer)
 
 /* ---- the launcher ---- */
 
+/* Programs are offered to the OOM killer, init and interpreters are not (launch.c), and who waits is one of those until
+ * it is the run: another one's memory would be its end. */
+static bool offer(const struct warm *warm)
+{
+    return pwrite(warm->child_score, "1000", 4, 0) == 4;
+}
+
+uint32_t warm_waiting(void)
+{
+    uint32_t waiting = 0;
+    for (unsigned i = 0; i < INIT_WARM_MAX; i++) {
+        pid_t pid = warms[i].child;
+        if (pid != 0 && waitpid(pid, NULL, __WALL | WNOHANG) != 0)
+            warm_ended(pid);
+        if (warms[i].child != 0)
+            waiting |= 1U << i;
+    }
+    return waiting;
+}
+
 pid_t warm_hand_over(unsigned number, const struct init_exec *request, const int *sources,
                      int *socket)
 {
@@ -745,8 +760,8 @@ pid_t warm_hand_over(unsigned number, const struct init_exec *request, const int
             fds[message.fd_count++] = sources[i];
         message.places[i] = (uint16_t)known;
     }
-    if (!send_message(warms[number].child_socket, &message, sizeof(message), fds,
-                      (int)message.fd_count))
+    if (!offer(&warms[number]) || !send_message(warms[number].child_socket, &message,
+                                                sizeof(message), fds, (int)message.fd_count))
         return 0;
     pid_t pid = warms[number].child;
     *socket = warms[number].child_socket;
@@ -766,6 +781,8 @@ bool warm_has_begun(int socket)
 
 void warm_give_up(unsigned number)
 {
-    if (warms[number].pid > 0)
-        kill(warms[number].pid, SIGKILL);
+    pid_t pid = warms[number].pid;
+    end_process(pid); /* and counts for nobody */
+    if (pid > 0)
+        warm_ended(pid);
 }

@@ -24,6 +24,7 @@ enum {
         8 * 1024 * 1024,  /* beside what is shared; with less room a run starts cold */
     STUB_INTO_CGROUP = 1, /* of init/stub.h */
     STUB_NEW_CGROUP_NS = 2,
+    STUB_FDS_MAX = 32,
 };
 
 /* What an interpreter is started for. Compared byte by byte. */
@@ -93,7 +94,8 @@ static bool describe(const struct container *container, const struct container_r
                      struct spec *spec)
 {
     memset(spec, 0, sizeof(*spec));
-    if (run->warm_program == NULL || run->tty || run->arg_count < 2 || run->descriptor_count < 3)
+    if (run->warm_program == NULL || run->tty || run->arg_count < 2 || run->descriptor_count < 3 ||
+        run->descriptor_count > STUB_FDS_MAX)
         return false;
     for (size_t i = 0; i < 3; i++)
         if (!stream_kind(run, i, &spec->streams[i]))
@@ -188,9 +190,12 @@ void container_warm_end(struct container *container, const struct init_end *end)
     else if (warm->running >= 0)
         warm->failures = 0;
     warm->running = -1;
-    for (int i = 0; i < INIT_WARM_MAX; i++)
+    for (int i = 0; i < INIT_WARM_MAX; i++) {
         if ((end->warm & 1U << i) == 0)
-            warm->interpreters[i].started = warm->interpreters[i].waits = false;
+            warm->interpreters[i].started = false;
+        if (((end->warm & end->waits) & 1U << i) == 0)
+            warm->interpreters[i].waits = false;
+    }
 }
 
 /* ---- between runs ---- */

@@ -186,6 +186,52 @@ def test_what_is_read_before_the_interpreter_has_started(service, script):
     assert warm(service) == seed
 
 
+LARGE = "b = bytearray(47 << 20)\nfor i in range(0, len(b), 4096): b[i] = 1\nprint('fits')"
+FITS = {"memoryLimit": 58 * MIB, "procLimit": 1}
+
+
+def test_out_of_memory_takes_who_took_it(service):
+    """Not the process that waits for the next run, which is larger than a program that fills a file in memory."""
+    seed = warm(service)
+    fill = {**HELLO.request(memoryLimit=16 * MIB), "args": ["/bin/dd", "if=/dev/zero", "of=/dev/shm/x", "bs=1M", "count=64"]}
+    for _ in range(3):
+        assert service.run(fill)["status"] == "Memory Limit Exceeded"
+        result = run(service, LARGE, **FITS)
+        assert (result["status"], result["files"]["stdout"]) == ("Accepted", "fits\n"), result
+        assert result.get("warm"), result
+    assert warm(service) == seed
+
+
+def waiting_processes(service):
+    """What is of the service's and executes Python, the youngest last."""
+    parents, found = {}, []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat", encoding="utf-8") as stat, open(f"/proc/{pid}/cmdline", "rb") as line:
+                fields = stat.read().rsplit(")", 1)[1].split()
+                parents[int(pid)] = int(fields[1]), int(fields[19]), line.read()
+        except OSError:
+            continue
+    for pid, (parent, began, line) in parents.items():
+        while parent in parents and parent != service.process.pid:
+            parent = parents[parent][0]
+        if parent == service.process.pid and b"main.py" in line:
+            found.append((began, pid))
+    return [pid for _, pid in sorted(found)]
+
+
+def test_a_run_that_falls_back_has_its_own_limits(service):
+    """The process that was to be the run has died: what it was to share is neither taken off nor added then."""
+    warm(service)
+    time.sleep(0.2)
+    for pid in waiting_processes(service)[1:]:
+        os.kill(pid, 9)
+    result = run(service, LARGE, **FITS)
+    assert (result["status"], result["files"]["stdout"]) == ("Accepted", "fits\n"), result
+    assert not result.get("warm") and result["memory"] < 58 * MIB, result
+    warm(service)
+
+
 EXHAUSTING = [
     ("fork bomb", "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass", {}, "Time Limit Exceeded"),
     ("memory", "x = []\nwhile True: x.append(bytearray(1 << 20))", {}, "Memory Limit Exceeded"),
