@@ -305,6 +305,15 @@ def test_memory_is_that_of_a_cold_start(service, cjudge, tmp_path, source):
         assert sorted(result["time"] for result in one)[2] < sorted(result["time"] for result in other)[2]
 
 
+@pytest.mark.parametrize("source", ["x = [[] for _ in range(1500000)]", "x = [{} for _ in range(600000)]"])
+def test_an_end_with_many_objects_needs_no_memory(service, cjudge, tmp_path, source):
+    warm(service)
+    with Service(cjudge, "-parallelism", 1, "-warm-runs", 0, folder=str(tmp_path)) as cold:
+        results = [run(where, source) for where in (service, cold)]
+        assert results[0].get("warm")
+        assert abs(results[0]["memory"] - results[1]["memory"]) <= 2 * MIB, results
+
+
 def test_the_memory_limit_is_that_of_a_cold_start(service, cjudge, tmp_path):
     """Within 2 MiB: what just fits into one fits into the other, and what does not, does not."""
     source = "import sys\nb = bytearray(int(sys.stdin.read()) << 20)\nfor i in range(0, len(b), 4096): b[i] = 1"
