@@ -166,7 +166,7 @@ static bool leads_up(const char *path)
  * outside of that it could be a file that the interpreter itself, or what loads it, opens before. */
 static bool is_script(const struct exec_warm *warm, const struct exec_request *request)
 {
-    if (request->arg_count < 2)
+    if (request->arg_count != 2) /* more of them, every run of the container could read: proc_pid_cmdline(5) */
         return false;
     const char *script = request->args[1];
     size_t length = strlen(warm->work_dir);

@@ -79,7 +79,9 @@ static void only_an_interpreter_with_its_script_is_one(void **state)
         enum warm_answer answer;
     } cases[] = {
         {{"python3", "main.py"}, 2, WARM_PLAN_YES},
-        {{"python3", "a/b.py", "-c", "x"}, 4, WARM_PLAN_YES},
+        {{"python3", "a/b.py"}, 2, WARM_PLAN_YES},
+        {{"python3", "a/b.py", "-c", "x"}, 4, WARM_PLAN_NOT_A_SCRIPT},
+        {{"python3", "main.py", "secret"}, 3, WARM_PLAN_NOT_A_SCRIPT},
         {{"python3"}, 1, WARM_PLAN_NOT_A_SCRIPT},
         {{"python3", ""}, 2, WARM_PLAN_NOT_A_SCRIPT},
         {{"python3", "-"}, 2, WARM_PLAN_NOT_A_SCRIPT},

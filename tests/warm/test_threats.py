@@ -28,6 +28,10 @@ def run(service, source, stdin="", **limits):
     return service.run(program.request(**limits))
 
 
+def run_program(service, program, **limits):
+    return service.run(program.request(**limits))
+
+
 def warm(service):
     """An interpreter is there; what its hash seed makes of a word tells which."""
     for _ in range(6):
@@ -230,6 +234,17 @@ def test_a_run_that_falls_back_has_its_own_limits(service):
     assert (result["status"], result["files"]["stdout"]) == ("Accepted", "fits\n"), result
     assert not result.get("warm") and result["memory"] < 58 * MIB, result
     warm(service)
+
+
+def test_no_arguments_of_another_request_are_seen(service):
+    warm(service)
+    for _ in range(4):
+        program = Program("with", "#@ --token " + SECRET + "\nimport sys; print(len(sys.argv))")
+        assert run_program(service, program)["files"]["stdout"] == "3\n"
+    look = ("import os\nfor p in os.listdir('/proc'):\n    if p.isdigit() and int(p) != os.getpid():\n"
+            "        print(open('/proc/%s/cmdline' % p).read().split('\\0'))")
+    seen = run(service, look)["files"]["stdout"]
+    assert SECRET not in seen and "main.py" in seen, seen
 
 
 EXHAUSTING = [
