@@ -247,6 +247,17 @@ def test_no_arguments_of_another_request_are_seen(service):
     assert SECRET not in seen and "main.py" in seen, seen
 
 
+def test_what_cannot_be_kept_warm_switches_nothing_off(service):
+    """An interpreter that ends before it comes to its script: it is refused for itself, others are kept warm as before."""
+    for number in range(12):
+        request = HELLO.request()
+        request["env"].append(f"PYTHONIOENCODING=nonsense-{number}")
+        for _ in range(3):
+            assert service.run(request)["status"] == "Nonzero Exit Status"
+    assert warm(service)
+    assert len([line for line in service.log() if "not kept warm" in line.get("message", "")]) <= 12
+
+
 EXHAUSTING = [
     ("fork bomb", "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass", {}, "Time Limit Exceeded"),
     ("memory", "x = []\nwhile True: x.append(bytearray(1 << 20))", {}, "Memory Limit Exceeded"),
