@@ -400,6 +400,14 @@ int container_warm_up(struct container *container, struct cj_error *err)
     return 0;
 }
 
+bool container_warm_waits(const struct container *container)
+{
+    bool waits = false;
+    for (unsigned i = 0; container->warm != NULL && i < INIT_WARM_MAX; i++)
+        waits = waits || container->warm->interpreters[i].waits;
+    return waits;
+}
+
 void container_warm_lost(struct container *container)
 {
     for (unsigned i = 0; container->warm != NULL && i < INIT_WARM_MAX; i++)

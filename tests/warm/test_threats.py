@@ -258,6 +258,16 @@ def test_what_cannot_be_kept_warm_switches_nothing_off(service):
     assert len([line for line in service.log() if "not kept warm" in line.get("message", "")]) <= 12
 
 
+def test_the_peak_of_processes_is_known_after_a_cold_run(service):
+    for _ in range(3):
+        warm(service)
+        assert service.run({**HELLO.request(), "args": ["/bin/true"]}).get("procPeak") == 1
+        for count in (1, 3, 1):
+            result = run(service, "import os\nfor _ in range(%d):\n    if os.fork() == 0: os.read(0, 1); os._exit(0)\n" % (count - 1) +
+                         "for _ in range(%d): os.wait()" % (count - 1))
+            assert (result.get("warm"), result.get("procPeak")) == (True, count), result
+
+
 EXHAUSTING = [
     ("fork bomb", "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass", {}, "Time Limit Exceeded"),
     ("memory", "x = []\nwhile True: x.append(bytearray(1 << 20))", {}, "Memory Limit Exceeded"),
