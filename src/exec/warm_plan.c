@@ -166,12 +166,13 @@ static bool leads_up(const char *path)
  * outside of that it could be a file that the interpreter itself, or what loads it, opens before. */
 static bool is_script(const struct exec_warm *warm, const struct exec_request *request)
 {
-    if (request->arg_count != 2) /* more of them, every run of the container could read: proc_pid_cmdline(5) */
+    if (request->arg_count !=
+        2) /* more of them, every run of the container could read: proc_pid_cmdline(5) */
         return false;
     const char *script = request->args[1];
     size_t length = strlen(warm->work_dir);
-    bool inside = script[0] != '/' ||
-                  (strncmp(script, warm->work_dir, length) == 0 && script[length] == '/');
+    bool inside =
+        script[0] != '/' || (strncmp(script, warm->work_dir, length) == 0 && script[length] == '/');
     return script[0] != '\0' && script[0] != '-' && inside && !leads_up(script) &&
            length + 1 + strlen(script) < PATH_MAX;
 }

@@ -614,7 +614,8 @@ static void forget_own_peak(void)
 /* Until the service has set other limits than those of a warm run. */
 static void await_limits(const struct init_end *end)
 {
-    struct init_end question = {.magic = INIT_MAGIC, .sequence = end->sequence, .start = START_AGAIN};
+    struct init_end question = {
+        .magic = INIT_MAGIC, .sequence = end->sequence, .start = START_AGAIN};
     struct init_again again;
     ssize_t got;
     question.warm = warm_alive();

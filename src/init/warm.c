@@ -61,9 +61,9 @@ __asm__(".section .rodata\n"
 extern const char warm_python[], warm_python_end[];
 
 struct warm {
-    pid_t pid;     /* of the interpreter; 0: there is none */
-    int control;   /* to it */
-    pid_t child;   /* who waits to be the next run; 0: nobody */
+    pid_t pid;   /* of the interpreter; 0: there is none */
+    int control; /* to it */
+    pid_t child; /* who waits to be the next run; 0: nobody */
     int child_socket;
     int child_score; /* its oom_score_adj */
 };

@@ -124,8 +124,7 @@ static int give(const struct places *places, struct exec_warm *out, struct cj_er
         list[i] = (struct exec_warm_place){.name = texts + places->names[i],
                                            .directory = texts + places->directories[i],
                                            .present = places->present[i]};
-    out->work_dir =
-        memcpy(texts + places->texts.size, places->mounts->work_dir, work_dir_size);
+    out->work_dir = memcpy(texts + places->texts.size, places->mounts->work_dir, work_dir_size);
     out->places = list;
     out->count = places->count;
     return 0;

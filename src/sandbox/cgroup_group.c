@@ -483,8 +483,8 @@ int group_finish(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error 
     int64_t cpu_ns;
     uint64_t oom_events;
     if (group_read_cpu_ns(cg, &cpu_ns, err) < 0 ||
-        read_oom(cg, &usage->oom_kills, &oom_events, err) < 0 ||
-        finish_tasks(cg, usage, err) < 0 || look_for_leavings(cg, usage, err) < 0)
+        read_oom(cg, &usage->oom_kills, &oom_events, err) < 0 || finish_tasks(cg, usage, err) < 0 ||
+        look_for_leavings(cg, usage, err) < 0)
         return -1;
     cg->seen.oom_kills = usage->oom_kills;
     cg->seen.oom_events = oom_events;

@@ -402,11 +402,11 @@ static int take_made(struct container *container, const struct init_made *from,
 }
 
 /* Who was to be the run is gone, and nothing of it has begun: with what a cold run is given. */
-static int begin_again(struct container *container, const struct init_end *from, struct cj_error *err)
+static int begin_again(struct container *container, const struct init_end *from,
+                       struct cj_error *err)
 {
     const struct init_again again = {.magic = INIT_MAGIC, .sequence = from->sequence};
-    if (container->cgroup != NULL &&
-        cgroup_begin(container->cgroup, &container->limits, err) < 0)
+    if (container->cgroup != NULL && cgroup_begin(container->cgroup, &container->limits, err) < 0)
         return -1;
     return channel_write(container->exec_fd, &again, sizeof(again), err);
 }

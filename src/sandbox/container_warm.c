@@ -44,7 +44,7 @@ struct spec {
 struct interpreter {
     struct spec *spec; /* NULL: there is none */
     bool started;
-    bool waits; /* a process of it is ready */
+    bool waits;        /* a process of it is ready */
     unsigned failures; /* runs in a row that fell back */
     uint64_t runs;
     uint64_t used;         /* when last, in runs of the container */
@@ -207,8 +207,8 @@ static void refuse(struct container_warm *warm, struct interpreter *interpreter,
     if (interpreter->spec == NULL)
         return;
     if ((failures & (failures - 1)) == 0) /* more and more seldom */
-        log_warn("an interpreter is not kept warm", log_text("interpreter", interpreter->spec->strings),
-                 log_text("because", why));
+        log_warn("an interpreter is not kept warm",
+                 log_text("interpreter", interpreter->spec->strings), log_text("because", why));
     free(warm->refused[warm->refused_next].spec);
     warm->refused[warm->refused_next].spec = interpreter->spec;
     warm->refused[warm->refused_next].until_ns = monotonic_ns() + REFUSED_NS;

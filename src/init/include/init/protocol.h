@@ -256,7 +256,7 @@ enum init_start {
     START_COLD,
     START_WARM,
     START_FELL_BACK, /* it was to be warm: who waited is gone, the run was cold */
-    START_AGAIN,     /* not an end: who waited is gone, and the run begins again, cold, when the service has set the
+    START_AGAIN, /* not an end: who waited is gone, and the run begins again, cold, when the service has set the
                       * limits of such a one, and says so with a struct init_again on the pipe of EXEC */
 };
 

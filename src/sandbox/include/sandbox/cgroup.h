@@ -103,7 +103,8 @@ struct cgroup_usage {
     bool refused;       /* v2: memory was refused where nobody could be killed for it */
     bool has_memory;
     bool has_process_peak;
-    bool somebody_left; /* after a run whose first process was there before: more tasks than it began beside */
+    bool
+        somebody_left; /* after a run whose first process was there before: more tasks than it began beside */
 };
 
 /* Owned by one container; not thread-safe. Different groups may be used by different threads. */

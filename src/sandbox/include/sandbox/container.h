@@ -127,8 +127,9 @@ struct container_end {
     uint64_t process_peak; /* 0: not known */
     uint64_t oom_kills;    /* processes the kernel killed for memory */
     bool memory_is_group;  /* memory_bytes is the whole group's */
-    bool again; /* it is not the end: nothing of the run has begun yet, but it does now; nothing else is filled in */
-    bool warm;             /* it began by a fork of a warm interpreter */
+    bool
+        again; /* it is not the end: nothing of the run has begun yet, but it does now; nothing else is filled in */
+    bool warm; /* it began by a fork of a warm interpreter */
     struct container_made made[CONTAINER_MADE_MAX]; /* as the run's */
 };
 
