@@ -51,7 +51,7 @@
 #include "stub.h"
 
 /* The service waits for 10 s, and then takes init for dead. */
-enum { ANSWER_MS = 2000, START_SECONDS = 3, STACK_SIZE = 64 * 1024 };
+enum { ANSWER_MS = 2000, START_SECONDS = 3, PROGRAM_PATH_MAX = 512, STACK_SIZE = 64 * 1024 };
 
 /* share/warm/python.py, with a NUL behind. */
 __asm__(".section .rodata\n"
@@ -65,7 +65,9 @@ struct warm {
     int control; /* to it */
     pid_t child; /* who waits to be the next run; 0: nobody */
     int child_socket;
-    int child_score; /* its oom_score_adj */
+    int child_score;             /* its oom_score_adj */
+    char path[PROGRAM_PATH_MAX]; /* of its program */
+    struct stat program;
 };
 
 static struct warm warms[INIT_WARM_MAX];
@@ -612,6 +614,22 @@ static enum init_warm_obstacle prepare(struct warm *warm, uint32_t flags)
 
 /* ---- the keeper ---- */
 
+static bool remember_program(struct warm *warm, const char *path)
+{
+    return snprintf(warm->path, sizeof(warm->path), "%s", path) < (int)sizeof(warm->path) &&
+           stat(path, &warm->program) == 0;
+}
+
+/* An upgrade brings another file, and with it other ones that only a new start reads. */
+static bool program_changed(const struct warm *warm)
+{
+    struct stat now;
+    return stat(warm->path, &now) < 0 || now.st_dev != warm->program.st_dev ||
+           now.st_ino != warm->program.st_ino || now.st_size != warm->program.st_size ||
+           now.st_ctim.tv_sec != warm->program.st_ctim.tv_sec ||
+           now.st_ctim.tv_nsec != warm->program.st_ctim.tv_nsec;
+}
+
 static enum init_warm_obstacle serve(const struct init_request *request)
 {
     struct warm *warm = &warms[request->index];
@@ -623,11 +641,15 @@ static enum init_warm_obstacle serve(const struct init_request *request)
     case WARM_START:
         stop(warm);
         obstacle = start_one(warm, request);
+        if (obstacle == WARM_NONE && !remember_program(warm, start.args[0])) {
+            obstacle = WARM_SYSTEM;
+            stop(warm);
+        }
         break;
     case WARM_PREPARE:
         if (warm->pid == 0)
             return WARM_ENDED;
-        obstacle = prepare(warm, request->dirt);
+        obstacle = program_changed(warm) ? WARM_CHANGED : prepare(warm, request->dirt);
         if (obstacle != WARM_NONE)
             stop(warm);
         break;

@@ -268,7 +268,9 @@ static int ask(struct container *container, struct init_request *request, bool *
     if (*done && request->warm_action == WARM_START)
         interpreter->shared_bytes =
             answer.memory_bytes > OWN_AGAIN_BYTES ? answer.memory_bytes - OWN_AGAIN_BYTES : 0;
-    if (*done)
+    if (answer.detail == WARM_CHANGED)
+        interpreter->started = false; /* it is due */
+    if (*done || answer.detail == WARM_CHANGED)
         return 0;
     refuse(container->warm, interpreter, obstacle_text(&answer));
     return 0;

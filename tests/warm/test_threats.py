@@ -1,5 +1,6 @@
 """What a program tries against the interpreter that it was forked from, and against those who come after it."""
 import os
+import shutil
 import time
 
 import pytest
@@ -266,6 +267,27 @@ def test_the_peak_of_processes_is_known_after_a_cold_run(service):
             result = run(service, "import os\nfor _ in range(%d):\n    if os.fork() == 0: os.read(0, 1); os._exit(0)\n" % (count - 1) +
                          "for _ in range(%d): os.wait()" % (count - 1))
             assert (result.get("warm"), result.get("procPeak")) == (True, count), result
+
+
+def test_an_interpreter_that_was_replaced_on_disk_is_renewed(cjudge, tmp_path):
+    place = tmp_path / "bin"
+    place.mkdir()
+    python = place / "python3"
+    shutil.copy2(os.path.realpath("/usr/bin/python3"), python)
+    binds = [f"{{type: bind, source: {one}, target: {one}, readonly: true}}" for one in ("/usr", "/bin", "/lib", "/lib64", place)]
+    tmpfs = "{type: tmpfs, target: /w, data: 'size=8m,nr_inodes=1k'}"
+    table = tmp_path / "mount.yaml"
+    table.write_text("mount:\n" + "".join(f"  - {one}\n" for one in [*binds, tmpfs]) + "proc: true\n")
+    with Service(cjudge, "-parallelism", 1, "-warm-runs", 500, "-mount-conf", table, "-python-executor-path", python,
+                 judge="127.0.0.1:0", folder=str(tmp_path)) as service:
+        request = {**HELLO.request(), "args": [str(python), "main.py"]}
+        seeds = [one["files"]["stdout"] for one in (service.run(request) for _ in range(8)) if one.get("warm")]
+        assert len(seeds) >= 4 and len(set(seeds)) == 1, seeds
+        shutil.copy2(python, place / "new")
+        os.rename(place / "new", python)
+        results = [service.run(request) for _ in range(8)]
+        seeds += [one["files"]["stdout"] for one in results if one.get("warm")]
+        assert all(one.get("warm") for one in results[3:]) and len(set(seeds)) == 2, seeds
 
 
 EXHAUSTING = [

@@ -322,6 +322,7 @@ enum init_warm_obstacle {
     WARM_THREADS,     /* it has several threads, or children */
     WARM_DESCRIPTORS, /* it has more open than it was given */
     WARM_SILENT,      /* our code in it does not answer */
+    WARM_CHANGED, /* PREPARE: its program is another file by now; it is stopped, and can be started again */
 };
 
 struct init_request {
