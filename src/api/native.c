@@ -6,6 +6,7 @@
 #include "native.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,6 +52,8 @@ struct task {
     struct rendered build;
     struct rendered *results;     /* not streamed: one for each case */
     struct judge_artefact *built; /* NATIVE_BUILD */
+    struct judge_artefact
+        *given; /* by its id, ours from the beginning on; NULL: there is a program */
     bool over;
 };
 
@@ -142,6 +145,7 @@ static void task_free(struct task *task)
     free(task->build.json);
     free(task->cases);
     judge_artefact_release(task->built);
+    judge_artefact_release(task->given);
 }
 
 static void work_free(struct work *work)
@@ -465,14 +469,40 @@ static const char *text_or_null(struct native_text text)
     return text.data;
 }
 
-static int check_stored(const struct native *native, size_t submission, size_t index,
-                        const char *field, struct native_text id, struct cj_error *err)
+enum { PREFIX_SIZE = 48 };
+
+/* What the path of a field begins with; "" where there is but one submission. */
+static const char *path_prefix(const struct task *task, char text[static PREFIX_SIZE])
 {
-    if (id.data == NULL || store_touch(native->settings.store, id.data))
+    text[0] = '\0';
+    if (task->work->kind == NATIVE_BATCH)
+        snprintf(text, PREFIX_SIZE, "submissions[%zu].", task->index);
+    return text;
+}
+
+static int check_stored(const struct task *task, size_t index, const char *field,
+                        struct native_text id, struct cj_error *err)
+{
+    char prefix[PREFIX_SIZE];
+    if (id.data == NULL || store_touch(task->work->native->settings.store, id.data))
         return 0;
-    return error_set(err, ERROR_REQUEST, ENOENT,
-                     "submissions[%zu].cases[%zu].%s: there is no stored file '%.40s'", submission,
-                     index, field, id.data);
+    return error_set(err, ERROR_REQUEST, ENOENT, "%scases[%zu].%s: there is no stored file '%.40s'",
+                     path_prefix(task, prefix), index, field, id.data);
+}
+
+static int take_artefact(struct task *task, struct cj_error *err)
+{
+    const struct native_text id = task->request->artifact;
+    char prefix[PREFIX_SIZE];
+    if (id.data == NULL)
+        return 0;
+    struct judge_artefact *artefact = artifacts_find(task->work->native->artifacts, id.data);
+    if (artefact == NULL)
+        return error_set(err, ERROR_REQUEST, ENOENT,
+                         "%sartifact: there is no '%.40s': build it again",
+                         path_prefix(task, prefix), id.data);
+    task->given = judge_artefact_share(artefact);
+    return 0;
 }
 
 static int prepare_task(struct work *work, struct task *task, struct cj_error *err)
@@ -488,9 +518,8 @@ static int prepare_task(struct work *work, struct task *task, struct cj_error *e
     task->summary.case_count = request->case_count;
     for (size_t i = 0; i < request->case_count; i++) {
         const struct native_case *asked = &request->cases[i];
-        if (check_stored(work->native, task->index, i, "input_file", asked->input_file, err) < 0 ||
-            check_stored(work->native, task->index, i, "expected_file", asked->expected_file, err) <
-                0)
+        if (check_stored(task, i, "input_file", asked->input_file, err) < 0 ||
+            check_stored(task, i, "expected_file", asked->expected_file, err) < 0)
             return -1;
         task->cases[i] = (struct evaluation_case){
             .input = asked->input.data,
@@ -501,28 +530,16 @@ static int prepare_task(struct work *work, struct task *task, struct cj_error *e
             .expected_file = text_or_null(asked->expected_file),
         };
     }
-    if (request->artifact.data != NULL &&
-        artifacts_find(work->native->artifacts, request->artifact.data) == NULL)
-        return error_set(err, ERROR_REQUEST, ENOENT,
-                         "artifact: there is no '%.40s': build it again", request->artifact.data);
-    return 0;
+    return take_artefact(task, err);
 }
 
 static int start_task(struct work *work, struct task *task, struct cj_error *err)
 {
     const struct native_settings *settings = &work->native->settings;
     const struct native_request *request = task->request;
-    struct judge_artefact *artefact = NULL;
-    if (request->artifact.data != NULL) {
-        artefact = artifacts_find(work->native->artifacts, request->artifact.data);
-        if (artefact == NULL)
-            return error_set(err, ERROR_REQUEST, ENOENT,
-                             "artifact: there is no '%.40s': build it again",
-                             request->artifact.data);
-    }
     const struct evaluation_task evaluation = {
         .program = &task->program,
-        .artefact = artefact,
+        .artefact = task->given,
         .runs = request->dedupe ? work->runs : NULL,
         .cases = task->cases,
         .case_count = request->case_count,

@@ -10,6 +10,8 @@
 enum {
     SHOWN_DEFAULT = 1000,
     FILES_MAX = 1000,
+    FILE_NAME_MAX = 1024,     /* bytes of a file's name, folders included */
+    FILE_COMPONENT_MAX = 255, /* NAME_MAX of every file system that a work directory may be on */
 };
 
 /* ---- scalars ---- */
@@ -49,7 +51,7 @@ static bool read_amount(struct json_reader *json, uint64_t unit, uint64_t *out)
 
 static bool read_time(struct json_reader *json, int64_t *out)
 {
-    uint64_t ns;
+    uint64_t ns = 0;
     if (!read_amount(json, NS_PER_MS, &ns))
         return false;
     *out = (int64_t)ns;
@@ -188,6 +190,28 @@ static bool add_file(struct json_reader *json, struct native_request *request, c
     return true;
 }
 
+/* NULL, or what is wrong with a name: it is to lead to a file below the work directory, and no other name may
+ * lead to the same one. */
+static const char *fault_of_name(struct json_text name)
+{
+    if (name.size == 0 || strlen(name.data) != name.size)
+        return "the name of a file must not be empty or hold a NUL";
+    if (name.size > FILE_NAME_MAX)
+        return "the name of a file must not have more than 1024 bytes";
+    for (const char *part = name.data;; part++) {
+        size_t length = strcspn(part, "/");
+        if (length == 0)
+            return "the name of a file must be relative, without // or a / at its end";
+        if (length <= 2 && memcmp(part, "..", length) == 0)
+            return "the name of a file must not have . or .. in it";
+        if (length > FILE_COMPONENT_MAX)
+            return "no part of a file's name may have more than 255 bytes";
+        part += length;
+        if (*part == '\0')
+            return NULL;
+    }
+}
+
 /* {"main.cpp":"...", "util.h":"..."} */
 static bool read_files(struct json_reader *json, struct native_request *request)
 {
@@ -195,8 +219,9 @@ static bool read_files(struct json_reader *json, struct native_request *request)
     struct native_text text;
     json_read_object(json);
     while (json_next_key(json, &key)) {
-        if (key.size == 0 || strlen(key.data) != key.size)
-            return json_fail(json, "the name of a file must not be empty or hold a NUL");
+        const char *fault = fault_of_name(key);
+        if (fault != NULL)
+            return json_fail(json, "%s", fault);
         if (!read_text(json, &text) || !add_file(json, request, key.data, text))
             return false;
     }
@@ -245,6 +270,57 @@ static bool read_cases(struct json_reader *json, struct native_request *request)
 
 /* ---- a request ---- */
 
+/* The main source is the one that is called as the language wants it, else the first. */
+static void put_main_source_first(struct native_request *request)
+{
+    for (size_t i = 1; i < request->file_count; i++) {
+        if (strcmp(request->files[i].name, request->language->source) != 0)
+            continue;
+        struct judge_file main_file = request->files[i];
+        request->files[i] = request->files[0];
+        request->files[0] = main_file;
+        return;
+    }
+}
+
+/* In the order of their paths' parts: what lies below a name comes next to it. */
+static int compare_names(const void *a, const void *b)
+{
+    const unsigned char *one = *(const unsigned char *const *)a;
+    const unsigned char *other = *(const unsigned char *const *)b;
+    while (*one != '\0' && *one == *other)
+        one++, other++;
+    int left = *one == '/' ? 1 : *one == '\0' ? 0 : *one + 1;
+    int right = *other == '/' ? 1 : *other == '\0' ? 0 : *other + 1;
+    return left - right;
+}
+
+/* A file can be there once, and is no folder of another. The first has the name that the language wants. */
+static bool check_names(struct json_reader *json, const struct native_request *request)
+{
+    bool fits = true;
+    if (request->file_count < 2)
+        return true;
+    const char **names = calloc(request->file_count, sizeof(*names));
+    if (names == NULL)
+        return json_fail(json, "out of memory");
+    names[0] = request->language->source;
+    for (size_t i = 1; i < request->file_count; i++)
+        names[i] = request->files[i].name;
+    qsort(names, request->file_count, sizeof(*names), compare_names);
+    for (size_t i = 1; fits && i < request->file_count; i++) {
+        size_t length = strlen(names[i - 1]);
+        if (strncmp(names[i - 1], names[i], length) != 0)
+            continue;
+        if (names[i][length] == '\0')
+            fits = json_fail(json, "files.%.300s: is there twice", names[i]);
+        else if (names[i][length] == '/')
+            fits = json_fail(json, "files.%.300s: '%.300s' is a file", names[i], names[i - 1]);
+    }
+    free(names);
+    return fits;
+}
+
 /* What the fields say together. */
 static bool check_request(struct json_reader *json, enum native_body_kind kind,
                           struct native_request *request)
@@ -262,15 +338,8 @@ static bool check_request(struct json_reader *json, enum native_body_kind kind,
     }
     if (kind != NATIVE_BUILD && request->case_count == 0)
         return json_fail(json, "cases is missing or empty");
-    /* The main source is the one that is called as the language wants it, else the first. */
-    for (size_t i = 1; i < request->file_count; i++) {
-        if (strcmp(request->files[i].name, request->language->source) != 0)
-            continue;
-        struct judge_file main_file = request->files[i];
-        request->files[i] = request->files[0];
-        request->files[0] = main_file;
-    }
-    return true;
+    put_main_source_first(request);
+    return check_names(json, request);
 }
 
 static bool read_source(struct json_reader *json, struct native_request *request)

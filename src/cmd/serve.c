@@ -290,6 +290,33 @@ static void say_protection(const struct sandbox_facts *facts)
                  log_text("because", reason), log_text("means", protection_summary(facts->level)));
 }
 
+/* An address that listens, as http_server_address() writes it: can only this machine reach it? */
+static bool is_of_this_machine(const char *address)
+{
+    static const char *const beginnings[] = {"unix:", "127.", "[::1]:"};
+    for (size_t i = 0; i < COUNT_OF(beginnings); i++)
+        if (strncmp(address, beginnings[i], strlen(beginnings[i])) == 0)
+            return true;
+    return false;
+}
+
+/* The token is go-judge's. code-judge knows none and its clients send none: who sets one for the other door may
+ * believe that it holds for this one. */
+static void say_judging(const struct service *service)
+{
+    const char *open = NULL;
+    for (size_t i = 0; serve_judge_address(service->judge, i) != NULL; i++) {
+        const char *address = serve_judge_address(service->judge, i);
+        log_info("judging", log_text("address", address), log_bool("token", false));
+        if (open == NULL && !is_of_this_machine(address))
+            open = address;
+    }
+    if (open != NULL && service->settings.auth_token[0] != '\0')
+        log_warn("the judging API asks for no token: whoever reaches it runs programs",
+                 log_text("address", open),
+                 log_text("hint", "-judge-addr off, or localhost:8000 and a proxy that asks"));
+}
+
 static void say_hello(const struct service *service)
 {
     const struct store_facts *store = store_facts(service->store);
@@ -307,8 +334,7 @@ static void say_hello(const struct service *service)
         log_info("serving", log_text("address", address),
                  log_bool("token", service->settings.auth_token[0] != '\0'));
     }
-    for (size_t i = 0; serve_judge_address(service->judge, i) != NULL; i++)
-        log_info("judging", log_text("address", serve_judge_address(service->judge, i)));
+    say_judging(service);
     log_info("ready", log_text("version", CJUDGE_VERSION), log_uint("slots", slots.slots),
              log_uint("queue", service->settings.queue_length));
 }

@@ -210,6 +210,24 @@ static const struct option_spec specs[] = {
      .env = "MAX_LONG_BATCH_CHUNK_SIZE", GROUP, .help = "a batch is fed to the slots one by one"},
     {"redis-uri", OPTION_STRING, AT(redis_uri), .env = "REDIS_URI", .metavar = "URI", GROUP,
      .help = "this service needs no Redis"},
+    {"redis-key-prefix", OPTION_STRING, AT(redis_key_prefix), .env = "REDIS_KEY_PREFIX",
+     .metavar = "PREFIX", GROUP, .help = "this service needs no Redis"},
+    {"redis-result-queue-prefix", OPTION_STRING, AT(redis_result_queue_prefix), .env = "REDIS_RESULT_QUEUE_PREFIX",
+     .metavar = "PREFIX", GROUP, .help = "this service needs no Redis"},
+    {"redis-worker-id-prefix", OPTION_STRING, AT(redis_worker_id_prefix), .env = "REDIS_WORKER_ID_PREFIX",
+     .metavar = "PREFIX", GROUP, .help = "this service needs no Redis"},
+    {"redis-result-expire", OPTION_STRING, AT(redis_result_expire), .env = "REDIS_RESULT_EXPIRE",
+     .metavar = "SECONDS", GROUP, .help = "this service needs no Redis"},
+    {"redis-result-long-batch-expire", OPTION_STRING, AT(redis_result_long_batch_expire), .env = "REDIS_RESULT_LONG_BATCH_EXPIRE",
+     .metavar = "SECONDS", GROUP, .help = "this service needs no Redis"},
+    {"redis-work-queue-block-timeout", OPTION_STRING, AT(redis_work_queue_block_timeout), .env = "REDIS_WORK_QUEUE_BLOCK_TIMEOUT",
+     .metavar = "SECONDS", GROUP, .help = "this service needs no Redis"},
+    {"redis-worker-register-timeout", OPTION_STRING, AT(redis_worker_register_timeout), .env = "REDIS_WORKER_REGISTER_TIMEOUT",
+     .metavar = "SECONDS", GROUP, .help = "this service needs no Redis"},
+    {"redis-socket-timeout", OPTION_STRING, AT(redis_socket_timeout), .env = "REDIS_SOCKET_TIMEOUT",
+     .metavar = "SECONDS", GROUP, .help = "this service needs no Redis"},
+    {"work-queue-name", OPTION_STRING, AT(work_queue_name), .env = "WORK_QUEUE_NAME", .metavar = "NAME",
+     GROUP, .help = "this service needs no Redis"},
 #undef GROUP
 #define GROUP .group = "Other", .not_in_environment = true
     {"version", OPTION_BOOL, AT(version), GROUP, .help = "print the version and exit"},
@@ -442,6 +460,11 @@ unsigned settings_warn(const struct settings *settings)
         else
             log_warn("option has no effect here", log_text("option", specs[i].name),
                      log_text("because", specs[i].help));
+        warned++;
+    }
+    if (settings->enable_debug) { /* go-judge's opens /debug/pprof/ at -monitor-addr as well */
+        log_warn("option does less here", log_text("option", "enable-debug"),
+                 log_text("because", "details are logged; there is no pprof"));
         warned++;
     }
     return warned;

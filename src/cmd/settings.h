@@ -82,7 +82,9 @@ struct settings {
     char *cpp_compile_command;
     char *cpp_command;
     int template_sandbox; /* enum template_sandbox */
-    char *redis_uri;
+    char *redis_uri, *redis_key_prefix, *redis_result_queue_prefix, *redis_worker_id_prefix;
+    char *redis_result_expire, *redis_result_long_batch_expire, *redis_work_queue_block_timeout;
+    char *redis_worker_register_timeout, *redis_socket_timeout, *work_queue_name;
 
     /* files */
     char *dir;                       /* "": a directory of our own in memory, removed at exit */
@@ -130,8 +132,8 @@ const struct option_table *settings_table(void);
 WARN_UNUSED int settings_load(int argc, char *const *argv, char *const *environment,
                               bool is_first_process, struct settings *out, struct cj_error *err);
 
-/* Says in the log, once for each, which of the options that were set do nothing (yet). Returns how
- * many. */
+/* Says in the log, once for each, which of the options that were set do nothing (yet), or less than
+ * go-judge's. Returns how many. */
 unsigned settings_warn(const struct settings *settings);
 
 void settings_free(struct settings *settings);

@@ -259,8 +259,8 @@ static int open_beneath_root(const char *path, int flags, mode_t mode)
     return (int)syscall(SYS_openat2, self.root_fd, path, &how, sizeof(how));
 }
 
-/* Opens the directory that holds path's last part, making missing ones. */
-static int open_parent(const char *path, const char **last)
+/* Opens the directory that holds path's last part; makes missing ones, or fails with ENOENT. */
+static int open_parent(const char *path, bool make, const char **last)
 {
     char prefix[INIT_PATH_MAX];
     int parent = open_beneath_root(".", O_PATH | O_DIRECTORY, 0);
@@ -270,7 +270,7 @@ static int open_parent(const char *path, const char **last)
         memcpy(prefix, path, length);
         prefix[length] = '\0';
         int next = open_beneath_root(prefix, O_PATH | O_DIRECTORY, 0);
-        if (next < 0 && errno == ENOENT && parent >= 0) {
+        if (make && next < 0 && errno == ENOENT && parent >= 0) {
             const char *name = prefix + (start - path);
             if (mkdirat(parent, name, 0777) == 0 &&
                 fchownat(parent, name, run_uid(), run_gid(), AT_SYMLINK_NOFOLLOW) == 0)
@@ -303,7 +303,7 @@ static bool is_special(int fd)
 static int open_in(const char *path)
 {
     const char *last = NULL;
-    int parent = open_parent(path, &last);
+    int parent = open_parent(path, true, &last);
     if (parent < 0)
         return -1;
     struct open_how how = {
@@ -332,10 +332,11 @@ static int open_in(const char *path)
     return fd;
 }
 
+/* In a folder that is there: go-judge makes none for a link, either. */
 static int make_symlink(const char *path, const char *target)
 {
     const char *last = NULL;
-    int parent = open_parent(path, &last);
+    int parent = open_parent(path, false, &last);
     if (parent < 0)
         return -1;
     int result = symlinkat(target, parent, last);

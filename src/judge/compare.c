@@ -19,28 +19,41 @@ struct text {
 
 /* ---- messages ---- */
 
-enum { EXCERPT = 40 };
+/* Of both texts, with what stands around them, COMPARE_MESSAGE_SIZE has room. */
+enum { EXCERPT_CHARACTERS = 40, EXCERPT_BYTES = 90, QUOTED = EXCERPT_BYTES + 8 };
 
-/* The beginning of text as printable ASCII: what it holds is a stranger's. */
-static void quote(struct text text, char out[static EXCERPT + 8])
+static bool is_control(uint32_t c)
 {
-    size_t used = 0;
-    size_t shown = text.size < EXCERPT ? text.size : EXCERPT;
+    return c < 0x20 || (c >= 0x7f && c < 0xa0);
+}
+
+/* The beginning of text, in whole characters. What it holds is a stranger's: '?' stands for what steers
+ * terminals, and for each byte that is no UTF-8. */
+static void quote(struct text text, char out[static QUOTED])
+{
+    size_t used = 0, at = 0;
     out[used++] = '\'';
-    for (size_t i = 0; i < shown; i++) {
-        unsigned char c = (unsigned char)text.data[i];
-        out[used++] = c >= 0x20 && c < 0x7f ? (char)c : '?';
+    for (int shown = 0; at < text.size && shown < EXCERPT_CHARACTERS; shown++) {
+        uint32_t c = 0;
+        size_t length = utf8_decode((const uint8_t *)text.data + at, text.size - at, &c);
+        bool readable = length > 0 && !is_control(c);
+        size_t size = readable ? length : 1;
+        if (used - 1 + size > EXCERPT_BYTES)
+            break;
+        memcpy(out + used, readable ? text.data + at : "?", size);
+        used += size;
+        at += length > 0 ? length : 1;
     }
     out[used++] = '\'';
-    const char *more = shown < text.size ? "..." : "";
+    const char *more = at < text.size ? "..." : "";
     memcpy(out + used, more, strlen(more) + 1);
 }
 
 static bool differ(char *message, const char *what, size_t number, const struct text *expected,
                    const struct text *found)
 {
-    char expected_text[EXCERPT + 8] = "the end";
-    char found_text[EXCERPT + 8] = "the end";
+    char expected_text[QUOTED] = "the end";
+    char found_text[QUOTED] = "the end";
     if (expected != NULL)
         quote(*expected, expected_text);
     if (found != NULL)
@@ -52,6 +65,20 @@ static bool differ(char *message, const char *what, size_t number, const struct 
 
 /* ---- exact, strip ---- */
 
+/* Where the character begins that goes on at data[at]; at, when none does. What is before at is looked at. */
+static size_t start_of_character(const char *data, size_t at)
+{
+    size_t start = at;
+    while (start > 0 && at - start < 3) {
+        unsigned char c = (unsigned char)data[--start];
+        if ((c & 0xc0) == 0x80)
+            continue;
+        size_t length = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 1;
+        return start + length > at ? start : at;
+    }
+    return at;
+}
+
 static bool same_bytes(struct text output, struct text answer, char *message)
 {
     size_t shorter = output.size < answer.size ? output.size : answer.size;
@@ -62,10 +89,11 @@ static bool same_bytes(struct text output, struct text answer, char *message)
         at++;
     if (at == output.size && at == answer.size)
         return true;
-    struct text expected = {answer.data + at, answer.size - at};
-    struct text found = {output.data + at, output.size - at};
-    return differ(message, "byte", at + 1, expected.size > 0 ? &expected : NULL,
-                  found.size > 0 ? &found : NULL);
+    size_t start = start_of_character(answer.data, at);
+    struct text expected = {answer.data + start, answer.size - start};
+    struct text found = {output.data + start, output.size - start};
+    return differ(message, "byte", at + 1, at < answer.size ? &expected : NULL,
+                  at < output.size ? &found : NULL);
 }
 
 /* The characters for which Python's str.isspace() holds (Unicode's White_Space and the separators

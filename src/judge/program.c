@@ -321,6 +321,16 @@ static bool has_build(const struct language *language)
     return language->build != NULL || language->check != NULL;
 }
 
+/* A source that could not be written (too large for the work directory, a name that leads out of it): no
+ * compiler has seen it. A file that the compiler did not make is another matter. */
+static bool sources_failed(const struct exec_result *result)
+{
+    for (size_t i = 0; i < result->file_error_count; i++)
+        if (result->file_errors[i].kind <= EXEC_COPY_IN_COPY_CONTENT)
+            return true;
+    return false;
+}
+
 static enum judge_build_outcome judge_built(const struct exec_result *result)
 {
     switch (result->status) {
@@ -328,6 +338,8 @@ static enum judge_build_outcome judge_built(const struct exec_result *result)
         return JUDGE_BUILT;
     case EXEC_INTERNAL_ERROR:
         return JUDGE_BUILD_BROKEN;
+    case EXEC_FILE_ERROR:
+        return sources_failed(result) ? JUDGE_BUILD_BROKEN : JUDGE_BUILD_FAILED;
     default:
         return result->cancelled ? JUDGE_BUILD_BROKEN : JUDGE_BUILD_FAILED;
     }

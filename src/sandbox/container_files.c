@@ -43,7 +43,9 @@ static int put_path(struct container *container, uint32_t at, const char *path, 
                     uint32_t *length, struct cj_error *err)
 {
     size_t size = strlen(path);
-    if (size == 0 || size >= INIT_PATH_MAX)
+    if (size == 0) /* as symlink(2) has it of an empty target */
+        return error_set(err, ERROR_REQUEST, ENOENT, "%s", strerror(ENOENT));
+    if (size >= INIT_PATH_MAX)
         return error_set(err, ERROR_REQUEST, ENAMETOOLONG, "File name too long");
     memcpy(container->arena + at, path, size + 1);
     *offset = at;

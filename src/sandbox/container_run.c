@@ -352,7 +352,8 @@ static bool cannot_fit(const struct container *container)
 static void judge_memory(const struct container *container, const struct init_end *from,
                          const struct cgroup_usage *usage, struct container_end *end)
 {
-    bool refused = from->step == STEP_EXEC && (from->error == ENOMEM || from->error == E2BIG);
+    bool refused = (from->step != STEP_NONE && from->error == ENOMEM) ||
+                   (from->step == STEP_EXEC && from->error == E2BIG);
     bool never = cannot_fit(container);
     if ((from->step == STEP_NONE && never) ||
         (refused && (never || (usage != NULL && usage->refused))))

@@ -173,6 +173,14 @@ def test_compile_errors(service):
     assert "stray" in result["stderr"] and len(result["stderr"]) <= 1000
 
 
+@better("the compiler's as the interpreter's: it has not seen the source")
+def test_a_source_that_does_not_fit_is_an_internal_error(serve):
+    service = serve("-tmp-fs-param", "size=1m,nr_inodes=4k")
+    for language in python, cpp:
+        result = service.judged("/run", language("int main() {}" + (4 << 20) * " "))
+        assert outcome(result) == (False, False) and result["reason"] == "internal_error", result["reason"]
+
+
 @kept
 def test_exit_codes_and_signals(service):
     assert outcome(service.judged("/run", python("exit(3)"))) == (False, False)
@@ -476,6 +484,33 @@ def test_results_are_streamed(service):
             seen += connection.recv(65536)
 
 
+REDIS_VARIABLES = ["REDIS_URI", "REDIS_KEY_PREFIX", "REDIS_RESULT_QUEUE_PREFIX", "REDIS_WORKER_ID_PREFIX",
+                   "REDIS_RESULT_EXPIRE", "REDIS_RESULT_LONG_BATCH_EXPIRE", "REDIS_WORK_QUEUE_BLOCK_TIMEOUT",
+                   "REDIS_WORKER_REGISTER_TIMEOUT", "REDIS_SOCKET_TIMEOUT", "WORK_QUEUE_NAME"]
+
+
+def test_variables_without_effect_are_told_once(serve):
+    values = {**dict.fromkeys(REDIS_VARIABLES, "secret:/x"), "RUN_WORKERS": "2"}
+    service = serve(env=values)
+    lines = [line for line in service.log() if line["message"] == "option has no effect here"]
+    assert sorted(line["option"] for line in lines) == sorted(name.lower().replace("_", "-") for name in values)
+    assert "secret" not in service.log_text()
+
+
+@pytest.mark.parametrize("address, token, warns", [
+    ("127.0.0.1:0", "secret", False), ("localhost:0", "secret", False), ("unix:@cjudge-test-%d" % os.getpid(), "secret", False),
+    ("0.0.0.0:0", "", False), ("0.0.0.0:0", "secret", True), (":0", "secret", True)])
+def test_a_token_is_not_of_this_door(cjudge, tmp_path, address, token, warns):
+    with Service(cjudge, judge=address, env={"ES_AUTH_TOKEN": token}, folder=str(tmp_path)) as service:
+        lines = service.log()
+        judging = [line for line in lines if line["message"] == "judging"]
+        assert judging and all(line["token"] is False for line in judging)
+        warnings = [line for line in lines if "asks for no token" in line["message"]]
+        assert len(warnings) == warns
+        assert all(line["level"] == "warn" and "-judge-addr off" in line["hint"] for line in warnings), warnings
+        assert not token or token not in service.log_text()
+
+
 @kept
 def test_error_cases(serve, tmp_path):
     kept_in = tmp_path / "cases"
@@ -582,6 +617,14 @@ def test_native_compile_error(service):
     assert answer["summary"]["status"] == "Compile Error"
 
 
+def test_native_source_that_does_not_fit(serve):
+    service = serve("-tmp-fs-param", "size=1m,nr_inodes=4k")
+    answer = judge(service, language="cpp", files={"main.cpp": "int main() {}", "big.h": (4 << 20) * " "}, cases=[{}])
+    assert answer["build"]["status"] == "Internal Error", answer["build"]
+    assert "big.h" in answer["build"]["message"]
+    assert answer["summary"]["status"] == "Internal Error"
+
+
 @pytest.mark.parametrize("compare, printed, expected, status", [
     ("exact", "a", "a\n", "Wrong Answer"), ("strip", " a", "a\n", "Accepted"), ("lines", "a \n\n", "a", "Accepted"),
     ("tokens", "1  2\n3", "1 2 3", "Accepted"), ({"mode": "floats", "absolute_tolerance": 1e-3}, "1.0004", "1", "Accepted"),
@@ -635,6 +678,20 @@ def test_native_artifacts(service):
     assert service.judged("/v1/build", {"language": "c", "source": "stray"})["artifact"] is None
 
 
+def test_native_artifact_that_goes_during_its_batch(serve):
+    """It was there when the batch was taken: that is enough."""
+    service = serve("-parallelism", 1)
+    built = service.judged("/v1/build", {"language": "c", "source": "int main(void) {}"})["artifact"]
+    slow = {"language": "bash", "source": "sleep 0.3", "cases": [{}]}
+    batch = {"submissions": 4 * [slow] + [{"artifact": built, "cases": [{}]}]}
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(service.judged, "/v1/judge/batch", batch)
+        time.sleep(0.4)
+        assert service.judge("DELETE", f"/v1/artifacts/{built}").status == 204
+        results = answer.result(timeout=20)["results"]
+    assert [result["summary"]["status"] for result in results] == 5 * ["Accepted"]
+
+
 def test_native_batches(service):
     submissions = [{"id": str(i), "language": "bash", "source": f"echo {i}", "cases": [{"expected": str(i)}, {"expected": "x"}]}
                    for i in range(30)]
@@ -660,11 +717,33 @@ def test_native_deadline(serve):
     ({"language": "c", "source": "", "cases": [{}], "compare": "fuzzy"}, ["compare"]),
     ({"language": "c", "source": "", "cases": [{"input": "", "input_file": "A"}]}, ["cases[0]"]),
     ({"language": "c", "source": "", "files": {"a": ""}, "cases": [{}]}, ["files"]),
+    ({"language": "c", "files": {"main.c": "", "../x": ""}, "cases": [{}]}, ["files.../x: "]),
+    ({"language": "c", "files": {"main.c": "", "/tmp/x": ""}, "cases": [{}]}, ["files./tmp/x: "]),
+    ({"language": "c", "files": {"main.c": "", "d/": ""}, "cases": [{}]}, ["files.d/: "]),
+    ({"language": "c", "files": {"main.c": "", "d/" + 256 * "x": ""}, "cases": [{}]}, ["files.d/xxx", "255"]),
+    ({"language": "c", "files": {"a.c": "", "main.c/b.h": ""}, "cases": [{}]}, ["files.main.c/b.h: "]),
 ])
 def test_native_bad_bodies(service, body, words):
     answer = service.judge("POST", "/v1/judge", body)
     assert answer.status == 400
     assert all(word in answer.json["error"] for word in words), answer
+
+
+def test_native_errors_name_the_field(service):
+    """Of what no reader of the body can know; a path begins with the submission where there are several."""
+    good = {"language": "bash", "source": "cat", "cases": [{}]}
+    for wrong, path in [({"cases": [{}, {"input_file": "NOSUCH"}]}, "cases[1].input_file: "),
+                        ({"cases": [{"expected_file": "NOSUCH"}]}, "cases[0].expected_file: ")]:
+        refused = service.judge("POST", "/v1/judge", {**good, **wrong})
+        assert refused.status == 400 and refused.json["error"].startswith(path), refused
+        refused = service.judge("POST", "/v1/judge/batch", {"submissions": [good, {**good, **wrong}]})
+        assert refused.status == 400 and refused.json["error"].startswith("submissions[1]." + path), refused
+    gone = {"artifact": "NOSUCH", "cases": [{}]}
+    refused = service.judge("POST", "/v1/judge", gone)
+    assert refused.status == 400 and refused.json["error"].startswith("artifact: "), refused
+    for submissions, path in [([gone], "submissions[0].artifact: "), ([good, gone], "submissions[1].artifact: ")]:
+        refused = service.judge("POST", "/v1/judge/batch", {"submissions": submissions})
+        assert refused.status == 400 and refused.json["error"].startswith(path), refused
 
 
 def test_both_doors_together(service):

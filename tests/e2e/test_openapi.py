@@ -5,10 +5,11 @@ import os
 import pathlib
 import re
 import subprocess
+import time
 
 import pytest
 
-from service import Service
+from service import Answer, Service, multipart
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: control groups")
 
@@ -110,6 +111,7 @@ def path_of(service, path):
 
 def content_of(response, kind):
     content = resolve(response)["content"]
+    kind = kind if kind in content else "*/*"
     assert kind in content, f"{kind} is not in the document"
     return content[kind]["schema"]
 
@@ -255,6 +257,69 @@ def test_refusals_fit(service, path, body, status):
     assert answer.status == status
     response = SPEC["paths"][path]["post"]["responses"][str(status)]
     assert not faults(answer.json, content_of(response, answer.headers["content-type"]))
+
+
+def assert_documented(path, method, answer):
+    responses = SPEC["paths"][path][method]["responses"]
+    assert str(answer.status) in responses, f"{method} {path}: {answer.status} is not in the document"
+    response = resolve(responses[str(answer.status)])
+    if answer.status == 304 or "content" not in response:
+        assert answer.body == b"", (path, answer)
+        return
+    kind = answer.headers["content-type"].split(";")[0]
+    schema = content_of(response, kind)
+    assert not faults(answer.json if kind == JSON else answer.body.decode(), schema), answer
+
+
+@pytest.fixture(scope="module")
+def small(cjudge, tmp_path_factory):
+    """With a token, and little room."""
+    with Service(cjudge, "-auth-token", "t", "-file-store-limit", "1m", "-max-body", "4m", judge="127.0.0.1:0",
+                 folder=str(tmp_path_factory.mktemp("small"))) as started:
+        yield started
+
+
+GOOD = {"Authorization": "Bearer t"}
+NOWHERE = {"cmd": [{"args": ["/bin/true"], "files": [{"content": ""}, {"name": "no/such/x", "max": 9}]}]}
+
+
+@pytest.mark.parametrize("path, method, status, headers, body", [
+    ("/run", "post", 401, {}, {"cmd": []}), ("/run", "post", 400, GOOD, b"{"), ("/run", "post", 500, GOOD, NOWHERE),
+    pytest.param("/run", "post", 413, GOOD, b"x" * (5 << 20), id="/run-post-413"),
+    ("/file", "get", 401, {}, None), ("/file", "post", 401, {}, b""), ("/file", "post", 500, GOOD, 2 << 20),
+    ("/file", "post", 413, GOOD, 5 << 20),
+    ("/file/{id}", "get", 200, {}, None), ("/file/{id}", "get", 206, {"Range": "bytes=1-2"}, None),
+    ("/file/{id}", "get", 304, {"If-Modified-Since": "Fri, 01 Jan 2100 00:00:00 GMT"}, None),
+    ("/file/{id}", "get", 401, {"Authorization": ""}, None),
+    ("/file/{id}", "get", 412, {"If-Unmodified-Since": "Thu, 01 Jan 1970 00:00:01 GMT"}, None),
+    ("/file/{id}", "get", 416, {"Range": "bytes=100-"}, None), ("/file/NOSUCHID", "get", 404, GOOD, None),
+    ("/file/{id}", "delete", 401, {"Authorization": ""}, None), ("/file/NOSUCHID", "delete", 404, GOOD, None),
+])
+def test_statuses_of_the_execution_service_are_documented(small, path, method, status, headers, body):
+    def upload(content):
+        form, kind = multipart("some", content, "file")
+        return call(small, "execution", "post", "/file", form, {"content-type": kind, **GOOD})
+
+    documented = path.replace("NOSUCHID", "{id}")
+    if isinstance(body, int):
+        answer = upload(b"x" * body)
+    else:
+        if "{id}" in path:
+            path, headers = path.replace("{id}", upload(b"text").json), {**GOOD, **headers}
+        answer = call(small, "execution", method, path, body, headers)
+    assert answer.status == status, answer
+    assert_documented(documented, method, answer)
+
+
+def test_busy_answers_of_the_execution_service_are_documented(cjudge, tmp_path):
+    with Service(cjudge, "-drain-timeout", "200ms", "-parallelism", 1, folder=str(tmp_path)) as service:
+        finish = service.begin_run({"args": ["/bin/sleep", "9"], "clockLimit": 10**10, "files": []})
+        time.sleep(0.5)
+        service.process.terminate()
+        answer = finish()
+        assert answer.status == 503
+        assert_documented("/run", "post", answer)
+    assert {"500", "503"} <= set(SPEC["paths"]["/file"]["post"]["responses"])  # out of descriptors: as /run
 
 
 # ---- the page ----

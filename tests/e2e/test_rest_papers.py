@@ -68,3 +68,14 @@ def test_every_key_of_a_request_and_of_a_result_has_its_place():
     kinds = re.findall(r'= "((?:Copy|Collect|Symlink)[A-Za-z]*)"', (ROOT / "src/exec/status.c").read_text(encoding="utf-8"))
     assert len(read) > 35 and len(written) >= 8 and len(kinds) == 10
     assert sorted((set(read) - {"streamIn", "streamOut"} | set(written) | set(kinds)) - names) == []
+
+
+def test_keys_of_a_result_stand_in_their_order(cjudge, tmp_path):
+    table = re.search(r"## A result\n(.*?)\n\n[^|\n]", TEXT, re.S).group(1)
+    rows = re.findall(r"^\| `([A-Za-z]+)` \|", table, re.M)
+    with Service(cjudge, "-parallelism", 1, folder=str(tmp_path)) as service:
+        command = {"args": ["/bin/true"], "files": [{"content": ""}, {"name": "stdout", "max": 9}, {"name": "stderr", "max": 9}],
+                   "warm": True, "copyOut": ["nosuch"], "copyOutCached": ["stderr"]}
+        written = list(service.run(command))
+    assert len(rows) == len(set(rows)) and {"warm", "files", "fileIds", "fileError"} <= set(written)
+    assert [key for key in rows if key in written] == written

@@ -545,6 +545,16 @@ def test_a_symbolic_link_that_is_there(service):
 
 
 @kept
+@pytest.mark.parametrize("name, target", [("d/l2", "x"), ("e", "")])
+def test_a_symbolic_link_that_cannot_be(service, name, target):
+    result = service.run(shell("echo ran", copyIn={name: {"symlink": target}}))
+    assert (result["status"], result["error"]) == ("File Error", "symlink: 1 operations failed")
+    assert result["fileError"] == [
+        {"name": name, "type": "Symlink",
+         "message": f'symlink: "{name}" -> "{target}": symlink {target} {name}: no such file or directory'}]
+
+
+@kept
 def test_runs_begin_fresh(serve):
     service = serve("-parallelism", 1)
     assert accepted(service.run(shell("echo x > /w/x; echo y > /tmp/y; mkdir /w/d; chmod 0 /w/d; echo hi"))) == "hi\n"

@@ -127,11 +127,20 @@ def test_the_native_form(service):
     assert answer["summary"]["status"] == "Accepted", answer
 
 
-@pytest.mark.parametrize("name", ["../cjudge-escaped", "/tmp/cjudge-escaped", "a/b", ".."])
-def test_names_stay_in_the_folder(service, name):
-    answer = service.judged("/v1/judge", {"language": "python", "files": {"main.py": "print(1)", name: "x"},
-                                          "cases": [{"expected": "1"}]})
+def judge_with_file(name):
+    return {"language": "python", "files": {"main.py": "print(1)", name: "x"}, "cases": [{"expected": "1"}]}
+
+
+def test_the_folder_has_no_folders(service):
+    answer = service.judged("/v1/judge", judge_with_file("a/b"))
     assert answer["summary"]["status"] == "Internal Error" and "without folders" in json.dumps(answer), answer
+
+
+@pytest.mark.parametrize("name", ["../cjudge-escaped", "/tmp/cjudge-escaped", ".."])
+def test_names_stay_in_the_folder(service, name):
+    answer = service.request("POST", "/v1/judge", body=json.dumps(judge_with_file(name)),
+                             connection=service.connection(service.judge_addresses[0]))
+    assert answer.status == 400 and b"files." in answer.body
     assert not os.path.exists("/tmp/cjudge-escaped")
 
 

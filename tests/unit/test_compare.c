@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/attr.h"
+#include "base/utf8.h"
 #include "judge/compare.h"
 
 static bool compare(const struct compare_options *options, const char *output, const char *answer)
@@ -175,12 +176,71 @@ static void messages_say_where(void **state)
     assert_non_null(strstr(message, "'..."));
 }
 
+static void check_message(const struct compare_options *options, const char *output,
+                          const char *answer, const char *expected)
+{
+    char message[COMPARE_MESSAGE_SIZE];
+    compare_outputs(options, output, strlen(output), answer, strlen(answer), message);
+    assert_string_equal(message, expected);
+    assert_int_equal(utf8_span((const uint8_t *)message, strlen(message)), strlen(message));
+}
+
+static void messages_are_readable_in_every_script(void **state)
+{
+    (void)state;
+    struct compare_options options = {.mode = COMPARE_LINES};
+    check_message(&options, "\u0434\u0430", "\u043d\u0435\u0442 \U0001f600 \u4e2d",
+                  "line 1: expected '\u043d\u0435\u0442 \U0001f600 \u4e2d', found '\u0434\u0430'");
+    /* what is none: a byte that begins nothing, a character that is cut, an overlong one, a surrogate */
+    check_message(&options, "\xff\xc3(\xe4\xb8", "\xc0\xaf\xed\xa0\x80",
+                  "line 1: expected '\?\?\?\?\?', found '\?\?(\?\?'");
+    check_message(&options,
+                  "a\xc2\x85"
+                  "b\x7f",
+                  "a\tb", "line 1: expected 'a?b', found 'a?b?'");
+    /* the same first byte: the character is shown from its beginning, and the place counts bytes */
+    options.mode = COMPARE_EXACT;
+    check_message(&options, "x\u00e8", "x\u00e9", "byte 3: expected '\u00e9', found '\u00e8'");
+    check_message(&options, "\U0001f600", "\U0001f601",
+                  "byte 4: expected '\U0001f601', found '\U0001f600'");
+    check_message(&options, "\u00e9b", "\u00e9a", "byte 3: expected 'a', found 'b'");
+    check_message(&options, "\xa9\xa9\xa9\xa9z", "\xa9\xa9\xa9\xa9y",
+                  "byte 5: expected 'y', found 'z'");
+}
+
+/* At each place where the excerpt may end within a character. */
+static void long_messages_end_with_a_character(void **state)
+{
+    (void)state;
+    static const char *const characters[] = {"\u00e9", "\u4e2d", "\U0001f600"};
+    const struct compare_options options = {.mode = COMPARE_LINES};
+    for (size_t before = 0; before < 5; before++) {
+        for (size_t i = 0; i < COUNT_OF(characters); i++) {
+            char text[1000] = "", message[COMPARE_MESSAGE_SIZE];
+            for (size_t k = 0; k < before; k++)
+                strcat(text, "x");
+            for (size_t k = 0; k < 100; k++)
+                strcat(text, characters[i]);
+            compare_outputs(&options, text, strlen(text), text + 1, strlen(text + 1), message);
+            size_t size = strlen(message);
+            assert_int_equal(utf8_span((const uint8_t *)message, size), size);
+            assert_string_equal(message + size - 4, "'...");
+            assert_true(strstr(message, characters[i]) != NULL);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lines_as_ana), cmocka_unit_test(strip_as_python),
-        cmocka_unit_test(exact_bytes),  cmocka_unit_test(tokens),
-        cmocka_unit_test(floats),       cmocka_unit_test(messages_say_where),
+        cmocka_unit_test(lines_as_ana),
+        cmocka_unit_test(strip_as_python),
+        cmocka_unit_test(exact_bytes),
+        cmocka_unit_test(tokens),
+        cmocka_unit_test(floats),
+        cmocka_unit_test(messages_say_where),
+        cmocka_unit_test(messages_are_readable_in_every_script),
+        cmocka_unit_test(long_messages_end_with_a_character),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -477,6 +477,10 @@ static void refuses_files_that_are_no_files(void)
 
 static void makes_links(void)
 {
+    CHILD_REQUIRE(make_symlink("w/dir/link", "x") == -1 && errno == ENOENT);
+    CHILD_REQUIRE(access("/tmp/w/dir", F_OK) < 0);
+    CHILD_REQUIRE(mkdir("/tmp/w/dir", 0777) == 0);
+    CHILD_REQUIRE(make_symlink("w/dir/empty", "") == -1 && errno == ENOENT);
     CHILD_REQUIRE(make_symlink("w/dir/link", "../../etc/passwd") == 0);
     char target[64];
     struct stat info;

@@ -132,6 +132,13 @@ static void several_files(void **state)
                      0);
     assert_string_equal(batch.requests[0].files[0].name, "x.cc");
     native_batch_free(&batch);
+    assert_int_equal(parse(NATIVE_BUILD,
+                           "{\"language\":\"cpp\",\"files\":{\"main.cpp\":\"\",\"a/b/..c\":\"\","
+                           "\"a/b.h\":\"\",\"a.h\":\"\",\".x\":\"\",\"...\":\"\"}}",
+                           &batch, &err),
+                     0);
+    assert_int_equal(batch.requests[0].file_count, 6);
+    native_batch_free(&batch);
 }
 
 static void many(void **state)
@@ -161,8 +168,11 @@ static void many(void **state)
 
 static void what_is_wrong_is_named(void **state)
 {
-#define PROGRAM "\"language\":\"c\",\"source\":\"\""
-#define CASES   "\"cases\":[{}]"
+#define PROGRAM      "\"language\":\"c\",\"source\":\"\""
+#define CASES        "\"cases\":[{}]"
+#define FILES(files) "{\"language\":\"c\",\"files\":{" files "}," CASES "}"
+#define HALF         "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define LONG         HALF HALF HALF "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde"
     static const struct {
         enum native_body_kind kind;
         const char *body, *words;
@@ -179,6 +189,26 @@ static void what_is_wrong_is_named(void **state)
          "source: source and files exclude"},
         {NATIVE_JUDGE, "{\"files\":{\"\":\"\"}}", "files"},
         {NATIVE_JUDGE, "{\"files\":{\"a\\u0000\":\"\"}}", "NUL"},
+        {NATIVE_JUDGE, "{\"files\":{\"/a\":\"\"}}",
+         "files./a: the name of a file must be relative"},
+        {NATIVE_JUDGE, "{\"files\":{\"a/\":\"\"}}",
+         "files.a/: the name of a file must be relative"},
+        {NATIVE_JUDGE, "{\"files\":{\"a//b\":\"\"}}", "must be relative"},
+        {NATIVE_JUDGE, "{\"files\":{\"../x\":\"\"}}",
+         "files.../x: the name of a file must not have . or .."},
+        {NATIVE_JUDGE, "{\"files\":{\"a/./x\":\"\"}}", ". or .."},
+        {NATIVE_JUDGE, "{\"files\":{\"a/..\":\"\"}}", ". or .."},
+        {NATIVE_JUDGE, "{\"files\":{\".\":\"\"}}", ". or .."},
+        {NATIVE_JUDGE, "{\"files\":{\"a/" LONG "x\":\"\"}}", "more than 255 bytes"},
+        {NATIVE_JUDGE, "{\"files\":{\"" LONG "/" LONG "/" LONG "/" LONG "/123456\":\"\"}}",
+         "more than 1024 bytes"},
+        {NATIVE_JUDGE, FILES("\"main.c\":\"\",\"main.c\":\"\""), "files.main.c: is there twice"},
+        {NATIVE_JUDGE, FILES("\"main.c\":\"\",\"a\":\"\",\"a\":\"\""), "files.a: is there twice"},
+        {NATIVE_JUDGE, FILES("\"a.c\":\"\",\"main.c/a\":\"\""),
+         "files.main.c/a: 'main.c' is a file"},
+        {NATIVE_JUDGE, FILES("\"main.c\":\"\",\"b/c\":\"\",\"b!\":\"\",\"b\":\"\""),
+         "files.b/c: 'b' is a file"},
+        {NATIVE_BATCH, "{\"submissions\":[{\"files\":{\"/\":\"\"}}]}", "submissions[0].files./: "},
         {NATIVE_JUDGE, "{\"cases\":[{},{\"input\":1}]}", "cases[1].input"},
         {NATIVE_JUDGE, "{\"cases\":[{\"input\":\"\",\"input_file\":\"x\"}]}",
          "cases[0]: input and input_file exclude each other"},

@@ -199,12 +199,12 @@ static void flags_without_effect_are_said_once(void **state)
     struct settings s;
     struct cj_error err;
     int ends[2];
-    assert_int_equal(load("-force-gc-target 1m -pre-fork=2 -pre-fork=3 -silent",
+    assert_int_equal(load("-force-gc-target 1m -pre-fork=2 -pre-fork=3 -silent -enable-debug",
                           "ES_ENABLE_GRPC=true ES_FORCE_GC_INTERVAL=1s", false, &s, &err),
                      0);
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     log_setup(ends[1], LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
-    assert_int_equal(settings_warn(&s), 4);
+    assert_int_equal(settings_warn(&s), 5);
     close(ends[1]);
     log_silence();
     settings_free(&s);
@@ -216,6 +216,8 @@ static void flags_without_effect_are_said_once(void **state)
     assert_non_null(strstr(text, " warn  option is not built yet option=enable-grpc\n"));
     assert_non_null(strstr(text, " warn  option has no effect here option=force-gc-target "
                                  "because=\"there is no garbage collector\"\n"));
+    assert_non_null(strstr(text, " warn  option does less here option=enable-debug "
+                                 "because=\"details are logged; there is no pprof\"\n"));
 }
 
 /* The flags of go-judge v1.12.2, without exception. */
