@@ -18,6 +18,7 @@ import io
 id, len, map, set, type = id, len, map, set, type
 modules, stdout, stderr = sys.modules, sys.stdout, sys.stderr
 gettrace, getprofile = sys.gettrace, sys.getprofile
+allocated = sys.getallocatedblocks
 get_objects, get_stats, callbacks = gc.get_objects, gc.get_stats, atexit._ncallbacks
 threads = _thread._count
 mro_of = type.__dict__["__mro__"].__get__
@@ -85,6 +86,8 @@ def is_unseen():
         return False
     if modules.keys() - at_start - harmless:
         return False
+    if allocated() - blocks > 4 * MOST: # a list of the objects would be memory that the program has not asked for
+        return False
     # What has come since the start is young as long as the collector has not been there.
     objects = get_objects(0) if collections() == collected else get_objects()
     if len(objects) > MOST:
@@ -126,6 +129,7 @@ for name in list(modules):
 at_start = set(modules)
 space = globals()
 collected = collections()
+blocks = allocated()
 old = {id(one) for one in get_objects()
        if type in mro_of(type(one)) or reference in mro_of(type(one)) or has_end(type(one))}
 del before, name, atexit, io, _thread, _weakref

@@ -257,7 +257,7 @@ void command_end(struct command *command)
     struct cj_error err;
     if (container_finish(command->container, FINISH_TIMEOUT, &command->end, &err) < 0)
         command_fail(command, &err);
-    else
+    else if (!command->end.again)
         command->state = COMMAND_ENDED;
 }
 

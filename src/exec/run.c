@@ -79,7 +79,8 @@ static void serve_poll(struct running *running, size_t used)
         streams_move(command->streams, fds + command->poll_end + 1, command->poll_streams);
         if (fds[command->poll_end].revents != 0) {
             command_end(command);
-            pipes_ended(running->pipes, i);
+            if (command->state != COMMAND_RUNNING)
+                pipes_ended(running->pipes, i);
         } else if (streams_flooded(command->streams))
             command_kill(command, KILL_OUTPUT);
     }

@@ -1,5 +1,6 @@
 #include "warm_plan.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -149,6 +150,33 @@ static bool has_hidden_files(const struct exec_request *request)
     return false;
 }
 
+/* ---- its script ---- */
+
+static bool leads_up(const char *path)
+{
+    for (const char *part = path; part != NULL; part = strchr(part, '/')) {
+        part += *part == '/';
+        if (strncmp(part, "..", 2) == 0 && (part[2] == '/' || part[2] == '\0'))
+            return true;
+    }
+    return false;
+}
+
+/* Init looks for the name in what the interpreter says to the kernel, as it stands or behind the work directory:
+ * outside of that it could be a file that the interpreter itself, or what loads it, opens before. */
+static bool is_script(const struct exec_warm *warm, const struct exec_request *request)
+{
+    if (request->arg_count !=
+        2) /* more of them, every run of the container could read: proc_pid_cmdline(5) */
+        return false;
+    const char *script = request->args[1];
+    size_t length = strlen(warm->work_dir);
+    bool inside =
+        script[0] != '/' || (strncmp(script, warm->work_dir, length) == 0 && script[length] == '/');
+    return script[0] != '\0' && script[0] != '-' && inside && !leads_up(script) &&
+           length + 1 + strlen(script) < PATH_MAX;
+}
+
 /* ---- public ---- */
 
 enum warm_answer warm_plan(const struct exec_warm *warm, const struct exec_request *request,
@@ -158,7 +186,7 @@ enum warm_answer warm_plan(const struct exec_warm *warm, const struct exec_reque
     program[0] = '\0';
     if (warm == NULL || warm->count == 0 || request->cold)
         return WARM_PLAN_OFF;
-    if (request->arg_count < 2 || request->args[1][0] == '\0' || request->args[1][0] == '-')
+    if (!is_script(warm, request))
         return WARM_PLAN_NOT_A_SCRIPT;
     if (request->tty)
         return WARM_PLAN_TERMINAL;

@@ -11,7 +11,7 @@
 enum warm_answer {
     WARM_PLAN_YES,
     WARM_PLAN_OFF,          /* by the settings, or for this request */
-    WARM_PLAN_NOT_A_SCRIPT, /* the command is not exactly interpreter, script, arguments */
+    WARM_PLAN_NOT_A_SCRIPT, /* the command is not exactly interpreter and script */
     WARM_PLAN_NOT_KNOWN,    /* args[0] leads to no interpreter that is kept warm */
     WARM_PLAN_SHADOWED,     /* a file of the run has its name, and is found before it */
     WARM_PLAN_ENVIRONMENT,  /* a variable that the interpreter, or what loads it, might obey */

@@ -106,8 +106,6 @@ void made_end(uint32_t sequence, struct init_made *out);
 /* launch.c */
 
 __attribute__((noreturn)) void launcher_main(void);
-/* Our own oom_score_adj when no run is being started. */
-const char *launch_usual_score(void);
 /* Offsets of the arena become pointers in place; NULL when one is not from begin to used, or no 0 follows. */
 char **launch_pointers(uint64_t *offsets, uint32_t count, uint64_t begin, uint32_t used);
 
@@ -116,6 +114,11 @@ char **launch_pointers(uint64_t *offsets, uint32_t count, uint64_t begin, uint32
 struct stub_python; /* stub.h */
 /* All but text. False, and zeroes, when the process is no CPython. */
 bool symbols_find_python(pid_t pid, struct stub_python *out);
+
+/* siblings.c: a filter on top of the other one */
+
+enum { NO_SIBLINGS_COUNT = 6 };
+extern const struct sock_filter no_siblings[NO_SIBLINGS_COUNT];
 
 /* warm.c: programs that have begun before their run */
 
@@ -129,6 +132,8 @@ unsigned warm_sockets(void);
 void warm_ended(pid_t pid);
 /* Bit i: number i is there. */
 uint32_t warm_alive(void);
+/* Bit i: in number i a process waits to be the next run. */
+uint32_t warm_waiting(void);
 bool warm_any(void);
 /* Gives the request to the process that waits in number, which then is the run: returns its pid and the socket to
  * ask warm_has_begun(); 0: there is none, and nothing has begun. sources: descriptors by number, -1: closed. */

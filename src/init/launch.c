@@ -486,6 +486,8 @@ static void await_end(pid_t main_pid, struct init_end *end)
     end->system_ns = timeval_ns(usage.ru_stime);
     account(end, &usage);
     int flags = __WNOTHREAD | WNOHANG; /* interpreters are the keeper's children: warm.c */
+    if (end->start == START_WARM)
+        files_kill_run(); /* what it may have left there would not be seen */
     while ((pid = reap(flags, &status, &usage)) >= 0) {
         if (pid == 0) {
             files_kill_run();
@@ -583,14 +585,13 @@ static bool run_warm(struct init_end *end)
     __atomic_store_n(&live->start_ns, end->start_ns, __ATOMIC_RELEASE);
     pid_t pid = complete ? warm_hand_over(run.request.warm, &run.request, sources, &socket) : 0;
     close_sources(sources, taken);
-    end->start = START_FELL_BACK;
+    end->start = pid > 0 ? START_WARM : START_FELL_BACK;
     if (pid <= 0)
         return false;
     await_end(pid, end);
-    if (warm_has_begun(socket)) {
-        end->start = START_WARM;
+    if (warm_has_begun(socket))
         return true;
-    }
+    end->start = START_FELL_BACK;
     warm_give_up(run.request.warm);
     end->user_ns = end->system_ns = end->all_cpu_ns = 0;
     end->max_rss_bytes = 0;
@@ -610,13 +611,36 @@ static void forget_own_peak(void)
         (void)pwrite(fd, "5", 1, 0); /* a kernel without it reports more than there was */
 }
 
+/* Until the service has set other limits than those of a warm run. */
+static void await_limits(const struct init_end *end)
+{
+    struct init_end question = {
+        .magic = INIT_MAGIC, .sequence = end->sequence, .start = START_AGAIN};
+    struct init_again again;
+    ssize_t got;
+    question.warm = warm_alive();
+    question.waits = warm_waiting();
+    send_end(&question);
+    do
+        got = read(exec_fd, &again, sizeof(again));
+    while (got < 0 && errno == EINTR);
+    if (got == 0)
+        _exit(0); /* the service is gone */
+    if (got != (ssize_t)sizeof(again) || again.magic != INIT_MAGIC ||
+        again.sequence != end->sequence)
+        give_up("limits of another run");
+}
+
 /* From the clone to the end of everything that it led to. */
 static void run_program(int *passed_count, struct init_end *end)
 {
     if ((run.request.flags & RUN_MOVED) != 0 && unshare(CLONE_NEWCGROUP) < 0)
         give_up("unshare the cgroup namespace");
-    if ((run.request.flags & RUN_WARM) != 0 && run_warm(end))
-        return;
+    if ((run.request.flags & RUN_WARM) != 0) {
+        if (run_warm(end))
+            return;
+        await_limits(end);
+    }
     end->start_ns = now_ns(CLOCK_MONOTONIC);
     struct init_live *live = (struct init_live *)(void *)(self.arena + INIT_LIVE_OFFSET);
     __atomic_store_n(&live->start_ns, end->start_ns, __ATOMIC_RELEASE);
@@ -656,17 +680,13 @@ static void serve_one(void)
             end.file_bytes = look_files();
         made_end(run.request.sequence, end.made);
         end.dirt = files_dirt();
+        end.waits = warm_waiting();
         end.warm = warm_alive();
         end.init_cpu_ns = own_cpu_since_last();
     }
     for (int i = 0; i < passed_count; i++)
         close(run.passed[i]);
     send_end(&end);
-}
-
-const char *launch_usual_score(void)
-{
-    return oom_score.usual;
 }
 
 static void open_oom_score(void)
@@ -729,8 +749,11 @@ void launcher_main(void)
     be_patient();
     place_clone3_args();
     setup_lock_capabilities();
+    struct sock_fprog second = {.len = NO_SIBLINGS_COUNT,
+                                .filter = (struct sock_filter *)(uintptr_t)no_siblings};
     if (self.filter.len > 0 && (self.setup->flags & SETUP_FILTER_INHERITED) != 0 &&
-        syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &self.filter) < 0)
+        (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &self.filter) < 0 ||
+         syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &second) < 0))
         give_up("install the system-call filter");
     own_remember();
     struct init_ready ready = {.magic = INIT_MAGIC};

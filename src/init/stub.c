@@ -16,6 +16,7 @@
 #include <linux/capability.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -219,12 +220,23 @@ INLINE void become_run(const struct stub_page *page, int fd, uint32_t fork_flags
     started.step = STEP_NONE;
     started.error = 0;
     started.detail = 0;
+    struct sock_fprog filter;
+    filter.len = (unsigned short)page->filter_count;
+    filter.filter = (struct sock_filter *)(uintptr_t)page->filter;
+    long done = call3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, PTR(&filter));
+    if (done < 0)
+        fail(fd, STEP_FILTER, 0, done);
+    /* So that init, which is the same user, can open its oom_score_adj. To others it makes no difference: they have
+     * another uid, and no rights. */
+    done = call3(SYS_prctl, PR_SET_DUMPABLE, 1, 0);
+    if (done < 0)
+        fail(fd, STEP_CREDENTIALS, 2, done);
     if (send_whole(fd, &started, sizeof(started)) < 0)
         end();
     long count = receive_whole(fd, &request, sizeof(request), fds);
     if (count < 0 || request.magic != STUB_MAGIC || count != (long)request.fd_count)
         end();
-    long done = call3(SYS_setsid, 0, 0, 0);
+    done = call3(SYS_setsid, 0, 0, 0);
     if (done < 0)
         fail(fd, STEP_SESSION, 0, done);
     if ((fork_flags & STUB_NEW_CGROUP_NS) != 0) {
@@ -337,6 +349,8 @@ INLINE long prepare_python(struct stub_page *page, uint64_t finalize)
     const struct stub_python *python = &page->python;
     if (python->finalize == 0)
         return 0;
+    if (FUNCTION(python->is_initialized, int (*)(void))() == 0)
+        return -EPROTO; /* it has named its program while it starts */
     volatile char name[12];
     int state = FUNCTION(python->ensure, int (*)(void))();
     void *space = FUNCTION(python->dict_new, void *(*)(void))();

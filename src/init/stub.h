@@ -2,6 +2,7 @@
 #ifndef CJ_INIT_STUB_H
 #define CJ_INIT_STUB_H
 
+#include <linux/filter.h>
 #include <stdint.h>
 #include <sys/user.h>
 
@@ -11,11 +12,13 @@ enum {
     STUB_MAGIC = 0x636a7374,
     STUB_CONTROL_FD = 3, /* SEQPACKET: commands of init */
     STUB_FDS_MAX = 32,
+    STUB_FILTER_MAX = 8,
     STUB_CLOSED = 0xffff,
 };
 
 /* What the stub calls in a CPython, by its C API; finalize 0: it is none, or has not all of them. */
 struct stub_python {
+    uint64_t is_initialized;     /* Py_IsInitialized */
     uint64_t ensure, release;    /* PyGILState_ */
     uint64_t dict_new, get_item; /* PyDict_New, PyDict_GetItemString */
     uint64_t run;                /* PyRun_StringFlags */
@@ -38,6 +41,8 @@ struct stub_page {
     uint32_t uid, gid;     /* of programs */
     uint32_t capabilities; /* that the interpreter keeps until a run begins */
     char work_dir[INIT_PATH_MAX];
+    struct sock_filter filter[STUB_FILTER_MAX]; /* on top of its own one: of a run's process */
+    uint32_t filter_count;
     struct stub_python python;
     uint64_t finish, gettrace, getprofile; /* objects of the text */
     uint8_t patched[STUB_PATCH_SIZE];      /* what stood in finalize */

@@ -114,11 +114,17 @@ static bool find_all(const struct image *image, struct stub_python *out)
         const char *name;
         uint64_t *to;
     } wanted[] = {
-        {"PyGILState_Ensure", &out->ensure}, {"PyGILState_Release", &out->release},
-        {"PyDict_New", &out->dict_new},      {"PyDict_GetItemString", &out->get_item},
-        {"PyRun_StringFlags", &out->run},    {"PyObject_CallObject", &out->call},
-        {"PyLong_AsLong", &out->as_long},    {"PyErr_Clear", &out->clear},
-        {"_Py_NoneStruct", &out->none},      {"Py_FinalizeEx", &out->finalize},
+        {"Py_IsInitialized", &out->is_initialized},
+        {"PyGILState_Ensure", &out->ensure},
+        {"PyGILState_Release", &out->release},
+        {"PyDict_New", &out->dict_new},
+        {"PyDict_GetItemString", &out->get_item},
+        {"PyRun_StringFlags", &out->run},
+        {"PyObject_CallObject", &out->call},
+        {"PyLong_AsLong", &out->as_long},
+        {"PyErr_Clear", &out->clear},
+        {"_Py_NoneStruct", &out->none},
+        {"Py_FinalizeEx", &out->finalize},
     };
     if (address_of(image, "Py_RunMain") == 0) /* before CPython 3.8 */
         return false;

@@ -41,6 +41,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/ptrace.h>
@@ -49,7 +50,8 @@
 #include "init.h"
 #include "stub.h"
 
-enum { ANSWER_MS = 10000, STACK_SIZE = 64 * 1024 };
+/* The service waits for 10 s, and then takes init for dead. */
+enum { ANSWER_MS = 2000, START_SECONDS = 3, PROGRAM_PATH_MAX = 512, STACK_SIZE = 64 * 1024 };
 
 /* share/warm/python.py, with a NUL behind. */
 __asm__(".section .rodata\n"
@@ -59,11 +61,13 @@ __asm__(".section .rodata\n"
 extern const char warm_python[], warm_python_end[];
 
 struct warm {
-    pid_t pid;     /* of the interpreter; 0: there is none */
-    int control;   /* to it */
-    int oom_score; /* its oom_score_adj */
-    pid_t child;   /* who waits to be the next run; 0: nobody */
+    pid_t pid;   /* of the interpreter; 0: there is none */
+    int control; /* to it */
+    pid_t child; /* who waits to be the next run; 0: nobody */
     int child_socket;
+    int child_score;             /* its oom_score_adj */
+    char path[PROGRAM_PATH_MAX]; /* of its program */
+    struct stat program;
 };
 
 static struct warm warms[INIT_WARM_MAX];
@@ -74,6 +78,7 @@ static struct {
     sem_t asked, answered;
     const struct init_request *request;
     struct init_answer *answer;
+    volatile pid_t pid; /* the interpreter that it is about; 0: none */
 } job;
 
 /* ---- whoever is there ---- */
@@ -91,15 +96,16 @@ static void forget_child(struct warm *warm)
 {
     warm->child = 0;
     close_socket(&warm->child_socket);
+    if (warm->child_score >= 0)
+        close(warm->child_score);
+    warm->child_score = -1;
 }
 
 static void forget(struct warm *warm)
 {
     forget_child(warm);
     close_socket(&warm->control);
-    if (warm->oom_score >= 0)
-        close(warm->oom_score);
-    *warm = (struct warm){.control = -1, .oom_score = -1, .child_socket = -1};
+    *warm = (struct warm){.control = -1, .child_socket = -1, .child_score = -1};
 }
 
 /* Of what the keeper has cloned, which has no children of its own. */
@@ -277,6 +283,8 @@ static bool reads(pid_t pid, uint64_t address, const char *text)
 {
     char seen[INIT_PATH_MAX];
     size_t size = strlen(text) + 1;
+    if (size > sizeof(seen))
+        return false;
     struct iovec here = {seen, size}, there = {(void *)(uintptr_t)address, size};
     return process_vm_readv(pid, &here, 1, &there, 1, 0) == (ssize_t)size &&
            memcmp(seen, text, size) == 0;
@@ -444,6 +452,9 @@ static int put_stub(pid_t pid)
     page.uid = self.setup->uid;
     page.gid = self.setup->gid;
     page.capabilities = (uint32_t)WARM_INHERITABLE;
+    _Static_assert(sizeof(no_siblings) <= sizeof(page.filter), "room for it");
+    memcpy(page.filter, no_siblings, sizeof(no_siblings));
+    page.filter_count = NO_SIBLINGS_COUNT;
     snprintf(page.work_dir, sizeof(page.work_dir), "%s", self.work_dir);
     long base = instead(pid, &page.registers, SYS_mmap, 0, code_size + sizeof(page) + text_size,
                         PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
@@ -517,8 +528,7 @@ static enum init_warm_obstacle bring_up(struct warm *warm)
         errno = start.error != 0 ? start.error : ECHILD;
         return start.error != 0 ? WARM_SYSTEM : WARM_ENDED;
     }
-    warm->oom_score = open_proc(warm->pid, "oom_score_adj", O_RDWR);
-    if (warm->oom_score < 0 || put_stub(warm->pid) < 0)
+    if (put_stub(warm->pid) < 0)
         return WARM_SYSTEM;
     if (!receive_message(warm->control, &ready, sizeof(ready), 0) || ready.magic != STUB_MAGIC)
         return WARM_SILENT;
@@ -528,6 +538,16 @@ static enum init_warm_obstacle bring_up(struct warm *warm)
     if (!is_alone(warm->pid))
         return WARM_THREADS;
     return has_only_given(warm->pid) ? WARM_NONE : WARM_DESCRIPTORS;
+}
+
+/* Only the interpreter has them from here on: its end is seen at once. */
+static void close_given(int control)
+{
+    if (control >= 0)
+        close(control);
+    for (int i = 0; i < 3; i++)
+        if (start.streams[i] >= 0)
+            close(start.streams[i]);
 }
 
 static enum init_warm_obstacle start_one(struct warm *warm, const struct init_request *request)
@@ -542,18 +562,17 @@ static enum init_warm_obstacle start_one(struct warm *warm, const struct init_re
         start.streams[2] >= 0) {
         warm->control = ends[0];
         start.control = ends[1];
-        warm->pid = clone_interpreter();
-        if (warm->pid > 0)
-            obstacle = bring_up(warm);
+        warm->pid = job.pid = clone_interpreter();
     } else if (ends[0] >= 0) {
         warm->control = ends[0];
     }
     int saved_errno = errno;
-    if (ends[1] >= 0)
-        close(ends[1]);
-    for (int i = 0; i < 3; i++)
-        if (start.streams[i] >= 0)
-            close(start.streams[i]);
+    close_given(ends[1]);
+    errno = saved_errno;
+    if (warm->pid > 0)
+        obstacle = bring_up(warm);
+    saved_errno = errno;
+    job.pid = 0;
     if (obstacle != WARM_NONE)
         stop(warm);
     errno = saved_errno;
@@ -561,12 +580,6 @@ static enum init_warm_obstacle start_one(struct warm *warm, const struct init_re
 }
 
 /* ---- the next run's process ---- */
-
-/* Programs are offered to the OOM killer, init and interpreters are not: launch.c. */
-static bool score(const struct warm *warm, const char *value)
-{
-    return pwrite(warm->oom_score, value, strlen(value), 0) > 0;
-}
 
 static enum init_warm_obstacle prepare(struct warm *warm, uint32_t flags)
 {
@@ -576,17 +589,17 @@ static enum init_warm_obstacle prepare(struct warm *warm, uint32_t flags)
     int ends[2];
     if (warm->child != 0)
         return WARM_NONE;
+    forget_child(warm);
     if (make_sockets(ends) < 0)
         return WARM_SYSTEM;
     warm->child_socket = ends[0];
     const int passed[] = {ends[1], self.cgroup_fd};
-    bool sent =
-        score(warm, "1000") && send_message(warm->control, &command, sizeof(command), passed,
-                                            (flags & STUB_INTO_CGROUP) != 0 ? 2 : 1);
+    bool sent = send_message(warm->control, &command, sizeof(command), passed,
+                             (flags & STUB_INTO_CGROUP) != 0 ? 2 : 1);
     close(ends[1]);
     bool answered = sent && receive_message(warm->control, &forked, sizeof(forked), 0) &&
                     forked.magic == STUB_MAGIC;
-    if (!score(warm, launch_usual_score()) || !answered)
+    if (!answered)
         return WARM_SILENT;
     if (forked.pid <= 0) {
         errno = -forked.pid;
@@ -595,10 +608,27 @@ static enum init_warm_obstacle prepare(struct warm *warm, uint32_t flags)
     warm->child = forked.pid;
     if (!receive_message(warm->child_socket, &waits, sizeof(waits), 0) || waits.step != STEP_NONE)
         return WARM_SILENT;
-    return WARM_NONE;
+    warm->child_score = open_proc(warm->child, "oom_score_adj", O_WRONLY);
+    return warm->child_score >= 0 ? WARM_NONE : WARM_SYSTEM;
 }
 
 /* ---- the keeper ---- */
+
+static bool remember_program(struct warm *warm, const char *path)
+{
+    return snprintf(warm->path, sizeof(warm->path), "%s", path) < (int)sizeof(warm->path) &&
+           stat(path, &warm->program) == 0;
+}
+
+/* An upgrade brings another file, and with it other ones that only a new start reads. */
+static bool program_changed(const struct warm *warm)
+{
+    struct stat now;
+    return stat(warm->path, &now) < 0 || now.st_dev != warm->program.st_dev ||
+           now.st_ino != warm->program.st_ino || now.st_size != warm->program.st_size ||
+           now.st_ctim.tv_sec != warm->program.st_ctim.tv_sec ||
+           now.st_ctim.tv_nsec != warm->program.st_ctim.tv_nsec;
+}
 
 static enum init_warm_obstacle serve(const struct init_request *request)
 {
@@ -611,11 +641,15 @@ static enum init_warm_obstacle serve(const struct init_request *request)
     case WARM_START:
         stop(warm);
         obstacle = start_one(warm, request);
+        if (obstacle == WARM_NONE && !remember_program(warm, start.args[0])) {
+            obstacle = WARM_SYSTEM;
+            stop(warm);
+        }
         break;
     case WARM_PREPARE:
         if (warm->pid == 0)
             return WARM_ENDED;
-        obstacle = prepare(warm, request->dirt);
+        obstacle = program_changed(warm) ? WARM_CHANGED : prepare(warm, request->dirt);
         if (obstacle != WARM_NONE)
             stop(warm);
         break;
@@ -686,11 +720,40 @@ void warm_ask(const struct init_request *request, struct init_answer *answer)
     job.request = request;
     job.answer = answer;
     sem_post(&job.asked);
-    while (sem_wait(&job.answered) < 0)
-        continue;
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += START_SECONDS;
+    while (sem_timedwait(&job.answered, &until) < 0) {
+        if (errno != ETIMEDOUT)
+            continue;
+        pid_t pid = job.pid; /* one that never comes to its program */
+        if (pid > 0)
+            kill(pid, SIGKILL);
+        until.tv_sec++;
+    }
 }
 
 /* ---- the launcher ---- */
+
+/* Programs are offered to the OOM killer, init and interpreters are not (launch.c), and who waits is one of those until
+ * it is the run: another one's memory would be its end. */
+static bool offer(const struct warm *warm)
+{
+    return pwrite(warm->child_score, "1000", 4, 0) == 4;
+}
+
+uint32_t warm_waiting(void)
+{
+    uint32_t waiting = 0;
+    for (unsigned i = 0; i < INIT_WARM_MAX; i++) {
+        pid_t pid = warms[i].child;
+        if (pid != 0 && waitpid(pid, NULL, __WALL | WNOHANG) != 0)
+            warm_ended(pid);
+        if (warms[i].child != 0)
+            waiting |= 1U << i;
+    }
+    return waiting;
+}
 
 pid_t warm_hand_over(unsigned number, const struct init_exec *request, const int *sources,
                      int *socket)
@@ -719,8 +782,8 @@ pid_t warm_hand_over(unsigned number, const struct init_exec *request, const int
             fds[message.fd_count++] = sources[i];
         message.places[i] = (uint16_t)known;
     }
-    if (!send_message(warms[number].child_socket, &message, sizeof(message), fds,
-                      (int)message.fd_count))
+    if (!offer(&warms[number]) || !send_message(warms[number].child_socket, &message,
+                                                sizeof(message), fds, (int)message.fd_count))
         return 0;
     pid_t pid = warms[number].child;
     *socket = warms[number].child_socket;
@@ -740,6 +803,8 @@ bool warm_has_begun(int socket)
 
 void warm_give_up(unsigned number)
 {
-    if (warms[number].pid > 0)
-        kill(warms[number].pid, SIGKILL);
+    pid_t pid = warms[number].pid;
+    end_process(pid); /* and counts for nobody */
+    if (pid > 0)
+        warm_ended(pid);
 }

@@ -23,15 +23,22 @@ struct places {
     const struct mount_config *mounts;
 };
 
+static bool is_below(const char *path, const char *place)
+{
+    size_t length = strlen(place);
+    while (length > 0 && place[length - 1] == '/')
+        length--;
+    return strncmp(path, place, length) == 0 && (path[length] == '/' || path[length] == '\0');
+}
+
 /* What could be changed from inside must not be started with rights that programs have not. */
 static bool is_trusted(const struct mount_config *mounts, const char *host_path)
 {
     bool trusted = false;
     for (size_t i = 0; i < mounts->mount_count; i++) {
         const struct mount_item *mount = &mounts->mounts[i];
-        size_t length = strlen(mount->source != NULL ? mount->source : "");
-        if (mount->kind != MOUNT_BIND || length == 0 ||
-            strncmp(host_path, mount->source, length) != 0)
+        if (mount->kind != MOUNT_BIND || mount->source == NULL || mount->source[0] == '\0' ||
+            !is_below(host_path, mount->source))
             continue;
         if (!mount->read_only)
             return false;
@@ -106,7 +113,8 @@ static int add_language(struct places *places, const struct language *language, 
 static int give(const struct places *places, struct exec_warm *out, struct cj_error *err)
 {
     size_t list_size = places->count * sizeof(struct exec_warm_place);
-    struct exec_warm_place *list = malloc(list_size + places->texts.size + 1);
+    size_t work_dir_size = strlen(places->mounts->work_dir) + 1;
+    struct exec_warm_place *list = malloc(list_size + places->texts.size + work_dir_size);
     if (list == NULL)
         return error_set(err, ERROR_SYSTEM, ENOMEM, "list the interpreters: out of memory");
     char *texts = (char *)list + list_size;
@@ -116,6 +124,7 @@ static int give(const struct places *places, struct exec_warm *out, struct cj_er
         list[i] = (struct exec_warm_place){.name = texts + places->names[i],
                                            .directory = texts + places->directories[i],
                                            .present = places->present[i]};
+    out->work_dir = memcpy(texts + places->texts.size, places->mounts->work_dir, work_dir_size);
     out->places = list;
     out->count = places->count;
     return 0;

@@ -401,6 +401,11 @@ int cgroup_finish(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error
     return group_finish(cg, usage, err);
 }
 
+void cgroup_first_waits(struct cgroup *cg, bool waits)
+{
+    cg->first_waits = waits;
+}
+
 int cgroup_recycle(struct cgroup *cg, pid_t init_pid, struct cj_error *err)
 {
     return is_v2(cg) ? v2_recycle(cg, init_pid, err) : v1_recycle(cg, init_pid, err);

@@ -425,6 +425,25 @@ static int finish_tasks(struct cgroup *cg, struct cgroup_usage *usage, struct cj
     return 0;
 }
 
+/* The kernel may uncharge a task a little after it was reaped (before Linux 5.2). */
+static int look_for_leavings(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error *err)
+{
+    enum { TRIES = 20 };
+    uint64_t tasks = 0;
+    if (!cg->begin.limits.first_is_there)
+        return 0;
+    for (int i = 0; i < TRIES; i++) {
+        if (i > 0)
+            usleep(1000);
+        if (group_read(cg, CGROUP_PIDS_CURRENT, &tasks, err) < 0)
+            return -1;
+        if (tasks <= cg->begin.tasks)
+            return 0;
+    }
+    usage->somebody_left = true;
+    return 0;
+}
+
 static int finish_memory(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error *err)
 {
     struct cgroup_memory_readings readings = {
@@ -464,7 +483,8 @@ int group_finish(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error 
     int64_t cpu_ns;
     uint64_t oom_events;
     if (group_read_cpu_ns(cg, &cpu_ns, err) < 0 ||
-        read_oom(cg, &usage->oom_kills, &oom_events, err) < 0 || finish_tasks(cg, usage, err) < 0)
+        read_oom(cg, &usage->oom_kills, &oom_events, err) < 0 || finish_tasks(cg, usage, err) < 0 ||
+        look_for_leavings(cg, usage, err) < 0)
         return -1;
     cg->seen.oom_kills = usage->oom_kills;
     cg->seen.oom_events = oom_events;

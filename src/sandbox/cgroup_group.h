@@ -69,6 +69,7 @@ struct cgroup {
     uint64_t user_floor, kernel_floor;
     unsigned init_cpus; /* CPUs init may use, and programs with it unless they are set free */
     bool cpus_learned;  /* init_cpus is what holds now */
+    bool first_waits;   /* cgroup_first_waits() */
     bool least_tasks;   /* the last run is over, and pids.peak is the least that a run leaves */
 
     /* when the run began */

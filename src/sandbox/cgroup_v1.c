@@ -193,14 +193,16 @@ int v1_recycle(struct cgroup *cg, pid_t init_pid, struct cj_error *err)
             return -1;
         cg->residue_bytes = cg->residue_kernel_bytes = 0;
     }
+    /* A cold run beside the process that waits to be a warm one has had one task more than that one begins with. */
+    bool one_more = cg->first_waits && !cg->begin.limits.first_is_there;
     uint64_t peak, tasks;
-    if (cg->least_tasks || !cg->host->facts.has_pids_peak ||
+    if ((cg->least_tasks && !one_more) || !cg->host->facts.has_pids_peak ||
         tree_of(cg->host, CGROUP_PIDS) == cg->host->count)
         return 0;
     if (group_read(cg, CGROUP_PIDS_PEAK, &peak, err) < 0 ||
         group_read(cg, CGROUP_PIDS_CURRENT, &tasks, err) < 0)
         return -1;
-    return peak > tasks + 1 ? replace_pids_group(cg, err) : 0;
+    return peak > tasks + !one_more ? replace_pids_group(cg, err) : 0;
 }
 
 /* ---- the end ---- */

@@ -427,6 +427,8 @@ static int refresh(struct container *container, struct cj_error *err)
         (void)madvise(container->arena, INIT_MADE_OFFSET, MADV_REMOVE);
     container->arena_used = 0;
     container->dirt = 0;
+    if (container->cgroup != NULL)
+        cgroup_first_waits(container->cgroup, container_warm_waits(container));
     if (container->cgroup != NULL && (cgroup_recycle(container->cgroup, container->pid, err) < 0 ||
                                       give_cgroup(container, err) < 0))
         return -1;

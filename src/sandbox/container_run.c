@@ -8,6 +8,7 @@
 #include "base/attr.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "cgroup_plan.h"
 #include "container_channel.h"
 #include "container_state.h"
@@ -156,7 +157,7 @@ int container_start(struct container *container, const struct container_run *run
     put_limits(run, &request);
     if (run->tty)
         request.flags |= RUN_TTY;
-    struct cgroup_limits limits = run->limits;
+    struct cgroup_limits limits = container->limits = run->limits;
     container_warm_begin(container, run, &request, &limits);
     if (container->cgroup != NULL) {
         if (cgroup_begin(container->cgroup, &limits, err) < 0)
@@ -401,6 +402,16 @@ static int take_made(struct container *container, const struct init_made *from,
     return 0;
 }
 
+/* Who was to be the run is gone, and nothing of it has begun: with what a cold run is given. */
+static int begin_again(struct container *container, const struct init_end *from,
+                       struct cj_error *err)
+{
+    const struct init_again again = {.magic = INIT_MAGIC, .sequence = from->sequence};
+    if (container->cgroup != NULL && cgroup_begin(container->cgroup, &container->limits, err) < 0)
+        return -1;
+    return channel_write(container->exec_fd, &again, sizeof(again), err);
+}
+
 int container_finish(struct container *container, int64_t timeout_ns, struct container_end *end,
                      struct cj_error *err)
 {
@@ -412,6 +423,13 @@ int container_finish(struct container *container, int64_t timeout_ns, struct con
         if (err != NULL)
             *err = died;
         return container_break(container, err, "wait for the end of a run");
+    }
+    *end = (struct container_end){.again = from.magic == INIT_MAGIC && from.start == START_AGAIN};
+    if (end->again) {
+        no_made(end);
+        return begin_again(container, &from, err) < 0
+                   ? container_break(container, err, "start a run again")
+                   : 0;
     }
     container->running = false;
     if (from.magic != INIT_MAGIC || from.sequence > container->sequence) {
@@ -429,6 +447,10 @@ int container_finish(struct container *container, int64_t timeout_ns, struct con
         struct cgroup_usage usage;
         if (cgroup_finish(container->cgroup, &usage, err) < 0)
             return container_break(container, err, "read the figures of a run");
+        if (usage.somebody_left) {
+            log_warn("a run has left a process: its container is replaced");
+            container->dirt |= DIRT_IPC; /* nothing but a new container helps */
+        }
         use_group_figures(container, &from, &usage, end);
         judge_memory(container, &from, &usage, end);
     } else {

@@ -37,9 +37,10 @@ struct container {
     bool broken;
     bool lost; /* with its files: init was killed for the run's memory */
     bool copied_in;
-    uint64_t seen_bytes;  /* without cgroup: the most memory that was seen of the run */
-    uint64_t limit_bytes; /* of the run */
-    uint32_t dirt;        /* enum init_dirt, of the last run */
+    uint64_t seen_bytes;         /* without cgroup: the most memory that was seen of the run */
+    uint64_t limit_bytes;        /* of the run */
+    struct cgroup_limits limits; /* of the run, as it was asked for */
+    uint32_t dirt;               /* enum init_dirt, of the last run */
     uint32_t made_count;
     int made_fds[INIT_MADE_MAX]; /* what made files of the last run came as descriptors; -1 */
     char *env_text;

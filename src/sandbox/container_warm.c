@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "sandbox_private.h"
@@ -14,7 +15,8 @@
 enum {
     SPEC_SIZE_MAX = 8192,
     RECENT = 8,       /* wanted ones that are remembered */
-    FAILURES_MAX = 3, /* then nothing is kept warm in this container any more */
+    REFUSED = 16,     /* that did not do, and are remembered */
+    FAILURES_MAX = 3, /* runs in a row that fell back: then what they were of is refused */
     STREAM_BLOCK =
         4096, /* st_blksize of pipes and of files in memory, which runtimes take for their buffers */
     /* Of what it shares with its interpreter a run writes to so much, as cold ones measure: it is charged for that
@@ -24,7 +26,11 @@ enum {
         8 * 1024 * 1024,  /* beside what is shared; with less room a run starts cold */
     STUB_INTO_CGROUP = 1, /* of init/stub.h */
     STUB_NEW_CGROUP_NS = 2,
+    STUB_FDS_MAX = 32,
 };
+
+/* How long what is refused stays so: what was in its way may have gone. */
+#define REFUSED_NS (600 * NS_PER_S)
 
 /* What an interpreter is started for. Compared byte by byte. */
 struct spec {
@@ -38,7 +44,8 @@ struct spec {
 struct interpreter {
     struct spec *spec; /* NULL: there is none */
     bool started;
-    bool waits; /* a process of it is ready */
+    bool waits;        /* a process of it is ready */
+    unsigned failures; /* runs in a row that fell back */
     uint64_t runs;
     uint64_t used;         /* when last, in runs of the container */
     uint64_t shared_bytes; /* that its runs are not charged for, and cold ones are */
@@ -48,10 +55,15 @@ struct container_warm {
     struct interpreter interpreters[INIT_WARM_MAX];
     struct spec *recent[RECENT]; /* seen once */
     unsigned recent_next;
+    struct {
+        struct spec *spec;
+        int64_t until_ns;
+    } refused[REFUSED];
+    unsigned refused_next;
     struct spec *wanted; /* by the run before */
     int running;         /* which the run is of; -1 */
     uint64_t runs;
-    unsigned failures;
+    uint64_t failures; /* in all */
 };
 
 /* ---- what a run would need ---- */
@@ -93,7 +105,8 @@ static bool describe(const struct container *container, const struct container_r
                      struct spec *spec)
 {
     memset(spec, 0, sizeof(*spec));
-    if (run->warm_program == NULL || run->tty || run->arg_count < 2 || run->descriptor_count < 3)
+    if (run->warm_program == NULL || run->tty || run->arg_count < 2 || run->descriptor_count < 3 ||
+        run->descriptor_count > STUB_FDS_MAX)
         return false;
     for (size_t i = 0; i < 3; i++)
         if (!stream_kind(run, i, &spec->streams[i]))
@@ -148,7 +161,7 @@ void container_warm_begin(struct container *container, const struct container_ru
     if (!container->sandbox->warm || !describe(container, run, spec))
         return;
     struct container_warm *warm = warm_of(container);
-    if (warm == NULL || warm->failures >= FAILURES_MAX)
+    if (warm == NULL)
         return;
     warm->runs++;
     for (int i = 0; i < INIT_WARM_MAX; i++) {
@@ -178,19 +191,47 @@ static void drop(struct interpreter *interpreter)
     *interpreter = (struct interpreter){0};
 }
 
+static bool is_refused(const struct container_warm *warm, const struct spec *spec)
+{
+    int64_t now_ns = monotonic_ns();
+    for (unsigned i = 0; i < REFUSED; i++)
+        if (same(warm->refused[i].spec, spec) && now_ns < warm->refused[i].until_ns)
+            return true;
+    return false;
+}
+
+/* Forgets the interpreter, and does not begin with its like again soon: others are not to pay for it. */
+static void refuse(struct container_warm *warm, struct interpreter *interpreter, const char *why)
+{
+    uint64_t failures = ++warm->failures;
+    if (interpreter->spec == NULL)
+        return;
+    if ((failures & (failures - 1)) == 0) /* more and more seldom */
+        log_warn("an interpreter is not kept warm",
+                 log_text("interpreter", interpreter->spec->strings), log_text("because", why));
+    free(warm->refused[warm->refused_next].spec);
+    warm->refused[warm->refused_next].spec = interpreter->spec;
+    warm->refused[warm->refused_next].until_ns = monotonic_ns() + REFUSED_NS;
+    warm->refused_next = (warm->refused_next + 1) % REFUSED;
+    *interpreter = (struct interpreter){0};
+}
+
 void container_warm_end(struct container *container, const struct init_end *end)
 {
     struct container_warm *warm = container->warm;
     if (warm == NULL)
         return;
     if (warm->running >= 0 && end->start == START_FELL_BACK)
-        warm->failures++;
+        warm->interpreters[warm->running].failures++;
     else if (warm->running >= 0)
-        warm->failures = 0;
+        warm->interpreters[warm->running].failures = 0;
     warm->running = -1;
-    for (int i = 0; i < INIT_WARM_MAX; i++)
+    for (int i = 0; i < INIT_WARM_MAX; i++) {
         if ((end->warm & 1U << i) == 0)
-            warm->interpreters[i].started = warm->interpreters[i].waits = false;
+            warm->interpreters[i].started = false;
+        if (((end->warm & end->waits) & 1U << i) == 0)
+            warm->interpreters[i].waits = false;
+    }
 }
 
 /* ---- between runs ---- */
@@ -219,21 +260,19 @@ static int ask(struct container *container, struct init_request *request, bool *
     struct interpreter *interpreter = &container->warm->interpreters[request->index];
     request->op = INIT_OP_WARM;
     cgroup_populated(container->cgroup);
-    if (container_ask(container, request, -1, &answer, NULL, err) < 0)
+    if (container_ask(container, request, -1, &answer, NULL, err) < 0) {
+        refuse(container->warm, interpreter, "init does not answer"); /* nor the next one's */
         return -1;
+    }
     *done = answer.detail == WARM_NONE && answer.error == 0;
     if (*done && request->warm_action == WARM_START)
         interpreter->shared_bytes =
             answer.memory_bytes > OWN_AGAIN_BYTES ? answer.memory_bytes - OWN_AGAIN_BYTES : 0;
-    if (*done)
+    if (answer.detail == WARM_CHANGED)
+        interpreter->started = false; /* it is due */
+    if (*done || answer.detail == WARM_CHANGED)
         return 0;
-    const char *program = "";
-    if (request->warm_action == WARM_START)
-        program = interpreter->spec->strings;
-    if (container->warm->failures++ == 0)
-        log_warn("an interpreter is not kept warm", log_text("interpreter", program),
-                 log_text("because", obstacle_text(&answer)));
-    drop(interpreter);
+    refuse(container->warm, interpreter, obstacle_text(&answer));
     return 0;
 }
 
@@ -282,9 +321,8 @@ static int stop_one(struct container *container, unsigned number, struct cj_erro
 {
     struct init_request request = {.index = number, .warm_action = WARM_STOP};
     bool done;
-    int asked = ask(container, &request, &done, err);
-    drop(&container->warm->interpreters[number]);
-    return asked;
+    refuse(container->warm, &container->warm->interpreters[number], "its runs fall back");
+    return ask(container, &request, &done, err);
 }
 
 static int prepare(struct container *container, unsigned number, struct cj_error *err)
@@ -311,6 +349,10 @@ static void choose(struct container_warm *warm)
     if (wanted == NULL)
         return;
     warm->wanted = NULL;
+    if (is_refused(warm, wanted)) {
+        free(wanted);
+        return;
+    }
     while (seen < RECENT && !same(warm->recent[seen], wanted))
         seen++;
     if (seen == RECENT) {
@@ -347,7 +389,7 @@ int container_warm_up(struct container *container, struct cj_error *err)
             cgroup_lift_tasks(container->cgroup, err) < 0 ||
             cgroup_lift_rate(container->cgroup, err) < 0)
             return -1;
-        if (warm->failures >= FAILURES_MAX) {
+        if (interpreter->failures >= FAILURES_MAX) {
             if (stop_one(container, i, err) < 0)
                 return -1;
             continue;
@@ -358,6 +400,14 @@ int container_warm_up(struct container *container, struct cj_error *err)
             return -1;
     }
     return 0;
+}
+
+bool container_warm_waits(const struct container *container)
+{
+    bool waits = false;
+    for (unsigned i = 0; container->warm != NULL && i < INIT_WARM_MAX; i++)
+        waits = waits || container->warm->interpreters[i].waits;
+    return waits;
 }
 
 void container_warm_lost(struct container *container)
@@ -375,6 +425,8 @@ void container_warm_free(struct container *container)
         drop(&warm->interpreters[i]);
     for (unsigned i = 0; i < RECENT; i++)
         free(warm->recent[i]);
+    for (unsigned i = 0; i < REFUSED; i++)
+        free(warm->refused[i].spec);
     free(warm->wanted);
     free_pointer(&container->warm);
 }

@@ -20,6 +20,9 @@ void container_warm_end(struct container *container, const struct init_end *end)
  * process wait. An error means that the container is broken. */
 WARN_UNUSED int container_warm_up(struct container *container, struct cj_error *err);
 
+/* Whether a process waits to be the next run of its kind. */
+bool container_warm_waits(const struct container *container);
+
 /* Init is gone, and they are with it: they are started anew. */
 void container_warm_lost(struct container *container);
 void container_warm_free(struct container *container);

@@ -68,6 +68,20 @@ static uint64_t random_place(void)
            random[1] % 480 * 8;
 }
 
+/* Whether a program could leave something for a later one to find: devices hold nothing, and file systems of the
+ * container's own are empty when a run begins. */
+static bool keeps_files(const struct mount_config *mounts)
+{
+    for (size_t i = 0; i < mounts->mount_count; i++) {
+        const struct mount_item *mount = &mounts->mounts[i];
+        struct stat info;
+        if (mount->kind == MOUNT_BIND && !mount->read_only &&
+            (stat(mount->source, &info) < 0 || !S_ISCHR(info.st_mode)))
+            return true;
+    }
+    return false;
+}
+
 /* A program must not reach the interpreter that it was forked from: that takes another uid. Who waits must stand
  * in the run's group, and what an operator's own filter allows init nobody knows. */
 static bool decide_warm(struct sandbox *sandbox, const struct sandbox_options *options)
@@ -88,6 +102,8 @@ static bool decide_warm(struct sandbox *sandbox, const struct sandbox_options *o
         why = "seccomp.yaml has a filter of its own";
     else if (sandbox->has_init_command)
         why = "mount.yaml has an initCmd, which may leave files";
+    else if (keeps_files(options->mounts))
+        why = "mount.yaml has a writable mount, where a run may leave files";
     else if (!sandbox->own_work_dir)
         why = "the work directory is no tmpfs of the container's own";
     snprintf(sandbox->facts.warm_reason, sizeof(sandbox->facts.warm_reason), "%s", why);

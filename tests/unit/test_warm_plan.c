@@ -1,4 +1,5 @@
 /* Which runs may begin by the fork of a warm interpreter. */
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,7 +17,7 @@ static const struct exec_warm_place places[] = {
     {"python3", "/bin", true},
     {"python", "/venv/bin", true},
 };
-static const struct exec_warm warm = {places, COUNT_OF(places)};
+static const struct exec_warm warm = {places, COUNT_OF(places), "/w"};
 
 static enum warm_answer plan(const struct exec_request *request, char *program)
 {
@@ -68,18 +69,35 @@ static void interpreters_are_found_where_init_would_find_them(void **state)
 static void only_an_interpreter_with_its_script_is_one(void **state)
 {
     (void)state;
-    static const struct {
+    char too_long[PATH_MAX], fits[PATH_MAX];
+    memset(too_long, 'x', sizeof(too_long)); /* with "/w/" in front of it */
+    memset(fits, 'x', sizeof(fits));
+    too_long[PATH_MAX - 3] = fits[PATH_MAX - 4] = '\0';
+    const struct {
         const char *args[4];
         size_t count;
         enum warm_answer answer;
     } cases[] = {
         {{"python3", "main.py"}, 2, WARM_PLAN_YES},
-        {{"python3", "a/b.py", "-c", "x"}, 4, WARM_PLAN_YES},
+        {{"python3", "a/b.py"}, 2, WARM_PLAN_YES},
+        {{"python3", "a/b.py", "-c", "x"}, 4, WARM_PLAN_NOT_A_SCRIPT},
+        {{"python3", "main.py", "secret"}, 3, WARM_PLAN_NOT_A_SCRIPT},
         {{"python3"}, 1, WARM_PLAN_NOT_A_SCRIPT},
         {{"python3", ""}, 2, WARM_PLAN_NOT_A_SCRIPT},
         {{"python3", "-"}, 2, WARM_PLAN_NOT_A_SCRIPT},
         {{"python3", "-c", "pass"}, 3, WARM_PLAN_NOT_A_SCRIPT},
         {{"python3", "-O", "main.py"}, 3, WARM_PLAN_NOT_A_SCRIPT},
+        {{"python3", "/w/main.py"}, 2, WARM_PLAN_YES},
+        {{"python3", "/w/a/main.py"}, 2, WARM_PLAN_YES},
+        {{"python3", "/etc/ld.so.cache"}, 2, WARM_PLAN_NOT_A_SCRIPT},
+        {{"python3", "/ww/main.py"}, 2, WARM_PLAN_NOT_A_SCRIPT},
+        {{"python3", "/w"}, 2, WARM_PLAN_NOT_A_SCRIPT},
+        {{"python3", "/w/../etc/ld.so.cache"}, 2, WARM_PLAN_NOT_A_SCRIPT},
+        {{"python3", "../etc/ld.so.cache"}, 2, WARM_PLAN_NOT_A_SCRIPT},
+        {{"python3", "a..b.py"}, 2, WARM_PLAN_YES},
+        {{"python3", "a/.."}, 2, WARM_PLAN_NOT_A_SCRIPT},
+        {{"python3", fits}, 2, WARM_PLAN_YES},
+        {{"python3", too_long}, 2, WARM_PLAN_NOT_A_SCRIPT},
     };
     static const char *const env[] = {"PATH=/usr/bin"};
     for (size_t i = 0; i < COUNT_OF(cases); i++) {

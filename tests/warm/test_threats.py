@@ -1,5 +1,7 @@
 """What a program tries against the interpreter that it was forked from, and against those who come after it."""
 import os
+import shutil
+import time
 
 import pytest
 
@@ -24,6 +26,10 @@ def service(cjudge, tmp_path_factory):
 def run(service, source, stdin="", **limits):
     program = Program("probe", source)
     program.stdin = stdin
+    return service.run(program.request(**limits))
+
+
+def run_program(service, program, **limits):
     return service.run(program.request(**limits))
 
 
@@ -123,6 +129,167 @@ print(tried, [l.split()[1] for l in open('/proc/self/status') if l.startswith('C
     assert result["files"]["stdout"] == f"[] {['0' * 16] * 5}\n", result
 
 
+def test_nobody_is_left_beside_the_interpreter(service):
+    """A sibling of the run's process would be a child of what forked it, which nobody waits for at the end of a run."""
+    seed = warm(service)
+    probe = """
+import ctypes, os, time
+libc = ctypes.CDLL(None, use_errno=True)
+made = libc.syscall(56, 0x8000 | 17, 0, 0, 0, 0)
+if made == 0:
+    time.sleep(100)
+    os._exit(0)
+print(made, ctypes.get_errno())
+"""
+    count = "import os\nprint(sum(name.isdigit() for name in os.listdir('/proc')))"
+    before = run(service, count)
+    for is_warm in (True, False):
+        result = run(service, probe, warm=is_warm)
+        assert result["files"]["stdout"] == "-1 1\n", result
+        assert result.get("warm", False) == is_warm
+    assert warm(service) == seed
+    after = run(service, count)
+    assert after["files"]["stdout"] == before["files"]["stdout"], (before, after)
+
+
+def test_a_place_that_stays_from_run_to_run_keeps_it_cold(cjudge, tmp_path):
+    """What one program writes there, the start of an interpreter could load: ~/.local of a HOME of the request's."""
+    data, table = tmp_path / "data", tmp_path / "mount.yaml"
+    data.mkdir()
+    binds = [f"{{type: bind, source: {place}, target: {place}, readonly: true}}" for place in ("/usr", "/bin", "/lib", "/lib64")]
+    tmpfs = "{type: tmpfs, target: /w, data: 'size=8m,nr_inodes=1k'}"
+    for mounts, why in (([], ""), ([f"{{type: bind, source: {data}, target: /data}}"], "mount.yaml"),
+                        ([f"{{type: bind, source: {data}, target: /data, readonly: true}}"], "")):
+        table.write_text("mount:\n" + "".join(f"  - {one}\n" for one in [*binds, tmpfs, *mounts]) + "proc: true\n")
+        with Service(cjudge, "-parallelism", 1, "-warm-runs", 500, "-mount-conf", table, folder=str(tmp_path)) as service:
+            said = [line["because"] for line in service.log() if "no interpreter is kept warm" in line.get("message", "")]
+            assert len(said) == bool(why) and why in "".join(said), said
+            results = [service.run(HELLO.request()).get("warm", False) for _ in range(5)]
+            assert any(results) != bool(why), results
+
+
+@pytest.mark.parametrize("script", ["x" * 5000, "x/" * 2047 + "xxxx"], ids=["too_long", "too_long_below_the_work_directory"])
+def test_names_that_no_file_can_have(service, script):
+    seed = warm(service)
+    for _ in range(4):
+        result = service.run({**HELLO.request(), "args": ["python3", script]})
+        assert (result["status"], result["exitStatus"]) == ("Nonzero Exit Status", 2), result
+        assert not result.get("warm")
+    assert warm(service) == seed # nothing has happened to the container
+
+
+@pytest.mark.parametrize("script", ["/etc/ld.so.cache", "../etc/ld.so.cache", "/w/../etc/ld.so.cache", "/usr/bin/python3"])
+def test_what_is_read_before_the_interpreter_has_started(service, script):
+    """Not the script's turn is where it stops then: nothing can be forked there, and nobody waits for it."""
+    seed = warm(service)
+    begin = time.monotonic()
+    for _ in range(5):
+        result = service.run({**HELLO.request(), "args": ["python3", script]})
+        assert result["status"] == "Nonzero Exit Status" and not result.get("warm"), result
+        service.run({**HELLO.request(), "args": ["python3", "absent.py"]})
+    assert time.monotonic() - begin < 5
+    assert warm(service) == seed
+
+
+LARGE = "b = bytearray(47 << 20)\nfor i in range(0, len(b), 4096): b[i] = 1\nprint('fits')"
+FITS = {"memoryLimit": 58 * MIB, "procLimit": 1}
+
+
+def test_out_of_memory_takes_who_took_it(service):
+    """Not the process that waits for the next run, which is larger than a program that fills a file in memory."""
+    seed = warm(service)
+    fill = {**HELLO.request(memoryLimit=16 * MIB), "args": ["/bin/dd", "if=/dev/zero", "of=/dev/shm/x", "bs=1M", "count=64"]}
+    for _ in range(3):
+        assert service.run(fill)["status"] == "Memory Limit Exceeded"
+        result = run(service, LARGE, **FITS)
+        assert (result["status"], result["files"]["stdout"]) == ("Accepted", "fits\n"), result
+        assert result.get("warm"), result
+    assert warm(service) == seed
+
+
+def waiting_processes(service):
+    """What is of the service's and executes Python, the youngest last."""
+    parents, found = {}, []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat", encoding="utf-8") as stat, open(f"/proc/{pid}/cmdline", "rb") as line:
+                fields = stat.read().rsplit(")", 1)[1].split()
+                parents[int(pid)] = int(fields[1]), int(fields[19]), line.read()
+        except OSError:
+            continue
+    for pid, (parent, began, line) in parents.items():
+        while parent in parents and parent != service.process.pid:
+            parent = parents[parent][0]
+        if parent == service.process.pid and b"main.py" in line:
+            found.append((began, pid))
+    return [pid for _, pid in sorted(found)]
+
+
+def test_a_run_that_falls_back_has_its_own_limits(service):
+    """The process that was to be the run has died: what it was to share is neither taken off nor added then."""
+    warm(service)
+    time.sleep(0.2)
+    for pid in waiting_processes(service)[1:]:
+        os.kill(pid, 9)
+    result = run(service, LARGE, **FITS)
+    assert (result["status"], result["files"]["stdout"]) == ("Accepted", "fits\n"), result
+    assert not result.get("warm") and result["memory"] < 58 * MIB, result
+    warm(service)
+
+
+def test_no_arguments_of_another_request_are_seen(service):
+    warm(service)
+    for _ in range(4):
+        program = Program("with", "#@ --token " + SECRET + "\nimport sys; print(len(sys.argv))")
+        assert run_program(service, program)["files"]["stdout"] == "3\n"
+    look = ("import os\nfor p in os.listdir('/proc'):\n    if p.isdigit() and int(p) != os.getpid():\n"
+            "        print(open('/proc/%s/cmdline' % p).read().split('\\0'))")
+    seen = run(service, look)["files"]["stdout"]
+    assert SECRET not in seen and "main.py" in seen, seen
+
+
+def test_what_cannot_be_kept_warm_switches_nothing_off(service):
+    """An interpreter that ends before it comes to its script: it is refused for itself, others are kept warm as before."""
+    for number in range(12):
+        request = HELLO.request()
+        request["env"].append(f"PYTHONIOENCODING=nonsense-{number}")
+        for _ in range(3):
+            assert service.run(request)["status"] == "Nonzero Exit Status"
+    assert warm(service)
+    assert len([line for line in service.log() if "not kept warm" in line.get("message", "")]) <= 12
+
+
+def test_the_peak_of_processes_is_known_after_a_cold_run(service):
+    for _ in range(3):
+        warm(service)
+        assert service.run({**HELLO.request(), "args": ["/bin/true"]}).get("procPeak") == 1
+        for count in (1, 3, 1):
+            result = run(service, "import os\nfor _ in range(%d):\n    if os.fork() == 0: os.read(0, 1); os._exit(0)\n" % (count - 1) +
+                         "for _ in range(%d): os.wait()" % (count - 1))
+            assert (result.get("warm"), result.get("procPeak")) == (True, count), result
+
+
+def test_an_interpreter_that_was_replaced_on_disk_is_renewed(cjudge, tmp_path):
+    place = tmp_path / "bin"
+    place.mkdir()
+    python = place / "python3"
+    shutil.copy2(os.path.realpath("/usr/bin/python3"), python)
+    binds = [f"{{type: bind, source: {one}, target: {one}, readonly: true}}" for one in ("/usr", "/bin", "/lib", "/lib64", place)]
+    tmpfs = "{type: tmpfs, target: /w, data: 'size=8m,nr_inodes=1k'}"
+    table = tmp_path / "mount.yaml"
+    table.write_text("mount:\n" + "".join(f"  - {one}\n" for one in [*binds, tmpfs]) + "proc: true\n")
+    with Service(cjudge, "-parallelism", 1, "-warm-runs", 500, "-mount-conf", table, "-python-executor-path", python,
+                 judge="127.0.0.1:0", folder=str(tmp_path)) as service:
+        request = {**HELLO.request(), "args": [str(python), "main.py"]}
+        seeds = [one["files"]["stdout"] for one in (service.run(request) for _ in range(8)) if one.get("warm")]
+        assert len(seeds) >= 4 and len(set(seeds)) == 1, seeds
+        shutil.copy2(python, place / "new")
+        os.rename(place / "new", python)
+        results = [service.run(request) for _ in range(8)]
+        seeds += [one["files"]["stdout"] for one in results if one.get("warm")]
+        assert all(one.get("warm") for one in results[3:]) and len(set(seeds)) == 2, seeds
+
+
 EXHAUSTING = [
     ("fork bomb", "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass", {}, "Time Limit Exceeded"),
     ("memory", "x = []\nwhile True: x.append(bytearray(1 << 20))", {}, "Memory Limit Exceeded"),
@@ -194,6 +361,15 @@ def test_memory_is_that_of_a_cold_start(service, cjudge, tmp_path, source):
         middle = [sorted(result["memory"] for result in results)[2] for results in (one, other)]
         assert abs(middle[0] - middle[1]) <= 2 * MIB, middle
         assert sorted(result["time"] for result in one)[2] < sorted(result["time"] for result in other)[2]
+
+
+@pytest.mark.parametrize("source", ["x = [[] for _ in range(1500000)]", "x = [{} for _ in range(600000)]"])
+def test_an_end_with_many_objects_needs_no_memory(service, cjudge, tmp_path, source):
+    warm(service)
+    with Service(cjudge, "-parallelism", 1, "-warm-runs", 0, folder=str(tmp_path)) as cold:
+        results = [run(where, source) for where in (service, cold)]
+        assert results[0].get("warm")
+        assert abs(results[0]["memory"] - results[1]["memory"]) <= 2 * MIB, results
 
 
 def test_the_memory_limit_is_that_of_a_cold_start(service, cjudge, tmp_path):

@@ -97,6 +97,7 @@ struct exec_warm_place {
 struct exec_warm {
     const struct exec_warm_place *places;
     size_t count;
+    const char *work_dir; /* of programs, absolute */
 };
 
 struct exec_settings {

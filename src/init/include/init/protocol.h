@@ -255,7 +255,14 @@ struct init_made {
 enum init_start {
     START_COLD,
     START_WARM,
-    START_FELL_BACK, /* it was to be warm: the interpreter that waited is gone, the run was cold */
+    START_FELL_BACK, /* it was to be warm: who waited is gone, the run was cold */
+    START_AGAIN, /* not an end: who waited is gone, and the run begins again, cold, when the service has set the
+                      * limits of such a one, and says so with a struct init_again on the pipe of EXEC */
+};
+
+struct init_again {
+    uint32_t magic;
+    uint32_t sequence; /* of the EXEC */
 };
 
 struct init_end {
@@ -277,6 +284,7 @@ struct init_end {
     uint32_t reaped; /* processes besides the main one */
     uint32_t start;  /* enum init_start */
     uint32_t warm;   /* bit i: interpreter i is still there */
+    uint32_t waits;  /* bit i: and the next run's process */
     struct init_made made[INIT_MADE_MAX];
 };
 
@@ -314,6 +322,7 @@ enum init_warm_obstacle {
     WARM_THREADS,     /* it has several threads, or children */
     WARM_DESCRIPTORS, /* it has more open than it was given */
     WARM_SILENT,      /* our code in it does not answer */
+    WARM_CHANGED, /* PREPARE: its program is another file by now; it is stopped, and can be started again */
 };
 
 struct init_request {

@@ -103,6 +103,8 @@ struct cgroup_usage {
     bool refused;       /* v2: memory was refused where nobody could be killed for it */
     bool has_memory;
     bool has_process_peak;
+    bool
+        somebody_left; /* after a run whose first process was there before: more tasks than it began beside */
 };
 
 /* Owned by one container; not thread-safe. Different groups may be used by different threads. */
@@ -172,6 +174,10 @@ WARN_UNUSED int cgroup_lift_tasks(struct cgroup *cg, struct cj_error *err);
 
 /* The figures of the run, once every process of it is dead and reaped. */
 WARN_UNUSED int cgroup_finish(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error *err);
+
+/* Says, before cgroup_recycle(), whether the first process of a run that may be the next stands in the group already
+ * (limits.first_is_there). */
+void cgroup_first_waits(struct cgroup *cg, bool waits);
 
 /* Makes the group fit for the next run, off the critical path: gives back clean page cache, replaces
  * the group where a peak cannot be reset and was touched (v1 pids.peak, v2 before 6.12: memory.peak).

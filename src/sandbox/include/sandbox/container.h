@@ -127,7 +127,9 @@ struct container_end {
     uint64_t process_peak; /* 0: not known */
     uint64_t oom_kills;    /* processes the kernel killed for memory */
     bool memory_is_group;  /* memory_bytes is the whole group's */
-    bool warm;             /* it began by a fork of a warm interpreter */
+    bool
+        again; /* it is not the end: nothing of the run has begun yet, but it does now; nothing else is filled in */
+    bool warm; /* it began by a fork of a warm interpreter */
     struct container_made made[CONTAINER_MADE_MAX]; /* as the run's */
 };
 
@@ -165,7 +167,8 @@ WARN_UNUSED int container_settle(struct container *container, struct cj_error *e
 /* Kills everything of the run; its end follows on container_run_fd(). */
 WARN_UNUSED int container_kill(struct container *container, struct cj_error *err);
 
-/* Takes the end of the run (waits for it at most timeout_ns): everything of it is dead and reaped. */
+/* Takes the end of the run (waits for it at most timeout_ns): everything of it is dead and reaped; or, with
+ * end->again, the run goes on, and container_run_fd() tells of its end once more. */
 WARN_UNUSED int container_finish(struct container *container, int64_t timeout_ns,
                                  struct container_end *end, struct cj_error *err);
 
