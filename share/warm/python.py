@@ -51,7 +51,7 @@ waiting = coroutine()
 seen_to_end = {type(generator()), type(waiting), type(async_generator()), io.TextIOWrapper, io.BufferedReader,
                io.BufferedWriter, io.BufferedRandom, io.BufferedRWPair, io.FileIO, io.IOBase, io.RawIOBase,
                io.BufferedIOBase, io.TextIOBase}
-function = type(generator)
+function, builtin = type(generator), type(gc.disable)
 waiting.close()
 del waiting, generator, coroutine, async_generator
 MOST = 50000 # objects; looking at more takes longer than ending them
@@ -77,7 +77,9 @@ def always(one):
 
 def calls_back(one):
     callback = one.__callback__
-    return type(callback) is function and callback.__module__ not in ("weakref", "_weakrefset")
+    if type(callback) is function:
+        return callback.__module__ not in ("weakref", "_weakrefset")
+    return callback is not None and not (type(callback) is builtin and callback.__name__ == "_destroy") # _abc's
 
 
 def is_unseen():
