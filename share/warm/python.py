@@ -61,8 +61,19 @@ def import_ahead(roots):
         wanted += [("import", full + "." + one) for one in fromlist or () if type(one) is str and one != "*"]
         return plain_import(name, globals, locals, fromlist, level)
 
+    def leave_openssl():
+        """At the end of a process OpenSSL frees all that it has, piece by piece. Nobody sees it left out."""
+        foreign = modules["_ctypes"]
+        handle = foreign.dlopen(bootstrap._find_spec("_hashlib", None).origin, 2)
+        foreign.call_function(foreign.dlsym(handle, "OPENSSL_init_crypto"), (0x80000, None)) # OPENSSL_INIT_NO_ATEXIT
+
     def logged_load(name, import_):
         note()
+        if name == "_hashlib" and "_ctypes" in modules:
+            try:
+                leave_openssl()
+            except (OSError, AttributeError, TypeError):
+                pass # it is another library, or none
         if loading:
             needs[loading[-1]].append(("import", name))
         needs[name] = [("import", name.rpartition(".")[0])] if "." in name else []
@@ -238,10 +249,10 @@ def import_ahead(roots):
     find_and_load.__code__ = hooked(find_or_load)
     gc.collect()
     gc.freeze() # a program's own collections leave it alone: to look at all of it would copy it
-    return set(ahead)
+    return set(ahead), {id(one) for own in own_filters.values() for one in own}
 
 
-came_ahead = import_ahead(preload) if preload else set()
+came_ahead, filters_ahead = import_ahead(preload) if preload else (set(), set())
 
 # ---- the end ----
 
@@ -327,7 +338,9 @@ def is_unseen():
     """Whether nothing is left that could be seen to end; then what was printed has been written."""
     if callbacks() or threads() or sys.stdout is not stdout or sys.stderr is not stderr:
         return False
-    if modules.keys() - at_start - harmless or filters != filters_at_start or vars(stdout) != plain or vars(stderr) != plain:
+    if modules.keys() - at_start - harmless or vars(stdout) != plain or vars(stderr) != plain:
+        return False
+    if filters != filters_at_start and [one for one in filters if id(one) not in filters_ahead] != filters_at_start:
         return False
     if allocated() - blocks > 4 * MOST: # a list of the objects would be memory that the program has not asked for
         return False
@@ -377,5 +390,8 @@ blocks = allocated()
 old = {id(one) for one in get_objects()
        if type in mro_of(type(one)) or reference in mro_of(type(one)) or has_end(type(one))}
 del before, name, atexit, io, _thread, _warnings, _weakref
+# A large request has malloc(3) merge all small pieces that were freed: here, once, or each program would, on pages of
+# its own then.
+bytearray(4096)
 gc.enable()
 del gc
