@@ -8,6 +8,7 @@
 # collector: what it has seen, and when it comes next, decides about the order of a program's last words.
 #
 # In front of it stands a line that init writes: preload = ("numpy",), modules that are imported ahead.
+import gc
 import sys
 
 # ---- modules imported ahead ----
@@ -17,11 +18,44 @@ import sys
 # imports none of them does not see them, and one that imports some finds these, and no others.
 
 
+def freeze_but(these, ctypes):
+    """A program's collections leave alone what came ahead, since to look at all of it would copy it; what was there before
+    they see as ever."""
+    untrack, track = ctypes.pythonapi["PyObject_GC_UnTrack"], ctypes.pythonapi["PyObject_GC_Track"]
+    untrack.restype = track.restype = None
+    these = [one for one in these if gc.is_tracked(one)]
+    for one in these:
+        untrack(ctypes.py_object(one))
+    gc.freeze()
+    for one in these:
+        track(ctypes.py_object(one))
+    gc.collect(1) # and they are as old as they were
+
+
+def holders_of(stream, ours):
+    """Who came ahead and has it, as (function, None) or (object, attribute); None: somebody else, too."""
+    found = []
+    for one in gc.get_referrers(stream):
+        if one is vars(sys) or one is globals() or one is ours or type(one) is type(sys._getframe()):
+            continue
+        known = len(found)
+        if type(one) is tuple:
+            for by in gc.get_referrers(one):
+                if getattr(by, "__defaults__", None) is one:
+                    found.append((by, None))
+        else:
+            for name, value in getattr(one, "__dict__", {}).items(): # no comprehension: it would have the stream, too
+                if value is stream:
+                    found.append((one, name))
+        if len(found) == known:
+            return None
+    return found
+
+
 def import_ahead(roots):
     import _frozen_importlib as bootstrap
     from _frozen_importlib_external import PathFinder
     import builtins
-    import gc
     import posix
     import _warnings
     import atexit
@@ -31,6 +65,7 @@ def import_ahead(roots):
         raise ImportError("it is there already")
     for name in ("atexit", "gc"): # a program that has not imported them does not have them
         modules.pop(name, None)
+    at_first = [one for one in gc.get_objects() if type(one) in (dict, list, set, tuple, type) or hasattr(type(one), "__dict__")]
     started = {name: dict(vars(module)) for name, module in modules.items()}
     finders_before, filters_before, path = set(finders), list(filters), list(sys.path)
     needs = {}  # of a module: what it imports while it is loaded, and what else it leaves in these two tables, in order
@@ -108,6 +143,7 @@ def import_ahead(roots):
     # ---- what has changed, and back ----
 
     ahead = {name: module for name, module in modules.items() if name not in started}
+    lengths = {name: len(vars(module)) for name, module in ahead.items()}
     keeps_state = {"logging", "multiprocessing", "concurrent", "asyncio", "site", "readline", "rlcompleter"}
     for name in ahead:
         top = name.partition(".")[0]
@@ -166,9 +202,15 @@ def import_ahead(roots):
         order.append((modules, name, ahead[name]))
         return order
 
+    def close_together(order):
+        """Names of their own, since to take one is to write to the page where it stands."""
+        names = [bytes(name, "utf-8").decode() for _, name, _ in order]
+        any(hash(name) == 0 for name in names) # each knows its own from here on
+        return [(table, name, value) for name, (table, _, value) in zip(names, order)]
+
     orders = {}
     for name in roots:
-        orders[name] = order_of(name, set(), [])
+        orders[name] = close_together(order_of(name, set(), []))
     if {name for order in orders.values() for _, name, _ in order} < set(ahead):
         raise ImportError("some came from nowhere")
     for name, (parent, child) in parents.items():
@@ -248,11 +290,36 @@ def import_ahead(roots):
         one.__code__ = one.__code__.replace(co_filename=plain_code.co_filename)
     find_and_load.__code__ = hooked(find_or_load)
     gc.collect()
-    gc.freeze() # a program's own collections leave it alone: to look at all of it would copy it
-    return set(ahead), {id(one) for own in own_filters.values() for one in own}
+    started.clear()
+    holders = {}
+    for name in ("stdout", "stderr"):
+        holders[name] = holders_of(getattr(sys, name), at_first)
+    freeze_but(at_first, ahead["ctypes"])
+    needed = {"threading", "warnings", "linecache"} # by the end itself
+
+    def leave_out():
+        """At an end as usual: what came ahead is not taken apart, unless the program has put something into it. Returns
+        whether it is to be."""
+        for name in back:
+            if len(vars(ahead[name])) > lengths[name]:
+                return True
+        if None in holders.values():
+            return True
+        for stream, found in holders.items(): # which is written to the end when nobody has it any more
+            for one, name in found:
+                if name is not None:
+                    setattr(one, name, None)
+                else:
+                    one.__defaults__ = None # the program does not call it any more
+        for name in back:
+            if name not in needed and modules.get(name) is ahead[name]:
+                del modules[name]
+        return False
+
+    return set(ahead), {id(one) for own in own_filters.values() for one in own}, leave_out
 
 
-came_ahead, filters_ahead = import_ahead(preload) if preload else (set(), set())
+came_ahead, filters_ahead, leave_out = import_ahead(preload) if preload else (set(), set(), None)
 
 # ---- the end ----
 
@@ -269,6 +336,7 @@ id, len, map, set, type, vars = id, len, map, set, type, vars
 modules, stdout, stderr = sys.modules, sys.stdout, sys.stderr
 gettrace, getprofile = sys.gettrace, sys.getprofile
 allocated = sys.getallocatedblocks
+unfreeze = gc.unfreeze if came_ahead else None
 get_objects, get_stats, callbacks = gc.get_objects, gc.get_stats, atexit._ncallbacks
 threads = _thread._count
 filters = _warnings.filters # unfinished things are told of where a program asks for it
@@ -369,14 +437,16 @@ def collections():
 
 
 def finish():
-    """1: the end can be left out. 0: the interpreter is to end as usual, and nothing is held here any more."""
+    """1: the end can be left out. 0: the interpreter is to end as usual, and nothing is held here any more; 2: with what is
+    frozen."""
     try:
         if is_unseen():
             return 1
     except BaseException:
         pass
+    unfreeze = leave_out is not None and leave_out()
     space.clear()
-    return 0
+    return 2 if unfreeze else 0
 
 
 for name in list(modules):
@@ -390,8 +460,5 @@ blocks = allocated()
 old = {id(one) for one in get_objects()
        if type in mro_of(type(one)) or reference in mro_of(type(one)) or has_end(type(one))}
 del before, name, atexit, io, _thread, _warnings, _weakref
-# A large request has malloc(3) merge all small pieces that were freed: here, once, or each program would, on pages of
-# its own then.
-bytearray(4096)
 gc.enable()
 del gc

@@ -332,12 +332,17 @@ __attribute__((section("cj_stub"), used, noinline, no_stack_protector,
 stub_finalize(struct stub_page *page)
 {
     const struct stub_python *python = &page->python;
+    long answer = 2;
     if (gives_none(page, page->gettrace) && gives_none(page, page->getprofile)) {
         void *said = FUNCTION(python->call, call_object)(FUNCTION(page->finish, void *), NULL);
-        if (said != NULL && FUNCTION(python->as_long, long (*)(void *))(said) == 1)
+        if (said != NULL)
+            answer = FUNCTION(python->as_long, long (*)(void *))(said);
+        if (answer == 1)
             return 0;
         FUNCTION(python->clear, void (*)(void))();
     }
+    if (answer != 0 && page->unfreeze != 0)
+        FUNCTION(python->call, call_object)(FUNCTION(page->unfreeze, void *), NULL);
     if (patch(page, page->patched) < 0)
         return -1;
     return FUNCTION(python->finalize, int (*)(void))();
@@ -370,6 +375,13 @@ INLINE long prepare_python(struct stub_page *page, uint64_t finalize)
     name[9] = 'e';
     name[10] = '\0';
     page->getprofile = (uint64_t)(uintptr_t)item(space, name);
+    *(volatile uint64_t *)name = 0x657a656572666e75; /* "unfreeze" */
+    name[8] = '\0';
+    page->unfreeze = (uint64_t)(uintptr_t)item(space, name);
+    if (page->unfreeze == python->none)
+        page->unfreeze = 0;
+    else if (page->unfreeze != 0) /* finish() empties the namespace before it is called */
+        FUNCTION(python->take, void (*)(void *))(FUNCTION(page->unfreeze, void *));
     FUNCTION(python->release, void (*)(int))(state);
     if (done == NULL || page->finish == 0 || page->gettrace == 0 || page->getprofile == 0)
         return -EPROTO;

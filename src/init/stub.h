@@ -25,6 +25,7 @@ struct stub_python {
     uint64_t call;               /* PyObject_CallObject */
     uint64_t as_long;            /* PyLong_AsLong */
     uint64_t clear;              /* PyErr_Clear */
+    uint64_t take;               /* Py_IncRef */
     uint64_t none;               /* _Py_NoneStruct */
     uint64_t finalize;           /* Py_FinalizeEx: taken over */
     uint64_t text;               /* share/warm/python.py */
@@ -45,6 +46,7 @@ struct stub_page {
     uint32_t filter_count;
     struct stub_python python;
     uint64_t finish, gettrace, getprofile; /* objects of the text */
+    uint64_t unfreeze;                     /* too; 0: none */
     uint8_t patched[STUB_PATCH_SIZE];      /* what stood in finalize */
 };
 
