@@ -60,12 +60,14 @@ enum {
     STACK_SIZE = 64 * 1024,
 };
 
-/* share/warm/python.py, with a NUL behind. */
+/* Of share/warm. */
 __asm__(".section .rodata\n"
-        "warm_python: .incbin \"warm/python.py\"\n.byte 0\n"
+        "warm_ahead: .incbin \"warm/ahead.py\"\n"
+        "warm_ahead_end:\n"
+        "warm_python: .incbin \"warm/python.py\"\n"
         "warm_python_end:\n"
         ".previous\n");
-extern const char warm_python[], warm_python_end[];
+extern const char warm_ahead[], warm_ahead_end[], warm_python[], warm_python_end[];
 
 struct warm {
     pid_t pid;   /* of the interpreter; 0: there is none */
@@ -450,18 +452,46 @@ static bool write_into(pid_t pid, uint64_t address, const void *bytes, size_t si
     return process_vm_writev(pid, &here, 1, &there, 1, 0) == (ssize_t)size;
 }
 
+/* What an interpreter runs once, in pieces. Its size with the NUL. */
+struct text {
+    char first_line[PRELOAD_MAX + 64];
+    struct iovec parts[4];
+    size_t size;
+};
+
+static void put_text_together(struct text *text)
+{
+    static char nul;
+    bool ahead = start.preload != NULL;
+    int length = ahead ? snprintf(text->first_line, sizeof(text->first_line),
+                                  "preload = '%s'.split(',')\n", start.preload)
+                       : snprintf(text->first_line, sizeof(text->first_line),
+                                  "came_ahead, filters_ahead, leave_out = set(), set(), None\n");
+    text->parts[0] = (struct iovec){text->first_line, (size_t)length};
+    text->parts[1] = (struct iovec){(void *)(uintptr_t)warm_ahead,
+                                    ahead ? (size_t)(warm_ahead_end - warm_ahead) : 0};
+    text->parts[2] =
+        (struct iovec){(void *)(uintptr_t)warm_python, (size_t)(warm_python_end - warm_python)};
+    text->parts[3] = (struct iovec){&nul, 1};
+    text->size = 0;
+    for (int i = 0; i < 4; i++)
+        text->size += text->parts[i].iov_len;
+}
+
+static bool write_text(pid_t pid, uint64_t address, const struct text *text)
+{
+    struct iovec there = {(void *)(uintptr_t)address, text->size};
+    return process_vm_writev(pid, text->parts, 4, &there, 1, 0) == (ssize_t)text->size;
+}
+
 /* Memory of ours, its code in front; then it runs that. */
 static int put_stub(pid_t pid)
 {
     static struct stub_page page;
     const struct stub_code code = stub_code();
     uint64_t code_size = (code.size + 4095) & ~UINT64_C(4095);
-    char first_line[PRELOAD_MAX + 64];
-    size_t first_size = (size_t)snprintf(
-        first_line, sizeof(first_line),
-        start.preload != NULL ? "preload = '%s'.split(',')\n" : "preload = ()\n", start.preload);
-    uint64_t python_size = (uint64_t)(warm_python_end - warm_python);
-    uint64_t text_size = first_size + python_size;
+    struct text text;
+    put_text_together(&text);
     memset(&page, 0, sizeof(page));
     if (ptrace(PTRACE_GETREGS, pid, NULL, &page.registers) < 0)
         return -1;
@@ -474,7 +504,7 @@ static int put_stub(pid_t pid)
     memcpy(page.filter, no_siblings, sizeof(no_siblings));
     page.filter_count = NO_SIBLINGS_COUNT;
     snprintf(page.work_dir, sizeof(page.work_dir), "%s", self.work_dir);
-    long base = instead(pid, &page.registers, SYS_mmap, 0, code_size + sizeof(page) + text_size,
+    long base = instead(pid, &page.registers, SYS_mmap, 0, code_size + sizeof(page) + text.size,
                         PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
     if (base <= 0)
         return -1;
@@ -483,8 +513,7 @@ static int put_stub(pid_t pid)
         page.python.text = data + sizeof(page);
     if (!write_into(pid, begin, code.begin, code.size) ||
         !write_into(pid, data, &page, sizeof(page)) ||
-        !write_into(pid, data + sizeof(page), first_line, first_size) ||
-        !write_into(pid, data + sizeof(page) + first_size, warm_python, python_size) ||
+        !write_text(pid, data + sizeof(page), &text) ||
         once_more(pid, &page.registers, SYS_mprotect, begin, code_size, PROT_READ | PROT_EXEC) != 0)
         return -1;
     struct user_regs_struct registers = page.registers;
