@@ -112,6 +112,7 @@ __attribute__((noreturn)) INLINE void fail(int fd, enum init_step step, unsigned
     started.step = (int32_t)step;
     started.error = (int32_t)-error;
     started.detail = detail;
+    started.pid = 0;
     send_whole(fd, &started, sizeof(started));
     end();
 }
@@ -220,6 +221,7 @@ INLINE void become_run(const struct stub_page *page, int fd, uint32_t fork_flags
     started.step = STEP_NONE;
     started.error = 0;
     started.detail = 0;
+    started.pid = (int32_t)call3(SYS_getpid, 0, 0, 0);
     struct sock_fprog filter;
     filter.len = (unsigned short)page->filter_count;
     filter.filter = (struct sock_filter *)(uintptr_t)page->filter;
@@ -468,7 +470,7 @@ stub_main(struct stub_page *page, uint64_t finalize)
         if (into)
             call3(SYS_close, fds[1], 0, 0);
         forked.pid = (int32_t)pid;
-        if (send_whole(STUB_CONTROL_FD, &forked, sizeof(forked)) < 0)
+        if (pid < 0 && send_whole(STUB_CONTROL_FD, &forked, sizeof(forked)) < 0)
             end();
     }
 }

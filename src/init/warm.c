@@ -634,7 +634,7 @@ static enum init_warm_obstacle start_one(struct warm *warm, const struct init_re
 static enum init_warm_obstacle prepare(struct warm *warm, uint32_t flags)
 {
     struct stub_fork command = {.magic = STUB_MAGIC, .flags = flags};
-    struct stub_forked forked;
+    struct stub_forked failed = {.pid = -EPROTO};
     struct stub_started waits;
     int ends[2];
     if (warm->child != 0)
@@ -647,17 +647,16 @@ static enum init_warm_obstacle prepare(struct warm *warm, uint32_t flags)
     bool sent = send_message(warm->control, &command, sizeof(command), passed,
                              (flags & STUB_INTO_CGROUP) != 0 ? 2 : 1);
     close(ends[1]);
-    bool answered = sent && receive_message(warm->control, &forked, sizeof(forked), 0) &&
-                    forked.magic == STUB_MAGIC;
-    if (!answered)
-        return WARM_SILENT;
-    if (forked.pid <= 0) {
-        errno = -forked.pid;
+    if (sent && receive_message(warm->child_socket, &waits, sizeof(waits), 0)) {
+        warm->child = waits.magic == STUB_MAGIC ? (pid_t)waits.pid : 0;
+        if (warm->child <= 0 || waits.step != STEP_NONE)
+            return WARM_SILENT;
+    } else if (sent && receive_message(warm->control, &failed, sizeof(failed), 0)) {
+        errno = -failed.pid; /* nobody has the other end any more */
         return WARM_SYSTEM;
-    }
-    warm->child = forked.pid;
-    if (!receive_message(warm->child_socket, &waits, sizeof(waits), 0) || waits.step != STEP_NONE)
+    } else {
         return WARM_SILENT;
+    }
     warm->child_score = open_proc(warm->child, "oom_score_adj", O_WRONLY);
     return warm->child_score >= 0 ? WARM_NONE : WARM_SYSTEM;
 }
@@ -696,17 +695,25 @@ static enum init_warm_obstacle serve(const struct init_request *request)
             stop(warm);
         }
         break;
-    case WARM_PREPARE:
-        if (warm->pid == 0)
-            return WARM_ENDED;
-        obstacle = program_changed(warm) ? WARM_CHANGED : prepare(warm, request->dirt);
-        if (obstacle != WARM_NONE)
-            stop(warm);
-        break;
     default:
         errno = EINVAL;
         return WARM_SYSTEM;
     }
+    return obstacle;
+}
+
+/* By whoever asks: it is the interpreter that clones, and nobody traces it any more. */
+static enum init_warm_obstacle serve_prepare(const struct init_request *request)
+{
+    struct warm *warm = &warms[request->index];
+    if (warm->pid == 0)
+        return WARM_ENDED;
+    enum init_warm_obstacle obstacle =
+        program_changed(warm) ? WARM_CHANGED : prepare(warm, request->dirt);
+    int saved_errno = errno;
+    if (obstacle != WARM_NONE)
+        stop(warm);
+    errno = saved_errno;
     return obstacle;
 }
 
@@ -781,6 +788,12 @@ void warm_ask(const struct init_request *request, struct init_answer *answer)
         (request->warm_action == WARM_START && !take_strings(request))) {
         answer->error = EINVAL;
         answer->detail = WARM_SYSTEM;
+        return;
+    }
+    if (request->warm_action == WARM_PREPARE) {
+        enum init_warm_obstacle obstacle = serve_prepare(request);
+        answer->detail = obstacle;
+        answer->error = obstacle == WARM_SYSTEM ? errno : 0;
         return;
     }
     job.request = request;
