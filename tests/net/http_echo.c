@@ -32,6 +32,7 @@ struct echo {
     uint64_t over[3];    /* by enum http_over */
     uint64_t waiting;    /* /wait, /work and /direct that are not over */
     atomic_ulong direct; /* answers that another thread has given */
+    atomic_uint threads; /* at work: they use the loop */
     uint64_t body_bytes;
 };
 
@@ -173,20 +174,28 @@ static void work_done(void *arg)
 static void *work(void *arg)
 {
     struct exchange *exchange = arg;
+    struct echo *echo = exchange->echo;
     usleep((useconds_t)(exchange->pieces * 1000));
-    net_loop_post(exchange->echo->loop, work_done, exchange);
+    net_loop_post(echo->loop, work_done, exchange);
+    atomic_fetch_sub(&echo->threads, 1);
     return NULL;
+}
+
+static void start_thread(void *(*main)(void *), struct exchange *exchange)
+{
+    pthread_t thread;
+    exchange->working = true;
+    atomic_fetch_add(&exchange->echo->threads, 1);
+    if (pthread_create(&thread, NULL, main, exchange) != 0)
+        abort();
+    pthread_detach(thread);
 }
 
 static void on_work_end(struct http_request *request, void *arg)
 {
     struct exchange *exchange = arg;
-    pthread_t thread;
     exchange->pieces = query_number(request, "ms", 1);
-    exchange->working = true;
-    if (pthread_create(&thread, NULL, work, exchange) != 0)
-        abort();
-    pthread_detach(thread);
+    start_thread(work, exchange);
 }
 
 /* Of size bytes, by the other thread if that can be, else as /work's. */
@@ -206,13 +215,13 @@ static void *work_directly(void *arg)
         net_loop_post(echo->loop, work_done, exchange);
     }
     free(text);
+    atomic_fetch_sub(&echo->threads, 1);
     return NULL;
 }
 
 static void on_direct_end(struct http_request *request, void *arg)
 {
     struct exchange *exchange = arg;
-    pthread_t thread;
     exchange->direct = http_direct_new(request);
     if (!exchange->direct) {
         on_work_end(request, arg);
@@ -220,10 +229,7 @@ static void on_direct_end(struct http_request *request, void *arg)
     }
     exchange->pieces = query_number(request, "ms", 1);
     exchange->piece_size = query_number(request, "size", 6);
-    exchange->working = true;
-    if (pthread_create(&thread, NULL, work_directly, exchange) != 0)
-        abort();
-    pthread_detach(thread);
+    start_thread(work_directly, exchange);
 }
 
 static void reject_late(void *arg)
@@ -516,6 +522,8 @@ static int serve(struct echo *echo, int argc, char **argv, struct cj_error *err)
         listen_at(echo, argc, argv, err) == 0)
         result = net_loop_run(echo->loop, err);
     http_server_free(echo->server);
+    while (atomic_load(&echo->threads) > 0)
+        usleep(1000);
     net_signal_free(term);
     net_loop_free(echo->loop);
     return result;
