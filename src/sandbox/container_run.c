@@ -155,6 +155,8 @@ int container_start(struct container *container, const struct container_run *run
         put_descriptors(run, &request, passed, err) < 0)
         return -1;
     put_limits(run, &request);
+    for (size_t i = 0; i < run->descriptor_count; i++)
+        container->outputs_given |= run->descriptors[i].source == CONTAINER_OUTPUT;
     if (run->tty)
         request.flags |= RUN_TTY;
     struct cgroup_limits limits = container->limits = run->limits;
