@@ -396,6 +396,22 @@ static int look_for_leavings(struct cgroup *cg, struct cgroup_usage *usage, stru
     return 0;
 }
 
+static void put_residue(struct cgroup *cg, uint64_t usage, uint64_t kernel)
+{
+    cg->residue_bytes = minus(usage, kernel + cg->share_bytes);
+    cg->residue_kernel_bytes = minus(kernel, cg->kernel_floor);
+}
+
+int group_read_residue(struct cgroup *cg, struct cj_error *err)
+{
+    uint64_t usage, kernel;
+    if (group_read(cg, CGROUP_MEMORY_USAGE, &usage, err) < 0 ||
+        group_read(cg, CGROUP_MEMORY_KERNEL, &kernel, err) < 0)
+        return -1;
+    put_residue(cg, usage, kernel);
+    return 0;
+}
+
 static int finish_memory(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error *err)
 {
     struct cgroup_memory_readings readings;
@@ -403,8 +419,7 @@ static int finish_memory(struct cgroup *cg, struct cgroup_usage *usage, struct c
         return -1;
     cg->seen.usage_bytes = readings.usage_after;
     cg->seen.kernel_bytes = readings.kernel_after;
-    cg->residue_bytes = minus(readings.usage_after, readings.kernel_after + cg->share_bytes);
-    cg->residue_kernel_bytes = minus(readings.kernel_after, readings.kernel_floor);
+    put_residue(cg, readings.usage_after, readings.kernel_after);
     if (!group_has(cg, CGROUP_MEMORY_PEAK) ||
         (cg->begin.peak_bytes > 0 && readings.peak <= cg->begin.peak_bytes))
         return 0; /* not known, or an older run's */

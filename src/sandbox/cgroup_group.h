@@ -155,6 +155,8 @@ WARN_UNUSED int group_settle(struct cgroup *cg, struct cgroup_settled *settled,
 
 WARN_UNUSED int group_begin(struct cgroup *cg, const struct cgroup_limits *limits,
                             struct cj_error *err);
+/* Reads what is left of the last run, again. */
+WARN_UNUSED int group_read_residue(struct cgroup *cg, struct cj_error *err);
 WARN_UNUSED int group_finish(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error *err);
 
 /* The halves of cgroup_host_open(), cgroup_new(), ... that differ. */
