@@ -21,6 +21,7 @@
 #include <fcntl.h>
 #include <seccomp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
