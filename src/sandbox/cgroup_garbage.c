@@ -18,7 +18,7 @@ enum {
     ROOM_SHARE = 8,           /* of a limit */
     SMALL_BYTES = 256 * 1024, /* and that much of the limit: */
     SMALL_SHARE = 64,
-    NOTHING_BYTES = 16 * 1024,
+    NOTHING_BYTES = CGROUP_SHARE_ROUNDING,
     OWN_KERNEL_BYTES = 128 * 1024, /* of a process with few pages */
 };
 
@@ -94,7 +94,9 @@ void group_mark(struct cgroup *cg)
 {
     cg->mark.time_ns = cg->begin.time_ns;
     cg->mark.usage_bytes = cg->begin.usage_bytes;
-    cg->mark.kernel_bytes = cg->mark.beside_bytes = cg->begin.kernel_bytes;
+    cg->mark.kernel_bytes = cg->begin.kernel_bytes;
+    cg->mark.beside_bytes =
+        minus(cg->begin.limit_bytes, cg->begin.limits.memory_bytes + cg->share_bytes);
     cg->mark.figure_bytes = 0;
     cg->settle_again_ns = CGROUP_GARBAGE_NS;
 }
@@ -193,7 +195,7 @@ int64_t group_settle_ns(const struct cgroup *cg)
 {
     if (cg->begin.limits.memory_bytes == 0)
         return INT64_MAX;
-    return step_ns(cg, minus(cg->begin.kernel_bytes, cg->kernel_floor));
+    return step_ns(cg, minus(cg->mark.beside_bytes, cg->kernel_floor));
 }
 
 /* By now all of it is gone, unless the machine is very busy. */

@@ -16,6 +16,8 @@ enum {
     VALUE_SIZE = 512,
     /* v2 before anything is known: more than this in an empty group is page cache */
     GROUP_V2_KEPT_BYTES = 512 * 1024,
+    AHEAD_BYTES = 256 * 1024,
+    AHEAD_SHARE = 64, /* of a limit, at most */
 };
 
 /* How long the readings of memory and CPU time at the end of a run are those before the next one:
@@ -285,7 +287,15 @@ static uint64_t limit_share(const struct cgroup *cg)
 {
     if (cg->host->facts.kind == CGROUP_V2)
         return cg->begin.usage_bytes < GROUP_V2_KEPT_BYTES ? cg->begin.usage_bytes : 0;
-    return cg->share_bytes + cg->begin.kernel_bytes;
+    uint64_t share = cg->share_bytes + cg->begin.kernel_bytes;
+    uint64_t asked = cg->begin.limits.memory_bytes;
+    uint64_t written = cg->written.memory_known ? cg->written.memory_bytes : 0;
+    /* What grows from run to run would have to be written for each: a little ahead, which group_settle() takes back. */
+    if (asked / AHEAD_SHARE < AHEAD_BYTES ||
+        cg->begin.kernel_bytes <= cg->kernel_floor + AHEAD_BYTES)
+        return share;
+    bool is_there = written >= asked + share && written < asked + share + AHEAD_BYTES;
+    return is_there ? written - asked : share + AHEAD_BYTES;
 }
 
 /* v1 refuses a limit below what stands in the group even after it has given back what it could: more than
