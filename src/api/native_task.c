@@ -238,6 +238,17 @@ int native_task_start(struct native_task *task, struct cj_error *err)
                             &evaluation, &calls, task, &task->evaluation, err);
 }
 
+void native_task_fail(struct native_task *task, const struct cj_error *why)
+{
+    const struct evaluation_result failed = {.verdict = VERDICT_INTERNAL_ERROR,
+                                             .message = why->message};
+    const struct evaluation_result skipped = {.verdict = VERDICT_SKIPPED, .message = ""};
+    on_built(task, &failed, NULL);
+    for (size_t i = 0; i < task->request->case_count; i++)
+        on_case_ended(task, i, &skipped);
+    on_ended(task);
+}
+
 void native_task_release(struct native_task *task)
 {
     evaluation_free(task->evaluation);

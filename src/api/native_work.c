@@ -14,7 +14,8 @@ enum {
     STREAM_HELD_BYTES_MAX =
         4 * 1024 * 1024, /* that wait for the client: nothing new begins meanwhile */
 };
-#define RETRY_NS (5 * NS_PER_MS)
+#define RETRY_NS   (5 * NS_PER_MS)
+#define GIVE_UP_NS (2 * NS_PER_S)
 
 /* ---- tasks, a few at a time ---- */
 
@@ -38,19 +39,52 @@ static int start_tasks(struct native_work *work, struct cj_error *err)
     while (work->next_task < work->batch.count && work->running < most && is_taken(work)) {
         if (native_task_start(&work->tasks[work->next_task], err) < 0)
             return -1;
+        work->failing_ns = 0;
         work->running++;
         work->next_task++;
     }
     return 0;
 }
 
+/* The next task cannot begin, though the first was admitted:
+ *   - the service is ending (ESHUTDOWN): so does the work;
+ *   - the error is the request's: another try would end the same way, so it is the result of that submission;
+ *   - anything else, memory for the most part, may pass: it is tried again every RETRY_NS, for GIVE_UP_NS from the
+ *     first failure in a row on. Then that is the result, and of those behind it at once, until one begins. */
+static void cannot_begin(struct native_work *work, const struct cj_error *why)
+{
+    int64_t now_ns = monotonic_ns();
+    if (why->code == ESHUTDOWN) {
+        native_work_cancel(work);
+        return;
+    }
+    if (why->domain != ERROR_REQUEST) {
+        if (work->failing_ns == 0)
+            work->failing_ns = now_ns;
+        if (now_ns - work->failing_ns < GIVE_UP_NS) {
+            net_timer_set(work->retry, RETRY_NS);
+            return;
+        }
+    }
+    work->running++;
+    native_task_fail(&work->tasks[work->next_task++], why); /* its end is posted: we come again */
+}
+
+static void answer_when_over(struct native_work *work)
+{
+    bool over = work->over == work->batch.count || work->cancelled;
+    if (!work->begun || work->answered || work->running > 0 || !over)
+        return;
+    work->answered = true;
+    native_answer(work);
+}
+
 static void go_on(struct native_work *work)
 {
     struct cj_error err;
     if (!work->cancelled && start_tasks(work, &err) < 0)
-        net_timer_set(work->retry, RETRY_NS);
-    if (work->running == 0 && (work->over == work->batch.count || work->cancelled))
-        native_answer(work);
+        cannot_begin(work, &err);
+    answer_when_over(work);
     free_when_done(work);
 }
 
@@ -99,14 +133,14 @@ static int begin(struct native_work *work, struct cj_error *err)
         make_runs(work, err) < 0 || prepare_tasks(work, err) < 0)
         return -1;
     /* The first decides whether there is room for any of it. */
-    if (start_tasks(work, err) < 0) {
-        if (work->running == 0)
-            return -1;
-        net_timer_set(work->retry, RETRY_NS);
-    }
+    int result = start_tasks(work, err);
+    if (result < 0 && work->running == 0)
+        return -1;
     if (work->streaming != NOT_STREAMED)
         native_stream_begin(work);
     work->begun = true;
+    if (result < 0)
+        cannot_begin(work, err);
     return 0;
 }
 
@@ -209,6 +243,7 @@ void native_work_cancel(struct native_work *work)
     for (size_t i = 0; work->tasks != NULL && i < work->batch.count; i++)
         if (work->tasks[i].evaluation != NULL)
             evaluation_cancel(work->tasks[i].evaluation);
+    answer_when_over(work);
 }
 
 void native_work_free(struct native_work *work)

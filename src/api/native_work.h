@@ -74,8 +74,10 @@ struct native_work {
     size_t running;
     size_t over;
     int64_t begun_ns;
+    int64_t failing_ns; /* since when the next task cannot begin; 0: it can, as far as is known */
     bool begun;
     bool cancelled;
+    bool answered;
 };
 
 /* ---- native_work.c ---- */
@@ -83,7 +85,7 @@ struct native_work {
 /* Takes the request: reads its body, judges, answers. */
 void native_work_begin(struct native *native, struct http_request *http,
                        enum native_body_kind kind);
-/* Ends what goes on; the answer says so. */
+/* Ends what goes on; the answer says so, at once where nothing goes on. */
 void native_work_cancel(struct native_work *work);
 void native_work_free(struct native_work *work);
 /* A task of it is over, and told. May free the work. */
@@ -95,6 +97,8 @@ void native_work_task_ended(struct native_work *work);
 WARN_UNUSED int native_task_prepare(struct native_task *task, struct cj_error *err);
 /* Begins its evaluation; err as evaluation_start()'s. native_work_task_ended() follows. */
 WARN_UNUSED int native_task_start(struct native_task *task, struct cj_error *err);
+/* Instead: it cannot begin. Its build is an Internal Error for that reason; native_work_task_ended() follows. */
+void native_task_fail(struct native_task *task, const struct cj_error *why);
 void native_task_release(struct native_task *task);
 
 /* ---- native_answer.c ---- */
