@@ -161,7 +161,7 @@ static const char *path_prefix(const struct native_task *task, char text[static 
 }
 
 static int check_stored(const struct native_task *task, size_t index, const char *field,
-                        struct native_text id, struct cj_error *err)
+                        struct body_text id, struct cj_error *err)
 {
     char prefix[PREFIX_SIZE];
     if (id.data == NULL || store_touch(task->work->native->settings.store, id.data))
@@ -172,7 +172,7 @@ static int check_stored(const struct native_task *task, size_t index, const char
 
 static int take_artefact(struct native_task *task, struct cj_error *err)
 {
-    const struct native_text id = task->request->artifact;
+    const struct body_text id = task->request->artifact;
     char prefix[PREFIX_SIZE];
     if (id.data == NULL)
         return 0;
