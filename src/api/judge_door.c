@@ -163,7 +163,7 @@ static bool is_batch(const struct judging *judging)
 }
 
 /* What stands before the results of a batch. */
-static void begin_batch_answer(struct judging *judging, struct judge_text sub_id)
+static void begin_batch_answer(struct judging *judging, struct body_text sub_id)
 {
     struct buf start = {0};
     struct json_writer json = json_writer_to(&start, JSON_COMPACT_PLAIN);
@@ -244,7 +244,7 @@ static void start_batch(struct judging *judging)
             judging->route->is_long ? settings->long_queue_life_ns : settings->queue_life_ns,
     };
     struct cj_error err = {0};
-    struct judge_text sub_id = judging->parsed.sub_id;
+    struct body_text sub_id = judging->parsed.sub_id;
     if (judge_batch_new(&batch, &judging->parsed, &batch_calls, judging, &judging->batch, &err) <
         0) {
         reply_detail(judging->request, 500, err.message);
@@ -412,6 +412,17 @@ static const struct route *find_route(const char *path, size_t length)
     return NULL;
 }
 
+static void write_warm(struct json_writer *json, const struct language *language, const char *cold)
+{
+    json_key(json, "warm");
+    json_bool(json, language->warm && cold[0] == '\0');
+    json_key(json, "cold_because");
+    if (language->warm && cold[0] != '\0')
+        json_string(json, cold);
+    else
+        json_null(json);
+}
+
 static void answer_languages(struct judge_door *door, struct http_request *request)
 {
     struct buf body = {0};
@@ -423,6 +434,7 @@ static void answer_languages(struct judge_door *door, struct http_request *reque
         roster_get(door->settings.roster, i, &facts);
         json_object_begin(&json);
         language_json_write(&json, language, &facts);
+        write_warm(&json, language, door->settings.cold);
         json_object_end(&json);
     }
     json_array_end(&json);

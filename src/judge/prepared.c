@@ -14,6 +14,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "folder.h"
+#include "standard_files.h"
 
 enum { CPU_RATE = 500 /* of 1000: half a CPU; requests go first */, KEEP_MAX = 16 };
 
@@ -102,14 +103,6 @@ static int fail(struct cj_error *err, const struct exec_result *result)
                      said != NULL && said->size > 0 ? said->data : "");
 }
 
-static const struct exec_output *find_file(const struct exec_result *result, const char *name)
-{
-    for (size_t i = 0; i < result->file_count; i++)
-        if (result->files[i].name != NULL && strcmp(result->files[i].name, name) == 0)
-            return &result->files[i];
-    return NULL;
-}
-
 static int write_kept(struct prepared *prepared, const struct language *language,
                       const struct exec_result *result, struct prepared_use *use,
                       struct cj_error *err)
@@ -121,7 +114,7 @@ static int write_kept(struct prepared *prepared, const struct language *language
         return error_errno(err, "open %s", use->name);
     for (size_t i = 0; i < language->prepared.keep.count; i++) {
         const char *name = language->prepared.keep.items[i];
-        const struct exec_output *file = find_file(result, name);
+        const struct exec_output *file = judge_output(result, name);
         if (file == NULL)
             return error_set(err, ERROR_CONFIG, ENOENT, "it made no %s", name);
         if (folder_write(fd, name, file->data, file->size, err) < 0)
@@ -138,17 +131,8 @@ static int run_command(struct prepared *prepared, const struct language *languag
 {
     const struct judge_settings *settings = prepared->settings;
     struct exec_copy_out kept[KEEP_MAX] = {{0}};
-    const struct exec_file files[] = {
-        {.kind = EXEC_FILE_CONTENT, .fd = -1},
-        {.kind = EXEC_FILE_COLLECT,
-         .fd = -1,
-         .name = "stdout",
-         .max = settings->build_output_bytes},
-        {.kind = EXEC_FILE_COLLECT,
-         .fd = -1,
-         .name = "stderr",
-         .max = settings->build_output_bytes},
-    };
+    struct exec_file files[STANDARD_FILES];
+    standard_files(files, settings->build_output_bytes, settings->build_output_bytes);
     struct exec_request request = {
         .files = files,
         .file_count = COUNT_OF(files),

@@ -11,6 +11,7 @@
 #include "exec/outside.h"
 #include "judge/identity.h"
 #include "judge/prepared.h"
+#include "standard_files.h"
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -360,17 +361,8 @@ run_compiler(struct slot *slot, const struct judge_settings *settings,
 {
     const struct language *language = program->language;
     const char *plain = language->build != NULL ? language->build : language->check;
-    const struct exec_file files[] = {
-        {.kind = EXEC_FILE_CONTENT, .fd = -1},
-        {.kind = EXEC_FILE_COLLECT,
-         .fd = -1,
-         .name = "stdout",
-         .max = settings->build_output_bytes},
-        {.kind = EXEC_FILE_COLLECT,
-         .fd = -1,
-         .name = "stderr",
-         .max = settings->build_output_bytes},
-    };
+    struct exec_file files[STANDARD_FILES];
+    standard_files(files, settings->build_output_bytes, settings->build_output_bytes);
     struct exec_request request = {
         .files = files,
         .file_count = COUNT_OF(files),
@@ -543,11 +535,8 @@ void judge_run(struct slot *slot, const struct judge_settings *settings,
                struct exec_result *result)
 {
     const struct exec_limits asked = exec_limits_with_defaults(run->limits, settings->exec);
-    struct exec_file files[] = {
-        {.kind = EXEC_FILE_CONTENT, .fd = -1},
-        {.kind = EXEC_FILE_COLLECT, .fd = -1, .name = "stdout", .max = run->stdout_bytes},
-        {.kind = EXEC_FILE_COLLECT, .fd = -1, .name = "stderr", .max = run->stderr_bytes},
-    };
+    struct exec_file files[STANDARD_FILES];
+    standard_files(files, run->stdout_bytes, run->stderr_bytes);
     if (run->input != NULL)
         files[0] = *run->input;
     struct exec_copy_in *copies = calloc(artefact->count + 1, sizeof(*copies));
