@@ -89,6 +89,7 @@ bool direct_over(struct http_request *request)
     direct->conn = NULL;
     bool answered = direct->sent && direct->rest.size == 0 && direct->rest.failure == 0 &&
                     request->reply == REPLY_NONE;
+    request->answered_directly = direct->sent;
     pthread_mutex_unlock(&direct->lock);
     request->direct = NULL;
     release(direct);
@@ -197,6 +198,11 @@ bool http_direct_reply(struct http_direct *direct, int status, const char *heade
     else
         release(direct);
     return sent;
+}
+
+bool http_answered_directly(const struct http_request *request)
+{
+    return request->answered_directly;
 }
 
 void http_direct_give_up(struct http_direct *direct)

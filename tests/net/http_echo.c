@@ -73,14 +73,13 @@ static void exchange_free(struct exchange *exchange)
 static void on_over(struct http_request *request, enum http_over how, void *arg)
 {
     struct exchange *exchange = arg;
-    (void)request;
     if (exchange->over)
         abort(); /* twice */
     exchange->over = true;
     exchange->echo->over[how]++;
     exchange->echo->waiting -= exchange->counted;
-    if (exchange->direct && how == HTTP_OVER_ANSWERED)
-        exchange->working = false; /* the other thread has answered */
+    if (http_answered_directly(request))
+        exchange->working = false;
     if (!exchange->working)
         exchange_free(exchange);
 }
