@@ -3,9 +3,9 @@
  *     head ─► body ─► read ─► plan ─► submit ─► (slot: run) ─► answer ─► over
  *                     └────────┘ on the aside thread when the body is large or host files are named
  *
- * Everything but the slot's part and the aside thread's happens on the loop; a short answer is given by the slot. Two may hold a run at the
- * same time, the HTTP layer (until over()) and whoever works on it (until it posts back); it is freed
- * when neither does. */
+ * Everything but the slot's part and the aside thread's happens on the loop; short answers to short requests are the
+ * slot's part, too. Two may hold a run at the same time, the HTTP layer (until over()) and whoever works on it (until it
+ * posts back, or has answered); it is freed when neither does. */
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
@@ -35,6 +35,7 @@ struct rest_run {
     struct rest_answer *answer;
     struct cj_error error; /* why there are no results */
     bool failed;
+    bool is_short;  /* the body is */
     bool is_read;   /* the request is */
     bool at_work;   /* the aside thread or the scheduler holds it */
     bool submitted; /* the scheduler does */
@@ -275,7 +276,8 @@ static int submit(struct rest_run *run, struct cj_error *err)
                                   .source = source_of(run->exchange.http)};
     begin_work(run);
     run->submitted = true;
-    run->direct = http_direct_new(run->exchange.http);
+    if (run->is_short) /* one that is answered directly is freed a little later */
+        run->direct = http_direct_new(run->exchange.http);
     if (sched_submit(run->rest->options.sched, &run->job, err) == 0)
         return 0;
     end_work(run);
@@ -360,7 +362,8 @@ static void body_end(struct http_request *http, void *arg)
         exchange_failure(&run->exchange, &run->error);
         return;
     }
-    if (run->body.size >= LARGE_BODY) {
+    run->is_short = run->body.size < LARGE_BODY;
+    if (!run->is_short) {
         go_aside(run);
         return;
     }

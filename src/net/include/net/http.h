@@ -7,7 +7,7 @@
  *        └───── http_reply...() at once: nothing of the body is read first (401, 404)
  *                                        over(), exactly once: the request is gone
  *
- * Everything here happens on the loop's thread. A request is the layer's; its pointer is valid
+ * Everything here happens on the loop's thread, but for http_direct_reply(). A request is the layer's; its pointer is valid
  * from head() until over() returns. over() comes after the last byte of the answer has been handed
  * to the kernel, or when that will never be; never from inside a call of this header, so a handler
  * may still use its own state after http_reply(). Whoever works on a request in another thread
