@@ -391,9 +391,8 @@ static void drained(struct http_request *http, void *arg)
 
 static void over(struct http_request *http, enum http_over how, void *arg)
 {
-    (void)http;
     struct rest_run *run = arg;
-    if (run->submitted && how == HTTP_OVER_ANSWERED) { /* by the slot, which has forgotten it */
+    if (http_answered_directly(http)) { /* by the slot, which has forgotten it */
         run->exchange.status = 200;
         end_work(run);
     }

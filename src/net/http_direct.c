@@ -89,10 +89,16 @@ bool direct_over(struct http_request *request)
     direct->conn = NULL;
     bool answered = direct->sent && direct->rest.size == 0 && direct->rest.failure == 0 &&
                     request->reply == REPLY_NONE;
+    request->answered_directly = direct->sent;
     pthread_mutex_unlock(&direct->lock);
     request->direct = NULL;
     release(direct);
     return answered;
+}
+
+bool http_answered_directly(const struct http_request *request)
+{
+    return request->answered_directly;
 }
 
 bool direct_is_sent(const struct http_request *request)

@@ -62,6 +62,7 @@ struct http_request {
     void *taken_arg;
 
     struct http_direct *direct; /* another thread may answer; NULL */
+    bool answered_directly;     /* it has, wholly or in part */
 };
 
 enum conn_phase {

@@ -79,8 +79,8 @@ static void on_over(struct http_request *request, enum http_over how, void *arg)
     exchange->over = true;
     exchange->echo->over[how]++;
     exchange->echo->waiting -= exchange->counted;
-    if (exchange->direct && how == HTTP_OVER_ANSWERED)
-        exchange->working = false; /* the other thread has answered */
+    if (http_answered_directly(request))
+        exchange->working = false;
     if (!exchange->working)
         exchange_free(exchange);
 }

@@ -247,7 +247,7 @@ bool http_replied(const struct http_request *request) NONNULL(1);
  *     loop:    direct = http_direct_new(request), before the work begins
  *     worker:  http_direct_reply(direct, ...) or http_direct_give_up(direct), one of them, once
  *
- * over() comes on the loop's thread as always, with HTTP_OVER_ANSWERED, but only when the loop next has to do with the
+ * over() comes on the loop's thread as always (http_answered_directly() there), but only when the loop next has to do with the
  * connection, half a second later at most: it is not woken for that alone. */
 struct http_direct;
 
@@ -260,6 +260,10 @@ struct http_direct *http_direct_new(struct http_request *request) NONNULL(1);
  * (the request is over, the server stops, the socket is full), the loop is to be told as usual. direct is gone. */
 WARN_UNUSED bool http_direct_reply(struct http_direct *direct, int status, const char *headers,
                                    const void *data, size_t size) NONNULL(1, 3);
+
+/* In over(): whether http_direct_reply() has returned true, so that nothing comes of the other thread any more. The
+ * client may have had all of the answer, a part, or have gone. */
+bool http_answered_directly(const struct http_request *request) NONNULL(1);
 
 /* The loop is to answer. NULL is allowed. */
 void http_direct_give_up(struct http_direct *direct);
