@@ -11,16 +11,19 @@ before = list(sys.modules)
 import gc
 gc.disable()
 import _thread
+import _warnings
 import _weakref
 import atexit
 import io
 
-id, len, map, set, type = id, len, map, set, type
+id, len, map, set, type, vars = id, len, map, set, type, vars
 modules, stdout, stderr = sys.modules, sys.stdout, sys.stderr
 gettrace, getprofile = sys.gettrace, sys.getprofile
 allocated = sys.getallocatedblocks
 get_objects, get_stats, callbacks = gc.get_objects, gc.get_stats, atexit._ncallbacks
 threads = _thread._count
+filters = _warnings.filters # unfinished things are told of where a program asks for it
+plain = {"mode": "w"} # of a stream: nobody has given it a flush() of its own
 mro_of = type.__dict__["__mro__"].__get__
 dict_of = type.__dict__["__dict__"].__get__
 reference = _weakref.ReferenceType
@@ -51,7 +54,7 @@ waiting = coroutine()
 seen_to_end = {type(generator()), type(waiting), type(async_generator()), io.TextIOWrapper, io.BufferedReader,
                io.BufferedWriter, io.BufferedRandom, io.BufferedRWPair, io.FileIO, io.IOBase, io.RawIOBase,
                io.BufferedIOBase, io.TextIOBase}
-function = type(generator)
+function, builtin = type(generator), type(gc.disable)
 waiting.close()
 del waiting, generator, coroutine, async_generator
 MOST = 50000 # objects; looking at more takes longer than ending them
@@ -77,14 +80,16 @@ def always(one):
 
 def calls_back(one):
     callback = one.__callback__
-    return type(callback) is function and callback.__module__ not in ("weakref", "_weakrefset")
+    if type(callback) is function:
+        return callback.__module__ not in ("weakref", "_weakrefset")
+    return callback is not None and not (type(callback) is builtin and callback.__name__ == "_destroy") # _abc's
 
 
 def is_unseen():
     """Whether nothing is left that could be seen to end; then what was printed has been written."""
     if callbacks() or threads() or sys.stdout is not stdout or sys.stderr is not stderr:
         return False
-    if modules.keys() - at_start - harmless:
+    if modules.keys() - at_start - harmless or filters != filters_at_start or vars(stdout) != plain or vars(stderr) != plain:
         return False
     if allocated() - blocks > 4 * MOST: # a list of the objects would be memory that the program has not asked for
         return False
@@ -127,11 +132,12 @@ for name in list(modules):
     if name not in before:
         del modules[name]
 at_start = set(modules)
+filters_at_start = list(filters)
 space = globals()
 collected = collections()
 blocks = allocated()
 old = {id(one) for one in get_objects()
        if type in mro_of(type(one)) or reference in mro_of(type(one)) or has_end(type(one))}
-del before, name, atexit, io, _thread, _weakref
+del before, name, atexit, io, _thread, _warnings, _weakref
 gc.enable()
 del gc

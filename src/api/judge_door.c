@@ -412,6 +412,17 @@ static const struct route *find_route(const char *path, size_t length)
     return NULL;
 }
 
+static void write_warm(struct json_writer *json, const struct language *language, const char *cold)
+{
+    json_key(json, "warm");
+    json_bool(json, language->warm && cold[0] == '\0');
+    json_key(json, "cold_because");
+    if (language->warm && cold[0] != '\0')
+        json_string(json, cold);
+    else
+        json_null(json);
+}
+
 static void answer_languages(struct judge_door *door, struct http_request *request)
 {
     struct buf body = {0};
@@ -423,6 +434,7 @@ static void answer_languages(struct judge_door *door, struct http_request *reque
         roster_get(door->settings.roster, i, &facts);
         json_object_begin(&json);
         language_json_write(&json, language, &facts);
+        write_warm(&json, language, door->settings.cold);
         json_object_end(&json);
     }
     json_array_end(&json);

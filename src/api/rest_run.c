@@ -3,10 +3,11 @@
  *     head ─► body ─► read ─► plan ─► submit ─► (slot: run) ─► answer ─► over
  *                     └────────┘ on the aside thread when the body is large or host files are named
  *
- * Everything but the slot's part and the aside thread's happens on the loop. Two may hold a run at the
+ * Everything but the slot's part and the aside thread's happens on the loop; a short answer is given by the slot. Two may hold a run at the
  * same time, the HTTP layer (until over()) and whoever works on it (until it posts back); it is freed
  * when neither does. */
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@ enum {
     LARGE_BODY = 64 * 1024,
     RESERVE_MAX = 1024 * 1024, /* of a body whose length was told: what is believed at once */
     ANSWER_AT_ONCE = 2 * REST_ANSWER_PIECE, /* of output bytes */
+    ANSWER_DIRECTLY = 16 * 1024,            /* ... by the slot itself */
 };
 
 struct rest_run {
@@ -39,6 +41,7 @@ struct rest_run {
     bool dropped;   /* it did not run */
     struct aside_task aside;
     struct sched_job job;
+    struct http_direct *direct; /* the slot may answer; NULL: it posts */
 };
 
 /* ---- the end ---- */
@@ -65,6 +68,7 @@ static void free_run(struct rest_run *run)
     if (run->next != NULL)
         run->next->link = run->link;
     rest_answer_free(run->answer);
+    http_direct_give_up(run->direct);
     for (size_t i = 0; i < run->count; i++)
         exec_result_free(&run->results[i]);
     free(run->results);
@@ -193,6 +197,35 @@ static void fail_all(struct rest_run *run, const struct cj_error *err)
     }
 }
 
+/* The container's init has told of the end, and was interrupted for us on its way to sleep. With nobody else waiting for
+ * this CPU the kernel wakes a client of this machine here, where it can run at once, instead of where it ran before,
+ * behind another slot's program: select_task_rq_fair(), wake_affine_idle(). */
+static void let_init_sleep(void)
+{
+    sched_yield();
+}
+
+/* What the loop would do, and mostly has nothing else to be woken for. Returns whether the answer is given: the run may
+ * be gone then. */
+static bool answer_directly(struct rest_run *run)
+{
+    struct rest_answer *answer;
+    struct http_direct *direct = run->direct;
+    auto_buf struct buf text = {0};
+    if (direct == NULL || was_stopped(run) || run->results[0].refused ||
+        rest_answer_new(&run->request, run->results, &answer, NULL) < 0)
+        return false;
+    bool is_short = rest_answer_rest(answer) <= ANSWER_DIRECTLY;
+    while (is_short && rest_answer_next(answer, &text))
+        continue;
+    rest_answer_free(answer);
+    if (!is_short || text.failure != 0)
+        return false;
+    run->direct = NULL;
+    let_init_sleep();
+    return exchange_directly(&run->exchange, direct, 200, &text);
+}
+
 static void run_on_slot(struct slot *slot, void *arg)
 {
     struct rest_run *run = arg;
@@ -205,7 +238,8 @@ static void run_on_slot(struct slot *slot, void *arg)
     else
         exec_run_group(containers, &run->rest->options.exec, group, slot_cancel_fd(slot),
                        run->results);
-    net_loop_post(run->rest->options.loop, run_done, run);
+    if (!answer_directly(run))
+        net_loop_post(run->rest->options.loop, run_done, run);
 }
 
 static void run_dropped(void *arg, enum sched_drop reason)
@@ -241,6 +275,7 @@ static int submit(struct rest_run *run, struct cj_error *err)
                                   .source = source_of(run->exchange.http)};
     begin_work(run);
     run->submitted = true;
+    run->direct = http_direct_new(run->exchange.http);
     if (sched_submit(run->rest->options.sched, &run->job, err) == 0)
         return 0;
     end_work(run);
@@ -358,6 +393,10 @@ static void over(struct http_request *http, enum http_over how, void *arg)
 {
     (void)http;
     struct rest_run *run = arg;
+    if (run->submitted && how == HTTP_OVER_ANSWERED) { /* by the slot, which has forgotten it */
+        run->exchange.status = 200;
+        end_work(run);
+    }
     exchange_over(&run->exchange, how);
     if (run->submitted)
         sched_cancel(run->rest->options.sched, &run->job);

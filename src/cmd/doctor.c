@@ -94,7 +94,8 @@ static void try_run(struct doctor_report *report, const struct doctor_hooks *hoo
 {
     if (hooks->try_run == NULL)
         return;
-    bool ran = hooks->try_run(report->decision.level, report->run_summary,
+    _Static_assert(sizeof(report->run_summary) == sizeof(report->cold), "one size for both");
+    bool ran = hooks->try_run(report->decision.level, report->run_summary, report->cold,
                               sizeof(report->run_summary), &report->run_error) == 0;
     report->run = ran ? RUN_WENT_WELL : RUN_FAILED;
 }

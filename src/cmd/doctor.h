@@ -13,8 +13,9 @@
 struct doctor_hooks {
     /* Runs a real program in the sandbox, as `cjudge run` would, and says in one line what came of
      * it ("/bin/true: Accepted, 0.6 ms CPU, 0.3 MiB"). Fails also when the sandbox gives less than
-     * the expected protection. Returns 0, or -1 with err filled in. */
-    int (*try_run)(enum protection_level expected, char *summary, size_t size,
+     * the expected protection. cold: of size bytes as well; why interpreters cannot be kept warm, "" when
+     * they can. Returns 0, or -1 with err filled in. */
+    int (*try_run)(enum protection_level expected, char *summary, char *cold, size_t size,
                    struct cj_error *err);
     /* The control groups as the service really opens them; without it doctor tries one by itself.
      */

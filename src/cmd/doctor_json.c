@@ -145,6 +145,9 @@ static void put_run(struct json_writer *json, const struct doctor_report *report
              report->run == RUN_NOT_TRIED ? FACT_UNKNOWN : fact_of(report->run == RUN_WENT_WELL));
     put_text(json, "summary", report->run_summary);
     put_text(json, "error", report->run == RUN_FAILED ? report->run_error.message : NULL);
+    put_fact(json, "warmInterpreters",
+             report->run == RUN_WENT_WELL ? fact_of(report->cold[0] == '\0') : FACT_UNKNOWN);
+    put_text(json, "coldBecause", report->run == RUN_WENT_WELL ? report->cold : NULL);
     json_object_end(json);
 }
 

@@ -31,6 +31,7 @@ struct doctor_report {
     size_t tool_count;
     enum doctor_run run;
     char run_summary[256];
+    char cold[256]; /* why interpreters cannot be kept warm; "": they can */
     struct cj_error run_error;
 };
 

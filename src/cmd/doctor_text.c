@@ -98,6 +98,9 @@ static void write_verdict(struct page *page)
         row(page, MARK_BAD, "a real run", "%s", report->run_error.message);
     else
         row(page, MARK_NONE, "a real run", "not tried");
+    if (report->run == RUN_WENT_WELL)
+        row(page, report->cold[0] == '\0' ? MARK_GOOD : MARK_SMALL, "warm interpreters", "%s%s",
+            report->cold[0] == '\0' ? "yes" : "no: ", report->cold);
 }
 
 static void write_promises(struct page *page)

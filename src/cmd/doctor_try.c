@@ -35,19 +35,22 @@ static int run_true(struct container *container, char *summary, size_t size, str
     return outcome;
 }
 
-static int try_run(enum protection_level expected, char *summary, size_t size, struct cj_error *err)
+static int try_run(enum protection_level expected, char *summary, char *cold, size_t size,
+                   struct cj_error *err)
 {
     struct mount_config mounts;
     if (mount_config_default("size=16m,nr_inodes=1k", &mounts, err) < 0)
         return -1;
     const struct sandbox_options options = {
-        .mounts = &mounts, .required = expected, .highest = PROTECTION_FULL};
+        .mounts = &mounts, .warm_runs = 1, .required = expected, .highest = PROTECTION_FULL};
     struct sandbox *sandbox = NULL;
     struct container *container = NULL;
     int result = sandbox_open(&options, &sandbox, err);
     mount_config_free(&mounts);
-    if (result == 0)
+    if (result == 0) {
+        snprintf(cold, size, "%s", sandbox_facts(sandbox)->warm_reason);
         result = container_new(sandbox, 0, -1, &container, err);
+    }
     if (result == 0)
         result = run_true(container, summary, size, err);
     container_free(container);

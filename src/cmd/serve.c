@@ -143,8 +143,6 @@ static int find_warm(struct service *service, struct cj_error *err)
     const struct sandbox_facts *facts = sandbox_facts(service->sandbox);
     const struct languages *languages = serve_judge_languages(service->judge);
     struct languages *own = NULL;
-    if (service->settings.warm_runs == 0)
-        return 0;
     if (!facts->warm) {
         log_info("no interpreter is kept warm", log_text("because", facts->warm_reason));
         return 0;

@@ -356,6 +356,7 @@ int serve_judge_open(struct serve_judge *judge, const struct exec_settings *exec
         .artifact_bytes = judge->settings->artifact_bytes,
         .protection = protection_name(facts->level),
         .accounting = accounting_name(facts),
+        .cold = facts->warm_reason,
         .long_queue_life_ns = (int64_t)judge->settings->long_queue_life_s * NS_PER_S,
     };
     if (judge_door_new(&door, &judge->door, err) < 0 ||

@@ -96,7 +96,9 @@ def test_each_lack_has_a_command(report):
 
 def test_run(report):
     run = report["run"]
-    assert set(run) == {"tried", "ok", "summary", "error"}
+    assert set(run) == {"tried", "ok", "summary", "error", "warmInterpreters", "coldBecause"}
+    if run["ok"]:
+        assert run["warmInterpreters"] == (run["coldBecause"] is None)
     if run["tried"]:
         assert isinstance(run["ok"], bool)
         assert run["ok"] or run["error"]

@@ -250,7 +250,7 @@ def await_versions(service, ids, seconds=60):
 def test_get_languages(service):
     answer = service.judge("GET", "/languages")
     assert answer.status == 200 and answer.headers["content-type"] == "application/json"
-    assert all(list(one) == KEYS for one in answer.json)
+    assert all(list(one) == [*KEYS, "warm", "cold_because"] for one in answer.json)
     listed = await_versions(service, ["c", "python", "bash"])
     assert listed["python"]["version"].startswith("Python 3.")
     assert "gcc" in listed["c"]["version"] and listed["c"]["installed"] is True
@@ -263,7 +263,7 @@ def test_get_languages_of_a_file(made_up):
     assert listed["silent"]["version"] is None and listed["silent"]["installed"] is True
     assert listed["absent"] == {"id": "absent", "name": "Absent", "aliases": [], "source": "main.x", "installed": False,
                                 "missing": "nosuch-compiler", "version": None, "packages": ["absent-dev", "absent"],
-                                "first_class": False}
+                                "first_class": False, "warm": False, "cold_because": None}
     began = time.monotonic()
     assert made_up.judged("/run", {"type": "fine", "solution": "cat", "input": "x"})["stdout"] == "x"
     assert time.monotonic() - began < 20

@@ -543,9 +543,10 @@ static void a_failed_run_is_not_full(void **state)
 static enum protection_level expected_of_run = PROTECTION_LEVELS;
 
 /* A sandbox that gives less than what is expected of it. */
-static int gives_less(enum protection_level expected, char *summary, size_t size,
+static int gives_less(enum protection_level expected, char *summary, char *cold, size_t size,
                       struct cj_error *err)
 {
+    snprintf(cold, size, "as it gives less");
     expected_of_run = expected;
     snprintf(summary, size, "less");
     return error_set(err, ERROR_UNSUPPORTED, 0, "this host gives less");

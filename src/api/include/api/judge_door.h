@@ -40,6 +40,7 @@ struct judge_door_settings {
     uint64_t artifact_bytes;    /* of programs that are kept; the least recently used go first */
     const char *protection;     /* "full" */
     const char *accounting;     /* "cgroup v2" */
+    const char *cold;           /* why no interpreter is kept warm; "": they are */
 };
 
 WARN_UNUSED int judge_door_new(const struct judge_door_settings *settings, struct judge_door **out,

@@ -239,6 +239,31 @@ void http_abort(struct http_request *request) NONNULL(1);
 /* Whether an answer has been given or begun. */
 bool http_replied(const struct http_request *request) NONNULL(1);
 
+/* ---- answering from another thread ----
+ *
+ * Whoever works on a request elsewhere may give a short answer there, so that between the end of the work and the
+ * client no other thread has to be woken:
+ *
+ *     loop:    direct = http_direct_new(request), before the work begins
+ *     worker:  http_direct_reply(direct, ...) or http_direct_give_up(direct), one of them, once
+ *
+ * over() comes on the loop's thread as always, with HTTP_OVER_ANSWERED, but only when the loop next has to do with the
+ * connection, half a second later at most: it is not woken for that alone. */
+struct http_direct;
+
+/* Once end() has come. NULL when it cannot be (the client or the door closes the connection after the answer, headers
+ * have been added, something is still being sent), or memory is gone: then the loop answers. */
+struct http_direct *http_direct_new(struct http_request *request) NONNULL(1);
+
+/* headers: lines, each with its CR LF; short, and nothing of a client's in them that was not looked at. Returns
+ * whether the answer is given, and nothing is to be posted: what belongs to the request may be gone by then. If not
+ * (the request is over, the server stops, the socket is full), the loop is to be told as usual. direct is gone. */
+WARN_UNUSED bool http_direct_reply(struct http_direct *direct, int status, const char *headers,
+                                   const void *data, size_t size) NONNULL(1, 3);
+
+/* The loop is to answer. NULL is allowed. */
+void http_direct_give_up(struct http_direct *direct);
+
 /* ---- leaving HTTP ---- */
 
 /* Answers 101 (Switching Protocols; headers by http_reply_header(), Upgrade: and Connection: too)
