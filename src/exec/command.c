@@ -132,10 +132,12 @@ void command_start(struct command *command)
     const char *const *made = streams_made(command->streams, &spec.made_count);
     memcpy(spec.made, made, spec.made_count * sizeof(spec.made[0]));
     size_t env_count;
-    char program[WARM_PATH_SIZE];
+    char program[WARM_PATH_SIZE], preload[WARM_PRELOAD_SIZE];
     const char *const *env = container_environment(command->container, &env_count);
-    if (warm_plan(command->settings->warm, request, env, env_count, program) == WARM_PLAN_YES)
+    if (warm_plan(command->settings->warm, request, env, env_count, program) == WARM_PLAN_YES) {
         spec.warm_program = program;
+        spec.warm_preload = warm_preload(command->settings->warm, request, preload);
+    }
     cpu_set_t every;
     memset(&every, 0xff, sizeof(every));
     if (wants_other_cpus(command))

@@ -19,12 +19,17 @@ enum warm_answer {
     WARM_PLAN_TERMINAL,
 };
 
-enum { WARM_PATH_SIZE = 512 };
+enum { WARM_PATH_SIZE = 512, WARM_PRELOAD_SIZE = 128 };
 
 /* program: where args[0] leads to in the container; "" unless the answer is yes. env: of the container, before the
  * request's. */
 enum warm_answer warm_plan(const struct exec_warm *warm, const struct exec_request *request,
                            const char *const *env, size_t env_count,
                            char program[static WARM_PATH_SIZE]);
+
+/* Of a run that may be warm: which of the modules that can be imported ahead its script imports, with commas, in
+ * out. NULL: none, or a file beside the script might be taken for one of them. */
+const char *warm_preload(const struct exec_warm *warm, const struct exec_request *request,
+                         char out[static WARM_PRELOAD_SIZE]);
 
 #endif

@@ -51,7 +51,14 @@
 #include "stub.h"
 
 /* The service waits for 10 s, and then takes init for dead. */
-enum { ANSWER_MS = 2000, START_SECONDS = 3, PROGRAM_PATH_MAX = 512, STACK_SIZE = 64 * 1024 };
+enum {
+    ANSWER_MS = 2000,
+    READY_MS = 6000, /* with modules that are imported ahead */
+    START_SECONDS = 7,
+    PROGRAM_PATH_MAX = 512,
+    PRELOAD_MAX = 128,
+    STACK_SIZE = 64 * 1024,
+};
 
 /* share/warm/python.py, with a NUL behind. */
 __asm__(".section .rodata\n"
@@ -184,7 +191,7 @@ static bool send_message(int socket, const void *message, size_t size, const int
     return sent == (ssize_t)size;
 }
 
-/* The socket has a timeout: sockets_made(). */
+/* The socket has a timeout: make_sockets(). */
 static bool receive_message(int socket, void *message, size_t size, int flags)
 {
     ssize_t got;
@@ -194,19 +201,25 @@ static bool receive_message(int socket, void *message, size_t size, int flags)
     return got == (ssize_t)size;
 }
 
+static int be_patient(int socket, int milliseconds)
+{
+    const struct timeval patience = {.tv_sec = milliseconds / 1000};
+    return setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+}
+
 static int make_sockets(int ends[static 2])
 {
-    const struct timeval patience = {.tv_sec = ANSWER_MS / 1000};
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
         return -1;
     sockets += 2;
-    return setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    return be_patient(ends[0], ANSWER_MS);
 }
 
 /* ---- the interpreter's process, up to its execve ---- */
 
 static struct {
     char **args, **environment;
+    const char *preload; /* modules, with commas; NULL */
     int streams[3];
     int control;
     bool has_stack;
@@ -443,7 +456,12 @@ static int put_stub(pid_t pid)
     static struct stub_page page;
     const struct stub_code code = stub_code();
     uint64_t code_size = (code.size + 4095) & ~UINT64_C(4095);
-    uint64_t text_size = (uint64_t)(warm_python_end - warm_python);
+    char first_line[PRELOAD_MAX + 64];
+    size_t first_size = (size_t)snprintf(
+        first_line, sizeof(first_line),
+        start.preload != NULL ? "preload = '%s'.split(',')\n" : "preload = ()\n", start.preload);
+    uint64_t python_size = (uint64_t)(warm_python_end - warm_python);
+    uint64_t text_size = first_size + python_size;
     memset(&page, 0, sizeof(page));
     if (ptrace(PTRACE_GETREGS, pid, NULL, &page.registers) < 0)
         return -1;
@@ -465,7 +483,8 @@ static int put_stub(pid_t pid)
         page.python.text = data + sizeof(page);
     if (!write_into(pid, begin, code.begin, code.size) ||
         !write_into(pid, data, &page, sizeof(page)) ||
-        !write_into(pid, data + sizeof(page), warm_python, text_size) ||
+        !write_into(pid, data + sizeof(page), first_line, first_size) ||
+        !write_into(pid, data + sizeof(page) + first_size, warm_python, python_size) ||
         once_more(pid, &page.registers, SYS_mprotect, begin, code_size, PROT_READ | PROT_EXEC) != 0)
         return -1;
     struct user_regs_struct registers = page.registers;
@@ -528,10 +547,12 @@ static enum init_warm_obstacle bring_up(struct warm *warm)
         errno = start.error != 0 ? start.error : ECHILD;
         return start.error != 0 ? WARM_SYSTEM : WARM_ENDED;
     }
-    if (put_stub(warm->pid) < 0)
+    if (put_stub(warm->pid) < 0 || be_patient(warm->control, READY_MS) < 0)
         return WARM_SYSTEM;
     if (!receive_message(warm->control, &ready, sizeof(ready), 0) || ready.magic != STUB_MAGIC)
         return WARM_SILENT;
+    if (be_patient(warm->control, ANSWER_MS) < 0)
+        return WARM_SYSTEM;
     errno = -ready.pid;
     if (ready.pid < 0)
         return WARM_SYSTEM;
@@ -695,6 +716,15 @@ void warm_start_keeper(void)
         give_up("start the keeper");
 }
 
+/* It becomes a part of a text that is run. */
+static bool is_list_of_names(const char *text)
+{
+    size_t length = strlen(text);
+    return length < PRELOAD_MAX &&
+           strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                        "0123456789_.,") == length;
+}
+
 /* Arguments and environment as request.c has them, but nothing of them is looked up. */
 static bool take_strings(const struct init_request *request)
 {
@@ -706,7 +736,14 @@ static bool take_strings(const struct init_request *request)
     start.args = launch_pointers(offsets, request->arg_count, table, request->arena_used);
     start.environment = launch_pointers(offsets + request->arg_count + 1, request->env_count, table,
                                         request->arena_used);
-    return start.args != NULL && start.environment != NULL;
+    if (start.args == NULL || start.environment == NULL)
+        return false;
+    start.preload = NULL;
+    if (request->has_preload == 0)
+        return true;
+    start.preload = start.args[request->arg_count - 1];
+    start.args[request->arg_count - 1] = NULL;
+    return request->arg_count >= 3 && is_list_of_names(start.preload);
 }
 
 void warm_ask(const struct init_request *request, struct init_answer *answer)

@@ -256,6 +256,13 @@ static int check_absolute(const struct yml_node *map, const char *key,
     return 0;
 }
 
+static bool is_module(const char *name)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
+    return name[0] != '\0' && (name[0] < '0' || name[0] > '9') &&
+           name[strspn(name, letters)] == '\0';
+}
+
 static int check_names(const struct yml_node *map, const struct language *language,
                        struct cj_error *err)
 {
@@ -276,6 +283,10 @@ static int check_names(const struct yml_node *map, const struct language *langua
         if (strchr(language->env.items[i], '=') == NULL || language->env.items[i][0] == '=')
             return yml_fail(yml_get(map, "env"), err, "'%s' is not NAME=VALUE",
                             language->env.items[i]);
+    for (size_t i = 0; language->preload.items != NULL && i < language->preload.count; i++)
+        if (!is_module(language->preload.items[i]))
+            return yml_fail(yml_get(map, "preload"), err, "'%s' is not the name of a module",
+                            language->preload.items[i]);
     if (check_absolute(map, "mounts", &language->mounts, err) < 0)
         return -1;
     return check_absolute(map, "inputs", &language->inputs, err);
@@ -285,9 +296,9 @@ static int read_language(const struct yml_node *map, struct language *language,
                          struct cj_error *err)
 {
     static const char *const keys[] = {
-        "id",          "name",  "aliases",  "source", "exe",      "build",  "check",
-        "run",         "keep",  "version",  "env",    "mounts",   "limits", "packages",
-        "first_class", "needs", "examples", "inputs", "prepared", "warm",   NULL};
+        "id",       "name",    "aliases",  "source", "exe",     "build",    "check",       "run",
+        "keep",     "version", "env",      "mounts", "limits",  "packages", "first_class", "needs",
+        "examples", "inputs",  "prepared", "warm",   "preload", NULL};
     if (yml_expect(map, YML_MAP, err) < 0 || check_keys(map, keys, err) < 0 ||
         require_text(map, "id", &language->id, err) < 0 ||
         require_text(map, "source", &language->source, err) < 0 ||
@@ -304,6 +315,7 @@ static int read_language(const struct yml_node *map, struct language *language,
         read_texts(map, "packages", &language->packages, err) < 0 ||
         read_texts(map, "needs", &language->needs, err) < 0 ||
         read_texts(map, "inputs", &language->inputs, err) < 0 ||
+        read_texts(map, "preload", &language->preload, err) < 0 ||
         read_examples(yml_get(map, "examples"), &language->examples, err) < 0 ||
         read_prepared(yml_get(map, "prepared"), language, err) < 0 ||
         read_limits(yml_get(map, "limits"), &language->limits, err) < 0)
@@ -421,6 +433,7 @@ void languages_free(struct languages *languages)
         free(language->packages.items);
         free(language->needs.items);
         free(language->inputs.items);
+        free(language->preload.items);
         free(language->prepared.keep.items);
     }
     free(languages->items);

@@ -12,8 +12,9 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/folder.h"
 #include "base/log.h"
-#include "folder.h"
+#include "base/remove_tree.h"
 #include "standard_files.h"
 
 enum { CPU_RATE = 500 /* of 1000: half a CPU; requests go first */, KEEP_MAX = 16 };
@@ -59,7 +60,9 @@ static void release(struct prepared *prepared, struct prepared_use *use)
 {
     if (use == NULL || --use->owners > 0)
         return;
-    folder_remove_in(prepared->folder.fd, use->name);
+    if (remove_tree(prepared->folder.fd, use->name) < 0)
+        log_warn("what was prepared cannot be removed", log_text("name", use->name),
+                 log_text("because", strerrordesc_np(errno)));
     free(use);
 }
 
@@ -321,13 +324,15 @@ void prepared_stats(struct prepared *prepared, struct prepared_stats *out)
 int prepared_new(const struct languages *languages, const char *parent, struct prepared **out,
                  struct cj_error *err)
 {
+    static const char prefix[] = "cjudge-prepared-";
     size_t count = languages_count(languages);
     struct prepared *prepared = calloc(1, sizeof(*prepared) + count * sizeof(prepared->items[0]));
     if (prepared == NULL)
         return error_set(err, ERROR_SYSTEM, ENOMEM, "prepare builds: out of memory");
     prepared->languages = languages;
     prepared->stop_fd = -1;
-    if (folder_open(parent, "cjudge-prepared-", &prepared->folder, err) < 0) {
+    folder_remove_left(parent, prefix);
+    if (folder_make(parent, prefix, 0755, &prepared->folder, err) < 0) {
         free(prepared);
         return error_wrap(err, "prepare builds");
     }
@@ -389,7 +394,7 @@ void prepared_free(struct prepared *prepared)
     for (size_t i = 0; i < prepared->count; i++)
         release(prepared, prepared->items[i].made);
     fd_close(&prepared->stop_fd);
-    folder_close(&prepared->folder);
+    folder_remove(&prepared->folder);
     pthread_cond_destroy(&prepared->wake);
     pthread_mutex_destroy(&prepared->lock);
     free(prepared);

@@ -20,6 +20,7 @@ struct places {
     bool present[PLACES_MAX];
     size_t names[PLACES_MAX], directories[PLACES_MAX], count;
     struct buf texts;
+    struct buf preload; /* with commas */
     const struct mount_config *mounts;
 };
 
@@ -109,12 +110,20 @@ static int add_language(struct places *places, const struct language *language, 
     return 0;
 }
 
+static void add_preload(struct places *places, const struct language_texts *modules)
+{
+    for (size_t i = 0; i < modules->count; i++)
+        buf_printf(&places->preload, "%s%s", places->preload.size > 0 ? "," : "",
+                   modules->items[i]);
+}
+
 /* The list and the texts it points to, in one allocation. */
 static int give(const struct places *places, struct exec_warm *out, struct cj_error *err)
 {
     size_t list_size = places->count * sizeof(struct exec_warm_place);
     size_t work_dir_size = strlen(places->mounts->work_dir) + 1;
-    struct exec_warm_place *list = malloc(list_size + places->texts.size + work_dir_size);
+    struct exec_warm_place *list =
+        malloc(list_size + places->texts.size + work_dir_size + places->preload.size);
     if (list == NULL)
         return error_set(err, ERROR_SYSTEM, ENOMEM, "list the interpreters: out of memory");
     char *texts = (char *)list + list_size;
@@ -125,6 +134,8 @@ static int give(const struct places *places, struct exec_warm *out, struct cj_er
                                            .directory = texts + places->directories[i],
                                            .present = places->present[i]};
     out->work_dir = memcpy(texts + places->texts.size, places->mounts->work_dir, work_dir_size);
+    out->preload = memcpy(texts + places->texts.size + work_dir_size, places->preload.data,
+                          places->preload.size);
     out->places = list;
     out->count = places->count;
     return 0;
@@ -140,12 +151,18 @@ int warm_places_find(const struct languages *languages, const struct mount_confi
     places->mounts = mounts;
     int done = 0;
     for (size_t i = 0; done == 0 && i < languages_count(languages); i++)
-        if (languages_at(languages, i)->warm)
+        if (languages_at(languages, i)->warm) {
+            add_preload(places, &languages_at(languages, i)->preload);
             done = add_language(places, languages_at(languages, i), path, err);
+        }
     if (done == 0)
         done = buf_check(&places->texts, err);
+    buf_append_char(&places->preload, '\0');
+    if (done == 0)
+        done = buf_check(&places->preload, err);
     if (done == 0)
         done = give(places, out, err);
     buf_free(&places->texts);
+    buf_free(&places->preload);
     return done;
 }

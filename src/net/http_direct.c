@@ -96,6 +96,11 @@ bool direct_over(struct http_request *request)
     return answered;
 }
 
+bool http_answered_directly(const struct http_request *request)
+{
+    return request->answered_directly;
+}
+
 bool direct_is_sent(const struct http_request *request)
 {
     struct http_direct *direct = request->direct;
@@ -198,11 +203,6 @@ bool http_direct_reply(struct http_direct *direct, int status, const char *heade
     else
         release(direct);
     return sent;
-}
-
-bool http_answered_directly(const struct http_request *request)
-{
-    return request->answered_directly;
 }
 
 void http_direct_give_up(struct http_direct *direct)

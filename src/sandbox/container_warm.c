@@ -36,6 +36,7 @@ enum {
 struct spec {
     uint32_t size; /* of all of it */
     uint32_t arg_count, env_count;
+    uint32_t has_preload; /* behind the arguments */
     uint32_t streams[3];
     uint64_t has_stack, stack_bytes;
     char strings[]; /* with their NULs */
@@ -102,7 +103,7 @@ static bool add(struct spec *spec, const char *text)
 }
 
 static bool describe(const struct container *container, const struct container_run *run,
-                     struct spec *spec)
+                     const char *preload, struct spec *spec)
 {
     memset(spec, 0, sizeof(*spec));
     if (run->warm_program == NULL || run->tty || run->arg_count < 2 || run->descriptor_count < 3 ||
@@ -121,6 +122,9 @@ static bool describe(const struct container *container, const struct container_r
     bool fits = add(spec, run->warm_program);
     for (size_t i = 1; fits && i < run->arg_count; i++)
         fits = add(spec, run->args[i]);
+    spec->has_preload = preload != NULL;
+    if (fits && preload != NULL)
+        fits = add(spec, preload);
     for (size_t i = 0; fits && i < container->env_count; i++)
         fits = add(spec, container->env[i]);
     for (size_t i = 0; fits && i < run->env_count; i++)
@@ -153,15 +157,27 @@ static struct container_warm *warm_of(struct container *container)
     return container->warm;
 }
 
+static bool is_refused(const struct container_warm *warm, const struct spec *spec)
+{
+    int64_t now_ns = monotonic_ns();
+    for (unsigned i = 0; i < REFUSED; i++)
+        if (same(warm->refused[i].spec, spec) && now_ns < warm->refused[i].until_ns)
+            return true;
+    return false;
+}
+
 void container_warm_begin(struct container *container, const struct container_run *run,
                           struct init_exec *request, struct cgroup_limits *limits)
 {
     char room[SPEC_SIZE_MAX] __attribute__((aligned(8)));
     struct spec *spec = (struct spec *)(void *)room;
-    if (!container->sandbox->warm || !describe(container, run, spec))
+    if (!container->sandbox->warm || !describe(container, run, run->warm_preload, spec))
         return;
     struct container_warm *warm = warm_of(container);
     if (warm == NULL)
+        return;
+    if (run->warm_preload != NULL && is_refused(warm, spec) &&
+        !describe(container, run, NULL, spec)) /* the plain one is as good */
         return;
     warm->runs++;
     for (int i = 0; i < INIT_WARM_MAX; i++) {
@@ -189,15 +205,6 @@ static void drop(struct interpreter *interpreter)
 {
     free(interpreter->spec);
     *interpreter = (struct interpreter){0};
-}
-
-static bool is_refused(const struct container_warm *warm, const struct spec *spec)
-{
-    int64_t now_ns = monotonic_ns();
-    for (unsigned i = 0; i < REFUSED; i++)
-        if (same(warm->refused[i].spec, spec) && now_ns < warm->refused[i].until_ns)
-            return true;
-    return false;
 }
 
 /* Forgets the interpreter, and does not begin with its like again soon: others are not to pay for it. */
@@ -280,14 +287,15 @@ static int ask(struct container *container, struct init_request *request, bool *
 static void put_spec(struct container *container, const struct spec *spec,
                      struct init_request *request)
 {
-    uint32_t count = spec->arg_count + spec->env_count;
+    uint32_t arg_count = spec->arg_count + spec->has_preload;
+    uint32_t count = arg_count + spec->env_count;
     uint64_t *slot = (uint64_t *)(void *)container->arena;
     uint32_t table = (count + 2) * (uint32_t)sizeof(uint64_t);
     uint32_t strings = spec->size - (uint32_t)sizeof(*spec);
     memcpy(container->arena + table, spec->strings, strings);
     uint32_t at = table;
     for (uint32_t i = 0; i < count; i++) {
-        if (i == spec->arg_count)
+        if (i == arg_count)
             *slot++ = 0;
         *slot++ = at;
         at += (uint32_t)strlen(container->arena + at) + 1;
@@ -296,7 +304,8 @@ static void put_spec(struct container *container, const struct spec *spec,
         *slot++ = 0;
     *slot = 0;
     container->arena[at++] = '\0';
-    request->arg_count = spec->arg_count;
+    request->arg_count = arg_count;
+    request->has_preload = spec->has_preload;
     request->env_count = spec->env_count;
     request->arena_used = container->arena_used = at;
     memcpy(request->streams, spec->streams, sizeof(request->streams));

@@ -292,26 +292,6 @@ def test_outputs_that_nobody_heard_of_do_not_stay(serve):
     wait_for(lambda: service.get("/file").json == {})
 
 
-def test_short_answers_that_nobody_takes_end_with_their_client(serve):
-    """Slots send them themselves; what the socket does not take becomes the loop's, and nothing of it stays."""
-    service = serve("-parallelism", 1, "-drain-timeout", "5s")
-    one = command("/usr/bin/head", "-c", "15000", "/dev/zero", files=[{"content": ""}, collector("stdout", 16384)])
-    body = json.dumps({"cmd": [one]}).encode()
-    request = b"POST /run HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
-    with socket.socket() as client:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.settimeout(1)
-        host, port = service.address.rsplit(":", 1)
-        client.connect((host, int(port)))
-        with pytest.raises(TimeoutError):
-            while True:
-                client.sendall(request)
-    assert accepted(service.run(command())) == "hi\n"
-    start = time.monotonic()
-    service.stop()
-    assert time.monotonic() - start < 4
-
-
 def test_a_body_that_is_too_large(serve):
     service = serve("-max-body", "1m", "-parallelism", 1)
     answer = service.post_run(b" " * (MIB + 1))

@@ -17,7 +17,7 @@ static const struct exec_warm_place places[] = {
     {"python3", "/bin", true},
     {"python", "/venv/bin", true},
 };
-static const struct exec_warm warm = {places, COUNT_OF(places), "/w"};
+static const struct exec_warm warm = {places, COUNT_OF(places), "/w", "numpy,re"};
 
 static enum warm_answer plan(const struct exec_request *request, char *program)
 {
@@ -203,6 +203,89 @@ static void terminals_and_switched_off_start_cold(void **state)
     assert_int_equal(plan(&request, program), WARM_PLAN_OFF);
 }
 
+static void statements_that_import_are_found(void **state)
+{
+    (void)state;
+    static const char *const args[] = {"python3", "main.py"};
+    static const struct {
+        const char *text, *preload;
+    } cases[] = {
+        {"import numpy", "numpy"},
+        {"import numpy as np\nprint(1)", "numpy"},
+        {"x = 1\n\timport  numpy.linalg\r\n", "numpy"},
+        {"from numpy import array", "numpy"},
+        {"from numpy.linalg import det", "numpy"},
+        {"import sys, numpy", "numpy"},
+        {"import sys;import re, numpy as np", "numpy,re"},
+        {"try: import numpy\nexcept ImportError: pass", "numpy"},
+        {"def f():\n    import re", "re"},
+        {"# it's\nimport re", "re"},
+        {"import numpy_like", NULL},
+        {"import numpy\xc3\xa9", NULL},
+        {"import my.numpy", NULL},
+        {"from . import numpy", NULL},
+        {"fromnumpy import x", NULL},
+        {"# import numpy", NULL},
+        {"print('import numpy')", NULL},
+        {"x = 'numpy'", NULL},
+        {"", NULL},
+        {"import", NULL},
+        {"from", NULL},
+        {"import numpy,", "numpy"},
+        {"importnumpy", NULL},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char out[WARM_PRELOAD_SIZE];
+        const struct exec_copy_in file = {.name = "main.py",
+                                          .kind = EXEC_COPY_CONTENT,
+                                          .data = cases[i].text,
+                                          .size = strlen(cases[i].text)};
+        struct exec_request request = request_for(args, 2, NULL, 0);
+        request.copy_in = &file;
+        request.copy_in_count = 1;
+        const char *found = warm_preload(&warm, &request, out);
+        if (cases[i].preload == NULL)
+            assert_null(found);
+        else
+            assert_string_equal(found, cases[i].preload);
+    }
+}
+
+static void files_that_could_be_imported_instead_preload_nothing(void **state)
+{
+    (void)state;
+    static const char *const args[] = {"python3", "/w/main.py"};
+    static const struct {
+        const char *name;
+        enum exec_copy_kind kind;
+        bool preloads;
+    } cases[] = {
+        {"input.txt", EXEC_COPY_CONTENT, true},  {"data", EXEC_COPY_FD, true},
+        {"random.py", EXEC_COPY_CONTENT, false}, {"numpy/x", EXEC_COPY_CONTENT, false},
+        {"re.so", EXEC_COPY_PATH, false},        {"numpy", EXEC_COPY_SYMLINK, false},
+        {"re.pyc", EXEC_COPY_FD, false},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char out[WARM_PRELOAD_SIZE];
+        struct exec_copy_in files[] = {
+            {.name = cases[i].name, .kind = cases[i].kind},
+            {.name = "main.py", .kind = EXEC_COPY_CONTENT, .data = "import re", .size = 9},
+        };
+        struct exec_request request = request_for(args, 2, NULL, 0);
+        request.copy_in = files;
+        request.copy_in_count = COUNT_OF(files);
+        assert_int_equal(warm_preload(&warm, &request, out) != NULL, cases[i].preloads);
+    }
+    /* a script that is not at hand is not looked into */
+    char out[WARM_PRELOAD_SIZE];
+    const struct exec_copy_in stored = {.name = "main.py", .kind = EXEC_COPY_FD, .fd = -1};
+    struct exec_request request = request_for(args, 2, NULL, 0);
+    assert_null(warm_preload(&warm, &request, out));
+    request.copy_in = &stored;
+    request.copy_in_count = 1;
+    assert_null(warm_preload(&warm, &request, out));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +294,8 @@ int main(void)
         cmocka_unit_test(variables_that_load_something_start_cold),
         cmocka_unit_test(files_in_its_way_start_cold),
         cmocka_unit_test(terminals_and_switched_off_start_cold),
+        cmocka_unit_test(statements_that_import_are_found),
+        cmocka_unit_test(files_that_could_be_imported_instead_preload_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -98,6 +98,7 @@ struct exec_warm {
     const struct exec_warm_place *places;
     size_t count;
     const char *work_dir; /* of programs, absolute */
+    const char *preload; /* modules that an interpreter may import ahead, with commas; NULL: none */
 };
 
 struct exec_settings {

@@ -337,7 +337,8 @@ struct init_request {
     uint32_t warm_action;                      /* enum init_warm_action */
     uint32_t arg_count, env_count, arena_used; /* WARM_START, as in struct init_exec */
     uint32_t streams[3];                       /* WARM_START: enum init_warm_stream */
-    uint32_t has_stack;                        /* WARM_START: its stack limit */
+    uint32_t has_preload; /* WARM_START: the last argument is none, but names modules */
+    uint32_t has_stack;   /* WARM_START: its stack limit */
     uint64_t stack_bytes;
 };
 

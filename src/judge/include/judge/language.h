@@ -74,6 +74,7 @@ struct language {
     struct language_examples examples;
     bool first_class; /* tested by ./test */
     bool warm;        /* the interpreter that `run` begins with may be kept warm: docs/warm.md */
+    struct language_texts preload; /* modules that such a one may import ahead */
 };
 
 struct languages;

@@ -93,6 +93,8 @@ struct container_run {
      * seen but the time it takes. Only of those that may be trusted until they come to their script: nothing in
      * args, env or the files that were copied in changes what they do before that. NULL: it always starts cold. */
     const char *warm_program;
+    /* With it: modules, with commas, that such an interpreter is to have imported before; NULL: none. */
+    const char *warm_preload;
 
     /* Files in the work directory, owned by the run's uid, that are made for it and taken out again at its
      * end: names without '/', none of which is there. Only where container_makes_files(). */

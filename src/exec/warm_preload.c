@@ -1,0 +1,129 @@
+/* Which of the modules that can be imported ahead a program imports: looked for in its text, which only chooses between
+ * interpreters that it cannot tell apart. One that is missed is imported as ever; one that is found in vain costs
+ * the memory that is shared with it, so a mere mention does not count. */
+#include <stdio.h>
+#include <string.h>
+
+#include "warm_plan.h"
+
+enum { TEXT_MAX = 1024 * 1024 };
+
+static bool is_part_of_name(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           (c & 0x80) != 0;
+}
+
+static const char *skip_blanks(const char *at, const char *end)
+{
+    while (at < end && (*at == ' ' || *at == '\t'))
+        at++;
+    return at;
+}
+
+/* "word" and then no other part of a name; what follows, or NULL. */
+static const char *after_word(const char *at, const char *end, const char *word, size_t length)
+{
+    if ((size_t)(end - at) < length || memcmp(at, word, length) != 0 ||
+        (at + length < end && is_part_of_name(at[length])))
+        return NULL;
+    return at + length;
+}
+
+/* a, b.c as d, ... */
+static bool lists(const char *at, const char *end, const char *name, size_t length)
+{
+    while (at < end) {
+        at = skip_blanks(at, end);
+        if (after_word(at, end, name, length) != NULL)
+            return true;
+        at = memchr(at, ',', (size_t)(end - at));
+        if (at == NULL)
+            return false;
+        at++;
+    }
+    return false;
+}
+
+static bool statement_imports(const char *at, const char *end, const char *name, size_t length)
+{
+    at = skip_blanks(at, end);
+    const char *rest = after_word(at, end, "import", strlen("import"));
+    if (rest != NULL)
+        return lists(rest, end, name, length);
+    rest = after_word(at, end, "from", strlen("from"));
+    return rest != NULL && after_word(skip_blanks(rest, end), end, name, length) != NULL;
+}
+
+/* Statements begin behind line ends and semicolons, and after a colon, as in "try: import numpy". */
+static bool program_imports(const char *text, size_t size, const char *name, size_t length)
+{
+    const char *end = text + size;
+    for (const char *at = text; at < end;) {
+        const char *stop = at;
+        while (stop < end && *stop != '\n' && *stop != '\r' && *stop != ';' && *stop != ':' &&
+               *stop != '#')
+            stop++;
+        if (statement_imports(at, stop, name, length))
+            return true;
+        if (stop < end && *stop == '#')
+            while (stop < end && *stop != '\n' && *stop != '\r')
+                stop++;
+        at = stop + 1;
+    }
+    return false;
+}
+
+static bool has_suffix(const char *name, const char *suffix)
+{
+    size_t length = strlen(name), least = strlen(suffix);
+    return length >= least && strcmp(name + length - least, suffix) == 0;
+}
+
+/* What stands beside the script is imported before anything else of that name. */
+static bool may_shadow(const struct exec_copy_in *file)
+{
+    return file->kind == EXEC_COPY_SYMLINK || strchr(file->name, '/') != NULL ||
+           has_suffix(file->name, ".py") || has_suffix(file->name, ".pyc") ||
+           has_suffix(file->name, ".so");
+}
+
+/* The script as it was sent; NULL when it is not at hand, or something beside it might be imported. */
+static const struct exec_copy_in *find_script(const struct exec_warm *warm,
+                                              const struct exec_request *request)
+{
+    const char *script = request->args[1];
+    size_t length = strlen(warm->work_dir);
+    if (strncmp(script, warm->work_dir, length) == 0 && script[length] == '/')
+        script += length + 1;
+    const struct exec_copy_in *found = NULL;
+    for (size_t i = 0; i < request->copy_in_count; i++) {
+        if (strcmp(request->copy_in[i].name, script) == 0)
+            found = &request->copy_in[i];
+        else if (may_shadow(&request->copy_in[i]))
+            return NULL;
+    }
+    return found != NULL && found->kind == EXEC_COPY_CONTENT ? found : NULL;
+}
+
+const char *warm_preload(const struct exec_warm *warm, const struct exec_request *request,
+                         char out[static WARM_PRELOAD_SIZE])
+{
+    const struct exec_copy_in *script = NULL;
+    size_t used = 0;
+    out[0] = '\0';
+    if (warm->preload != NULL && warm->preload[0] != '\0')
+        script = find_script(warm, request);
+    if (script == NULL)
+        return NULL;
+    size_t size = script->size < TEXT_MAX ? script->size : TEXT_MAX;
+    for (const char *name = warm->preload; *name != '\0'; name += strspn(name, ",")) {
+        size_t length = strcspn(name, ",");
+        if (used + length + 2 <= WARM_PRELOAD_SIZE &&
+            program_imports(script->data, size, name, length))
+            used += (size_t)snprintf(out + used, WARM_PRELOAD_SIZE - used, "%s%.*s",
+                                     used > 0 ? "," : "", (int)length, name);
+        name += length;
+    }
+    return used > 0 ? out : NULL;
+}
