@@ -201,14 +201,15 @@ static void fail_all(struct rest_run *run, const struct cj_error *err)
 /* The container's init has told of the end, and was interrupted for us on its way to sleep. With nobody else waiting for
  * this CPU the kernel wakes a client of this machine here, where it can run at once, instead of where it ran before,
  * behind another slot's program: select_task_rq_fair(), wake_affine_idle(). */
-static void let_init_sleep(void)
+static void let_init_sleep(const struct slot *slot)
 {
-    sched_yield();
+    if (!slot_is_alone(slot))
+        sched_yield();
 }
 
 /* What the loop would do, and mostly has nothing else to be woken for. Returns whether the answer is given: the run may
  * be gone then. */
-static bool answer_directly(struct rest_run *run)
+static bool answer_directly(struct rest_run *run, const struct slot *slot)
 {
     struct rest_answer *answer;
     struct http_direct *direct = run->direct;
@@ -223,7 +224,7 @@ static bool answer_directly(struct rest_run *run)
     if (!is_short || text.failure != 0)
         return false;
     run->direct = NULL;
-    let_init_sleep();
+    let_init_sleep(slot);
     return exchange_directly(&run->exchange, direct, 200, &text);
 }
 
@@ -239,7 +240,7 @@ static void run_on_slot(struct slot *slot, void *arg)
     else
         exec_run_group(containers, &run->rest->options.exec, group, slot_cancel_fd(slot),
                        run->results);
-    if (!answer_directly(run))
+    if (!answer_directly(run, slot))
         net_loop_post(run->rest->options.loop, run_done, run);
 }
 
