@@ -1,4 +1,5 @@
-/* One stream of a run: bytes on their way between the program and whoever is at the other end. */
+#include "stream.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -7,7 +8,6 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
-#include "streams_private.h"
 
 void stream_stop(struct stream *stream, int *end)
 {
