@@ -4,6 +4,7 @@
  * also as the caller sees it, from the call to the result. Accuracy: what is reported against what the
  * program measured of itself (CPU time) or was told to touch (memory). */
 #include <inttypes.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -319,8 +320,11 @@ int main(int argc, char **argv)
     struct sandbox *sandbox;
     struct bench bench = {.runs = config.runs};
     exec_settings_default(&bench.settings);
-    if (bench_open(&sandbox, &err) < 0 || container_new(sandbox, 0, -1, &bench.container, &err) < 0)
+    const int cpu = sched_getcpu();
+    if (bench_open(&sandbox, &err) < 0 ||
+        container_new(sandbox, 0, cpu, &bench.container, &err) < 0)
         bench_fail(&err);
+    bench_be_slot(cpu);
     static struct outcome outcomes[COUNT_OF(experiments)];
     for (size_t i = 0; i < COUNT_OF(experiments); i++)
         measure(&bench, &experiments[i], &outcomes[i]);

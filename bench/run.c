@@ -19,7 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -27,7 +26,6 @@
 
 #include "base/clock.h"
 #include "base/io.h"
-#include "base/priority.h"
 #include "exec/exec.h"
 #include "options.h"
 #include "support.h"
@@ -217,18 +215,6 @@ static int64_t run_once(struct slot *slot, enum mode mode)
 
 /* ---- busy ---- */
 
-static void pin(int cpu)
-{
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(cpu, &set);
-    errno = pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
-    if (errno != 0)
-        die("pin a slot");
-    prctl(PR_SET_TIMERSLACK, 1UL);
-    priority_raise(0, -10); /* as every slot's; what it starts begins without */
-}
-
 static bool wanted(const struct slot *slot, enum mode mode)
 {
     return slot->config->only == 0 || slot->config->only == (int)mode + 1;
@@ -262,7 +248,7 @@ static void run_block(struct slot *slot, enum mode mode, uint64_t pair)
 static void *slot_main(void *argument)
 {
     struct slot *slot = argument;
-    pin(slot->cpu);
+    bench_be_slot(slot->cpu);
     for (int i = 0; i < WARM_UP_RUNS; i++)
         for (enum mode mode = BARE; mode < MODES; mode++)
             if (wanted(slot, mode))
@@ -375,7 +361,7 @@ struct idle_job {
 static void *idle_main(void *argument)
 {
     struct idle_job *job = argument;
-    pin(job->slot->cpu);
+    bench_be_slot(job->slot->cpu);
     int64_t at_ns = monotonic_ns();
     for (uint64_t i = 0; i < job->slot->config->idle; i++) {
         for (enum mode mode = BARE; mode < MODES; mode++) {

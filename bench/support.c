@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <libgen.h>
 #include <limits.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +46,19 @@ char *bench_host_path(const char *name)
     return path;
 }
 
+void bench_be_slot(int cpu)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    if (pthread_setaffinity_np(pthread_self(), sizeof(set), &set) != 0) {
+        perror("bind a slot to its CPU");
+        exit(1);
+    }
+    prctl(PR_SET_TIMERSLACK, 1UL);
+    priority_raise(0, -10); /* what it starts begins without */
+}
+
 static void mount_programs(struct mount_config *mounts)
 {
     struct mount_item *items = realloc(mounts->mounts, (mounts->mount_count + 1) * sizeof(*items));
@@ -62,8 +77,6 @@ static void mount_programs(struct mount_config *mounts)
 int bench_open(struct sandbox **out, struct cj_error *err)
 {
     struct mount_config mounts = {0};
-    prctl(PR_SET_TIMERSLACK, 1UL);
-    priority_raise(0, -10); /* limits are watched by this thread */
     if (mount_config_default(TMPFS_DATA, &mounts, err) < 0)
         return -1;
     mount_programs(&mounts);

@@ -12,12 +12,16 @@
 /* Where the directory of this program is seen in containers. */
 #define BENCH_INSIDE "/bench"
 
-/* As `cjudge run` opens it by default, with the build's programs mounted on BENCH_INSIDE. Lowers the
- * caller's timer slack. Call before threads exist. */
+/* As `cjudge run` opens it by default, with the build's programs mounted on BENCH_INSIDE. Call before
+ * threads exist. */
 WARN_UNUSED int bench_open(struct sandbox **out, struct cj_error *err);
 
 /* The host's path of a program that was built beside this one. The caller frees. */
 char *bench_host_path(const char *name);
+
+/* Makes the calling thread what a slot's is in the service: bound to its container's CPU, woken by the microsecond, before
+ * the programs that it watches. */
+void bench_be_slot(int cpu);
 
 /* Ends the program. */
 NORETURN void bench_fail(const struct cj_error *err);

@@ -81,6 +81,15 @@ void exchange_json(struct exchange *exchange, int status, struct buf *json)
     *json = (struct buf){0};
 }
 
+bool exchange_directly(const struct exchange *exchange, struct http_direct *direct, int status,
+                       const struct buf *json)
+{
+    char headers[256];
+    snprintf(headers, sizeof(headers), "X-Request-Id: %s\r\nContent-Type: %s\r\n", exchange->id,
+             JSON_TYPE);
+    return http_direct_reply(direct, status, headers, json->data, json->size);
+}
+
 void exchange_string(struct exchange *exchange, int status, const char *text)
 {
     struct buf json = {0};

@@ -32,6 +32,11 @@ void exchange_string(struct exchange *exchange, int status, const char *text) NO
 /* JSON text that is there already; takes the bytes over and leaves json empty. */
 void exchange_json(struct exchange *exchange, int status, struct buf *json) NONNULL(1, 3);
 
+/* The same by a thread other than the loop's (http_direct_reply()), which may have only the id of it: returns whether
+ * the answer is given. Borrows the text. */
+WARN_UNUSED bool exchange_directly(const struct exchange *exchange, struct http_direct *direct,
+                                   int status, const struct buf *json) NONNULL(1, 2, 4);
+
 /* What went wrong: the request's fault is a 400, too much at once a 503 with Retry-After (EAGAIN,
  * ESHUTDOWN, EMFILE, ENFILE, ENOMEM), else it is ours, a 500 that is also logged. */
 void exchange_failure(struct exchange *exchange, const struct cj_error *err) NONNULL(1, 2);

@@ -90,7 +90,7 @@ static void write_text(struct json_writer *json, const char *key,
         json_null(json);
 }
 
-void judge_result_write(struct buf *out, struct judge_text sub_id,
+void judge_result_write(struct buf *out, struct body_text sub_id,
                         const struct submission_result *result, bool with_texts)
 {
     struct json_writer json = json_writer_to(out, JSON_COMPACT_PLAIN);
@@ -113,12 +113,12 @@ void judge_result_write(struct buf *out, struct judge_text sub_id,
 }
 
 /* The client's own, or one of ours in uuid. */
-static struct judge_text id_of(const struct judge_submission *asked, char uuid[static UUID_SIZE])
+static struct body_text id_of(const struct judge_submission *asked, char uuid[static UUID_SIZE])
 {
     if (asked->sub_id.size > 0)
         return asked->sub_id;
     judge_uuid(uuid);
-    return (struct judge_text){uuid, UUID_SIZE - 1};
+    return (struct body_text){uuid, UUID_SIZE - 1};
 }
 
 /* ---- judging, on a slot's thread ---- */
@@ -132,7 +132,7 @@ static void work_run(struct slot *slot, void *arg)
     const struct judge_submission *asked = &batch->request.submissions[work->index];
     struct submission_result result = {.reason = SUBMISSION_INTERNAL_ERROR};
     char uuid[UUID_SIZE];
-    struct judge_text sub_id = id_of(asked, uuid);
+    struct body_text sub_id = id_of(asked, uuid);
     const struct submission submission = {
         .sub_id = sub_id.data,
         .sub_id_size = sub_id.size,

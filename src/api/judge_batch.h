@@ -62,7 +62,7 @@ size_t judge_batch_waiting(const struct judge_batch *batch);
 void judge_batch_free(struct judge_batch *batch);
 
 /* One result as the API writes it, of a submission with that id. Pure. */
-void judge_result_write(struct buf *out, struct judge_text sub_id,
+void judge_result_write(struct buf *out, struct body_text sub_id,
                         const struct submission_result *result, bool with_texts);
 
 /* A random UUID (RFC 9562, version 4) and a NUL. */

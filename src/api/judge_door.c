@@ -163,7 +163,7 @@ static bool is_batch(const struct judging *judging)
 }
 
 /* What stands before the results of a batch. */
-static void begin_batch_answer(struct judging *judging, struct judge_text sub_id)
+static void begin_batch_answer(struct judging *judging, struct body_text sub_id)
 {
     struct buf start = {0};
     struct json_writer json = json_writer_to(&start, JSON_COMPACT_PLAIN);
@@ -244,7 +244,7 @@ static void start_batch(struct judging *judging)
             judging->route->is_long ? settings->long_queue_life_ns : settings->queue_life_ns,
     };
     struct cj_error err = {0};
-    struct judge_text sub_id = judging->parsed.sub_id;
+    struct body_text sub_id = judging->parsed.sub_id;
     if (judge_batch_new(&batch, &judging->parsed, &batch_calls, judging, &judging->batch, &err) <
         0) {
         reply_detail(judging->request, 500, err.message);

@@ -17,10 +17,10 @@
  * again only the last one counts. Where the text is no JSON the reader has failed, and nothing counts. */
 
 /* A string or null. */
-static bool read_text(struct json_reader *json, struct judge_text *text, bool *bad_text)
+static bool read_text(struct json_reader *json, struct body_text *text, bool *bad_text)
 {
     struct json_text read;
-    *text = (struct judge_text){0};
+    *text = (struct body_text){0};
     if (json_read_null(json))
         return true;
     if (json_peek(json) != JSON_STRING) {
@@ -29,7 +29,7 @@ static bool read_text(struct json_reader *json, struct judge_text *text, bool *b
     }
     if (!json_read_string(json, &read))
         return false;
-    *text = (struct judge_text){read.data, read.size};
+    *text = (struct body_text){read.data, read.size};
     if (read.replaced)
         *bad_text = true;
     return true;
@@ -38,7 +38,7 @@ static bool read_text(struct json_reader *json, struct judge_text *text, bool *b
 static bool read_type(const struct languages *languages, struct json_reader *json,
                       struct judge_submission *submission)
 {
-    struct judge_text type;
+    struct body_text type;
     bool ignored = false;
     if (!read_text(json, &type, &ignored) || type.data == NULL || strlen(type.data) != type.size)
         return false;
@@ -58,12 +58,12 @@ static bool are_options(struct json_reader *json)
 }
 
 /* They are checked in a copy, for reading changes them; nobody but error cases uses them. */
-static bool read_options(struct json_reader *json, struct judge_text *options)
+static bool read_options(struct json_reader *json, struct body_text *options)
 {
     struct json_reader copy_reader;
     char *raw;
     size_t size;
-    *options = (struct judge_text){0};
+    *options = (struct body_text){0};
     if (json_read_null(json))
         return true;
     bool is_object = json_peek(json) == JSON_OBJECT;
@@ -77,7 +77,7 @@ static bool read_options(struct json_reader *json, struct judge_text *options)
     bool good = are_options(&copy_reader);
     json_reader_free(&copy_reader);
     free(copy);
-    *options = (struct judge_text){raw, size};
+    *options = (struct body_text){raw, size};
     return good;
 }
 
@@ -160,7 +160,7 @@ static bool read_batch(const struct languages *languages, struct json_reader *js
                        struct judge_request *out)
 {
     struct json_text key;
-    struct judge_text type = {0};
+    struct body_text type = {0};
     bool good_id = true, good_type = true, good_list = false, bad_id = false, ignored = false;
     if (json_peek(json) != JSON_OBJECT) {
         json_skip(json);

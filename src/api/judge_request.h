@@ -12,25 +12,21 @@
 #include "base/attr.h"
 #include "base/buf.h"
 #include "base/error.h"
+#include "body_text.h"
 #include "judge/language.h"
 
-struct judge_text {
-    const char *data; /* NULL: null, or not there */
-    size_t size;
-};
-
 struct judge_submission {
-    struct judge_text sub_id; /* size 0: to be made by us */
-    struct judge_text solution;
-    struct judge_text input;
-    struct judge_text expected_output;
-    struct judge_text options;       /* JSON, as it stands in the body */
+    struct body_text sub_id; /* size 0: to be made by us */
+    struct body_text solution;
+    struct body_text input;
+    struct body_text expected_output;
+    struct body_text options;        /* JSON, as it stands in the body */
     const struct language *language; /* NULL: "math", which no judge knows */
     bool bad_text; /* a lone surrogate somewhere: fails this submission, not its batch */
 };
 
 struct judge_request {
-    struct judge_text sub_id; /* of the batch */
+    struct body_text sub_id; /* of the batch */
     struct judge_submission *submissions;
     size_t count;
     char *body;   /* what the texts point into */

@@ -16,17 +16,17 @@ enum {
 
 /* ---- scalars ---- */
 
-static bool read_text(struct json_reader *json, struct native_text *out)
+static bool read_text(struct json_reader *json, struct body_text *out)
 {
     struct json_text text;
     if (!json_read_string(json, &text))
         return false;
-    *out = (struct native_text){text.data, text.size};
+    *out = (struct body_text){text.data, text.size};
     return true;
 }
 
 /* Text without NUL, for names. */
-static bool read_name(struct json_reader *json, struct native_text *out)
+static bool read_name(struct json_reader *json, struct body_text *out)
 {
     if (!read_text(json, out))
         return false;
@@ -159,7 +159,7 @@ static bool read_output(struct json_reader *json, struct native_request *request
 static bool read_language(struct json_reader *json, const struct languages *languages,
                           struct native_request *request)
 {
-    struct native_text name;
+    struct body_text name;
     if (!read_name(json, &name))
         return false;
     request->language = languages_find(languages, name.data);
@@ -178,7 +178,7 @@ static void *grow(void *list, size_t count, size_t item_size)
 }
 
 static bool add_file(struct json_reader *json, struct native_request *request, const char *name,
-                     struct native_text text)
+                     struct body_text text)
 {
     struct judge_file *files = grow(request->files, request->file_count, sizeof(*files));
     if (files == NULL)
@@ -216,7 +216,7 @@ static const char *fault_of_name(struct json_text name)
 static bool read_files(struct json_reader *json, struct native_request *request)
 {
     struct json_text key;
-    struct native_text text;
+    struct body_text text;
     json_read_object(json);
     while (json_next_key(json, &key)) {
         const char *fault = fault_of_name(key);
@@ -344,7 +344,7 @@ static bool check_request(struct json_reader *json, enum native_body_kind kind,
 
 static bool read_source(struct json_reader *json, struct native_request *request)
 {
-    struct native_text text;
+    struct body_text text;
     if (!read_text(json, &text))
         return false;
     if (request->file_count > 0)

@@ -12,31 +12,27 @@
 #include "base/attr.h"
 #include "base/error.h"
 #include "base/json_reader.h"
+#include "body_text.h"
 #include "exec/exec.h"
 #include "judge/compare.h"
 #include "judge/language.h"
 #include "judge/program.h"
 
-struct native_text {
-    const char *data; /* NULL: not there */
-    size_t size;
-};
-
 struct native_case {
-    struct native_text id;         /* size 0: its number */
-    struct native_text input;      /* neither this nor the next: empty */
-    struct native_text input_file; /* id in the file store */
-    struct native_text expected;   /* neither this nor the next: nothing is compared */
-    struct native_text expected_file;
+    struct body_text id;         /* size 0: its number */
+    struct body_text input;      /* neither this nor the next: empty */
+    struct body_text input_file; /* id in the file store */
+    struct body_text expected;   /* neither this nor the next: nothing is compared */
+    struct body_text expected_file;
 };
 
 struct native_request {
-    struct native_text id;
+    struct body_text id;
     const struct language *language; /* NULL: of the artifact */
     struct judge_file *files;        /* the first is the main source */
     size_t file_count;
-    struct native_text artifact; /* an id of /v1/build in place of language and sources */
-    struct exec_limits limits;   /* zero: the defaults */
+    struct body_text artifact; /* an id of /v1/build in place of language and sources */
+    struct exec_limits limits; /* zero: the defaults */
     uint64_t
         output_bytes; /* of stdout, and of stderr, at most; more: Output Limit Exceeded. 0: default */
     struct compare_options compare;

@@ -3,10 +3,11 @@
  *     head ─► body ─► read ─► plan ─► submit ─► (slot: run) ─► answer ─► over
  *                     └────────┘ on the aside thread when the body is large or host files are named
  *
- * Everything but the slot's part and the aside thread's happens on the loop. Two may hold a run at the
- * same time, the HTTP layer (until over()) and whoever works on it (until it posts back); it is freed
- * when neither does. */
+ * Everything but the slot's part and the aside thread's happens on the loop; short answers to short requests are the
+ * slot's part, too. Two may hold a run at the same time, the HTTP layer (until over()) and whoever works on it (until it
+ * posts back, or has answered); it is freed when neither does. */
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@ enum {
     LARGE_BODY = 64 * 1024,
     RESERVE_MAX = 1024 * 1024, /* of a body whose length was told: what is believed at once */
     ANSWER_AT_ONCE = 2 * REST_ANSWER_PIECE, /* of output bytes */
+    ANSWER_DIRECTLY = 16 * 1024,            /* ... by the slot itself */
 };
 
 struct rest_run {
@@ -33,12 +35,14 @@ struct rest_run {
     struct rest_answer *answer;
     struct cj_error error; /* why there are no results */
     bool failed;
+    bool is_short;  /* the body is */
     bool is_read;   /* the request is */
     bool at_work;   /* the aside thread or the scheduler holds it */
     bool submitted; /* the scheduler does */
     bool dropped;   /* it did not run */
     struct aside_task aside;
     struct sched_job job;
+    struct http_direct *direct; /* the slot may answer; NULL: it posts */
 };
 
 /* ---- the end ---- */
@@ -65,6 +69,7 @@ static void free_run(struct rest_run *run)
     if (run->next != NULL)
         run->next->link = run->link;
     rest_answer_free(run->answer);
+    http_direct_give_up(run->direct);
     for (size_t i = 0; i < run->count; i++)
         exec_result_free(&run->results[i]);
     free(run->results);
@@ -193,6 +198,36 @@ static void fail_all(struct rest_run *run, const struct cj_error *err)
     }
 }
 
+/* The container's init has told of the end, and was interrupted for us on its way to sleep. With nobody else waiting for
+ * this CPU the kernel wakes a client of this machine here, where it can run at once, instead of where it ran before,
+ * behind another slot's program: select_task_rq_fair(), wake_affine_idle(). */
+static void let_init_sleep(const struct slot *slot)
+{
+    if (!slot_is_alone(slot))
+        sched_yield();
+}
+
+/* What the loop would do, and mostly has nothing else to be woken for. Returns whether the answer is given: the run may
+ * be gone then. */
+static bool answer_directly(struct rest_run *run, const struct slot *slot)
+{
+    struct rest_answer *answer;
+    struct http_direct *direct = run->direct;
+    auto_buf struct buf text = {0};
+    if (direct == NULL || was_stopped(run) || run->results[0].refused ||
+        rest_answer_new(&run->request, run->results, &answer, NULL) < 0)
+        return false;
+    bool is_short = rest_answer_rest(answer) <= ANSWER_DIRECTLY;
+    while (is_short && rest_answer_next(answer, &text))
+        continue;
+    rest_answer_free(answer);
+    if (!is_short || text.failure != 0)
+        return false;
+    run->direct = NULL;
+    let_init_sleep(slot);
+    return exchange_directly(&run->exchange, direct, 200, &text);
+}
+
 static void run_on_slot(struct slot *slot, void *arg)
 {
     struct rest_run *run = arg;
@@ -205,7 +240,8 @@ static void run_on_slot(struct slot *slot, void *arg)
     else
         exec_run_group(containers, &run->rest->options.exec, group, slot_cancel_fd(slot),
                        run->results);
-    net_loop_post(run->rest->options.loop, run_done, run);
+    if (!answer_directly(run, slot))
+        net_loop_post(run->rest->options.loop, run_done, run);
 }
 
 static void run_dropped(void *arg, enum sched_drop reason)
@@ -241,6 +277,8 @@ static int submit(struct rest_run *run, struct cj_error *err)
                                   .source = source_of(run->exchange.http)};
     begin_work(run);
     run->submitted = true;
+    if (run->is_short) /* one that is answered directly is freed a little later */
+        run->direct = http_direct_new(run->exchange.http);
     if (sched_submit(run->rest->options.sched, &run->job, err) == 0)
         return 0;
     end_work(run);
@@ -325,7 +363,8 @@ static void body_end(struct http_request *http, void *arg)
         exchange_failure(&run->exchange, &run->error);
         return;
     }
-    if (run->body.size >= LARGE_BODY) {
+    run->is_short = run->body.size < LARGE_BODY;
+    if (!run->is_short) {
         go_aside(run);
         return;
     }
@@ -356,8 +395,11 @@ static void drained(struct http_request *http, void *arg)
 
 static void over(struct http_request *http, enum http_over how, void *arg)
 {
-    (void)http;
     struct rest_run *run = arg;
+    if (http_answered_directly(http)) { /* the slot has forgotten it */
+        run->exchange.status = 200;
+        end_work(run);
+    }
     exchange_over(&run->exchange, how);
     if (run->submitted)
         sched_cancel(run->rest->options.sched, &run->job);

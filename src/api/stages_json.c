@@ -10,6 +10,21 @@ static void write_number(struct json_writer *json, const char *key, uint64_t val
     json_uint(json, value);
 }
 
+struct number {
+    const char *key;
+    uint64_t value;
+};
+
+static void write_numbers(struct json_writer *json, const char *key, const struct number *numbers,
+                          size_t count)
+{
+    json_key(json, key);
+    json_object_begin(json);
+    for (size_t i = 0; i < count; i++)
+        write_number(json, numbers[i].key, numbers[i].value);
+    json_object_end(json);
+}
+
 static void write_ms(struct json_writer *json, const char *key, uint64_t ns)
 {
     json_key(json, key);
@@ -51,16 +66,13 @@ static void write_stage(struct json_writer *json, enum stage stage)
 
 static void write_slots(struct json_writer *json, const struct sched_stats *slots)
 {
-    json_key(json, "slots");
-    json_object_begin(json);
-    write_number(json, "slots", slots->slots);
-    write_number(json, "running", slots->running);
-    write_number(json, "waiting", slots->waiting);
-    write_number(json, "done", slots->done);
-    write_number(json, "dropped", slots->dropped);
-    write_number(json, "refused", slots->refused);
-    write_number(json, "containers", slots->containers);
-    json_object_end(json);
+    const struct number numbers[] = {
+        {"slots", slots->slots},           {"running", slots->running},
+        {"waiting", slots->waiting},       {"done", slots->done},
+        {"dropped", slots->dropped},       {"refused", slots->refused},
+        {"containers", slots->containers},
+    };
+    write_numbers(json, "slots", numbers, COUNT_OF(numbers));
 }
 
 static void write_builds(struct json_writer *json, struct build_cache *builds)
@@ -68,17 +80,12 @@ static void write_builds(struct json_writer *json, struct build_cache *builds)
     struct build_cache_stats stats = {0};
     if (builds != NULL)
         build_cache_stats(builds, &stats);
-    json_key(json, "builds");
-    json_object_begin(json);
-    write_number(json, "made", stats.made);
-    write_number(json, "hits", stats.hits);
-    write_number(json, "joined", stats.joined);
-    write_number(json, "evicted", stats.evicted);
-    write_number(json, "damaged", stats.damaged);
-    write_number(json, "entries", stats.entries);
-    write_number(json, "bytes", stats.bytes);
-    write_number(json, "bytes_max", stats.bytes_max);
-    json_object_end(json);
+    const struct number numbers[] = {
+        {"made", stats.made},       {"hits", stats.hits},           {"joined", stats.joined},
+        {"evicted", stats.evicted}, {"damaged", stats.damaged},     {"entries", stats.entries},
+        {"bytes", stats.bytes},     {"bytes_max", stats.bytes_max},
+    };
+    write_numbers(json, "builds", numbers, COUNT_OF(numbers));
 }
 
 static void write_prepared(struct json_writer *json, struct prepared *prepared)
@@ -86,13 +93,13 @@ static void write_prepared(struct json_writer *json, struct prepared *prepared)
     struct prepared_stats stats = {0};
     if (prepared != NULL)
         prepared_stats(prepared, &stats);
-    json_key(json, "prepared");
-    json_object_begin(json);
-    write_number(json, "made", stats.made);
-    write_number(json, "failed", stats.failed);
-    write_number(json, "quick", stats.quick);
-    write_number(json, "plain", stats.plain);
-    json_object_end(json);
+    const struct number numbers[] = {
+        {"made", stats.made},
+        {"failed", stats.failed},
+        {"quick", stats.quick},
+        {"plain", stats.plain},
+    };
+    write_numbers(json, "prepared", numbers, COUNT_OF(numbers));
 }
 
 void stages_json_write(struct buf *out, const struct sched_stats *slots, struct build_cache *builds,

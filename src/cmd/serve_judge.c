@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "exec/outside.h"
 #include "judge/build_cache.h"
 #include "judge/error_case.h"
 #include "judge/identity.h"
@@ -306,6 +307,7 @@ int serve_judge_prepare(const struct settings *settings, struct mount_config *mo
     struct serve_judge *judge = calloc(1, sizeof(*judge));
     if (judge == NULL)
         return error_set(err, ERROR_SYSTEM, ENOMEM, "judging API: out of memory");
+    work_folders_remove_left();
     judge->settings = settings;
     judge->mounts = mounts;
     judge->error_cases_fd = -1;

@@ -98,7 +98,7 @@ static void set_clocks(struct command *command)
         command->cpus = (unsigned)command->limits.processes;
     int64_t now_ns = monotonic_ns();
     command->started_ns = now_ns;
-    command->settle_ns = command->without_cgroup ? INT64_MAX : now_ns + CONTAINER_SETTLE_NS;
+    command->settle_ns = INT64_MAX;
     command->cpu_check_ns =
         command->without_cgroup
             ? now_ns + SCAN_STEP
@@ -151,6 +151,9 @@ void command_start(struct command *command)
         command_fail(command, &err);
         return;
     }
+    int64_t settle_ns = container_settle_ns(command->container);
+    if (settle_ns != INT64_MAX)
+        command->settle_ns = command->started_ns + settle_ns;
     command->state = COMMAND_RUNNING;
     streams_started(command->streams);
 }
@@ -203,6 +206,15 @@ static int check_use(struct command *command, int64_t now_ns, struct cj_error *e
     return 0;
 }
 
+static int settle(struct command *command, int64_t now_ns, struct cj_error *err)
+{
+    struct cgroup_settled settled;
+    if (container_settle(command->container, &settled, err) < 0)
+        return -1;
+    command->settle_ns = settled.next_ns == INT64_MAX ? INT64_MAX : now_ns + settled.next_ns;
+    return settled.over ? kill_now(command, KILL_MEMORY, err) : 0;
+}
+
 static int check(struct command *command, int64_t now_ns, struct cj_error *err)
 {
     if (command->killed != KILL_NONE)
@@ -212,12 +224,11 @@ static int check(struct command *command, int64_t now_ns, struct cj_error *err)
         return kill_now(command, KILL_WALL, err);
     if (now_ns - command->started_ns > FINISH_TIMEOUT && wall_ns == 0)
         return error_set(err, ERROR_INTERNAL, ETIMEDOUT, "the container's init does not start it");
-    if (now_ns >= command->settle_ns) {
-        command->settle_ns = INT64_MAX;
-        if (container_settle(command->container, err) < 0)
-            return -1;
-    }
-    return now_ns < command->cpu_check_ns ? 0 : check_use(command, now_ns, err);
+    if (now_ns >= command->settle_ns && settle(command, now_ns, err) < 0)
+        return -1;
+    return command->killed != KILL_NONE || now_ns < command->cpu_check_ns
+               ? 0
+               : check_use(command, now_ns, err);
 }
 
 void command_check(struct command *command, int64_t now_ns)

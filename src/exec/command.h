@@ -37,7 +37,7 @@ struct command {
     unsigned cpus;
     int64_t started_ns;
     int64_t cpu_check_ns;
-    int64_t settle_ns; /* INT64_MAX once done */
+    int64_t settle_ns; /* INT64_MAX: not to be done */
     enum exec_kill_cause killed;
     int64_t killed_ns, kill_again_ns;
     struct container_end end;

@@ -9,9 +9,9 @@
 
 enum exec_kill_cause {
     KILL_NONE,
-    KILL_CPU,    /* our watch saw the CPU limit passed */
-    KILL_WALL,   /* our watch saw the wall limit passed */
-    KILL_MEMORY, /* our watch saw the memory limit passed; only where no group enforces it */
+    KILL_CPU,  /* our watch saw the CPU limit passed */
+    KILL_WALL, /* our watch saw the wall limit passed */
+    KILL_MEMORY, /* our watch saw the memory limit passed, where no group enforces it or it saw too late */
     KILL_OUTPUT, /* far more was written than a collector takes: it floods */
     KILL_CANCEL, /* the caller lost interest */
 };

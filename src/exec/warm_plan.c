@@ -103,7 +103,7 @@ static const struct exec_warm_place *find_place(const struct exec_warm *warm, co
     return NULL;
 }
 
-/* As init looks it up (launch.c, child_exec()), but for the work directory. */
+/* As init looks it up (child.c, child_exec()), but for the work directory. */
 static bool by_name(const struct exec_warm *warm, const char *name, const char *path, char *program)
 {
     while (path != NULL && *path != '\0') {

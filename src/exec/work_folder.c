@@ -1,9 +1,7 @@
 #include "work_folder.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,39 +9,60 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/folder.h"
 #include "base/io.h"
-#include "base/log.h"
 
+static const char prefix[] = "cjudge-work-";
+
+/* The command's folder is one in ours, so that neither its lock nor its mode is in the command's way. */
 struct work_folder {
+    struct folder outer;
     int fd;
-    char path[PATH_MAX];
+    char path[FOLDER_PATH_SIZE + sizeof("/work")];
 };
+
+static const char *parent_of_all(void)
+{
+    const char *named = getenv("TMPDIR"); /* NOLINT(concurrency-mt-unsafe): nobody sets variables */
+    return named != NULL && named[0] == '/' ? named : "/tmp";
+}
+
+void work_folders_remove_left(void)
+{
+    folder_remove_left(parent_of_all(), prefix);
+}
+
+static int open_inner(struct work_folder *folder, struct cj_error *err)
+{
+    snprintf(folder->path, sizeof(folder->path), "%s/work", folder->outer.path);
+    if (mkdirat(folder->outer.fd, "work", 0700) < 0)
+        return error_errno(err, "make %s", folder->path);
+    folder->fd = openat(folder->outer.fd, "work", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return folder->fd >= 0 ? 0 : error_errno(err, "open %s", folder->path);
+}
 
 int work_folder_make(struct work_folder **out, struct cj_error *err)
 {
-    const char *root = getenv("TMPDIR");
     struct work_folder *folder = calloc(1, sizeof(*folder));
     if (folder == NULL)
         return error_set(err, ERROR_SYSTEM, ENOMEM, "make a work folder: out of memory");
-    if (root == NULL || root[0] != '/')
-        root = "/tmp";
     folder->fd = -1;
-    if (snprintf(folder->path, sizeof(folder->path), "%s/cjudge-work-XXXXXX", root) >=
-            (int)sizeof(folder->path) ||
-        mkdtemp(folder->path) == NULL) {
-        error_errno(err, "make a work folder in %s", root);
-        free(folder);
-        return -1;
+    if (folder_make(parent_of_all(), prefix, 0700, &folder->outer, err) < 0 ||
+        open_inner(folder, err) < 0) {
+        work_folder_remove(folder);
+        return error_wrap(err, "make a work folder");
     }
-    folder->fd = open(folder->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (folder->fd >= 0) {
-        *out = folder;
-        return 0;
-    }
-    error_errno(err, "open %s", folder->path);
-    (void)rmdir(folder->path);
+    *out = folder;
+    return 0;
+}
+
+void work_folder_remove(struct work_folder *folder)
+{
+    if (folder == NULL)
+        return;
+    fd_close(&folder->fd);
+    folder_remove(&folder->outer);
     free(folder);
-    return -1;
 }
 
 const char *work_folder_path(const struct work_folder *folder)
@@ -89,85 +108,4 @@ int work_folder_open(const struct work_folder *folder, const char *name, int *fd
     *size = (uint64_t)info.st_size;
     *fd = fd_take(&file);
     return 0;
-}
-
-/* ---- removal ---- */
-
-/* Nobody is left who could change it, but it may be as deep as its maker liked: nothing here recurses. What is in a
- * folder below is moved up to the top, and then it is empty. */
-
-struct names {
-    unsigned long long next; /* of what was moved up */
-    bool stuck;
-};
-
-static bool is_entry(const struct dirent *entry)
-{
-    return strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
-}
-
-static void move_up(int top_fd, const char *name, struct names *names)
-{
-    int fd = openat(top_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 && errno == EACCES && fchmodat(top_fd, name, 0700, 0) == 0)
-        fd = openat(top_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    DIR *below = fd >= 0 ? fdopendir(fd) : NULL;
-    if (below == NULL) {
-        fd_close(&fd);
-        names->stuck = true;
-        return;
-    }
-    (void)fchmod(fd, 0700); /* its own user may have to be let in first */
-    const struct dirent *entry;
-    while ((entry = readdir(below)) !=
-           NULL) { /* NOLINT(concurrency-mt-unsafe): a stream of our own */
-        char other[64];
-        if (!is_entry(entry) || unlinkat(fd, entry->d_name, 0) == 0)
-            continue;
-        do {
-            snprintf(other, sizeof(other), ".cjudge-%llu", names->next++);
-        } while (faccessat(top_fd, other, F_OK, AT_SYMLINK_NOFOLLOW) == 0);
-        if (renameat(fd, entry->d_name, top_fd, other) < 0)
-            names->stuck = true;
-    }
-    closedir(below);
-    if (unlinkat(top_fd, name, AT_REMOVEDIR) < 0)
-        names->stuck = true;
-}
-
-/* One pass over what is there now. Returns how many entries it met. */
-static size_t empty_once(int fd, struct names *names)
-{
-    int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *top = copy >= 0 ? fdopendir(copy) : NULL;
-    const struct dirent *entry;
-    size_t count = 0;
-    if (top == NULL) {
-        fd_close(&copy);
-        return 0;
-    }
-    while ((entry = readdir(top)) != NULL) { /* NOLINT(concurrency-mt-unsafe) */
-        if (!is_entry(entry))
-            continue;
-        count++;
-        if (unlinkat(fd, entry->d_name, 0) < 0 && unlinkat(fd, entry->d_name, AT_REMOVEDIR) < 0)
-            move_up(fd, entry->d_name, names);
-    }
-    closedir(top);
-    return count;
-}
-
-void work_folder_remove(struct work_folder *folder)
-{
-    struct names names = {0};
-    if (folder == NULL)
-        return;
-    (void)fchmod(folder->fd, 0700);
-    while (empty_once(folder->fd, &names) > 0 && !names.stuck)
-        continue;
-    if (rmdir(folder->path) < 0)
-        log_warn("a work folder cannot be removed", log_text("path", folder->path),
-                 log_text("because", strerrordesc_np(errno)));
-    fd_close(&folder->fd);
-    free(folder);
 }

@@ -49,21 +49,16 @@ static gid_t run_gid(void)
 
 /* ---- what the last run has touched ---- */
 
+/* The size of a tmpfs directory counts its entries (mm/shmem.c, BOGO_DIRENT_SIZE), so an equal one means that nothing is
+ * there; what has no name went with the run's processes. The times, as coarse as a scheduler tick, only have to tell the
+ * rest. Of a root directory that is the run's own anything may have changed. */
 static bool tmpfs_touched(const struct tmpfs *tmpfs)
 {
     struct stat now;
-    struct statfs space;
-    if (fstat(tmpfs->dir_fd, &now) < 0 || fstatfs(tmpfs->dir_fd, &space) < 0)
-        return true;
-    /* Without an inode cap nothing is counted; of a root directory that is the run's own anything may
-     * have changed. Otherwise equal counts mean that nothing is there, and the times, as coarse as a
-     * scheduler tick, only have to tell the rest. */
-    if (tmpfs->fresh_files == 0 || tmpfs->fresh.st_uid == run_uid())
-        return true;
-    return now.st_ctim.tv_sec != tmpfs->fresh.st_ctim.tv_sec ||
-           now.st_ctim.tv_nsec != tmpfs->fresh.st_ctim.tv_nsec ||
-           (uint64_t)space.f_bfree != tmpfs->fresh_blocks ||
-           (uint64_t)space.f_ffree != tmpfs->fresh_files;
+    return tmpfs->fresh_files == 0 || tmpfs->fresh.st_uid == run_uid() ||
+           fstat(tmpfs->dir_fd, &now) < 0 || now.st_size != tmpfs->fresh.st_size ||
+           now.st_ctim.tv_sec != tmpfs->fresh.st_ctim.tv_sec ||
+           now.st_ctim.tv_nsec != tmpfs->fresh.st_ctim.tv_nsec;
 }
 
 /* The size of the file system's root counts its entries: ipc/mqueue.c, mqueue_create_attr(). */

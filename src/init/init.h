@@ -106,6 +106,9 @@ void made_end(uint32_t sequence, struct init_made *out);
 /* launch.c */
 
 __attribute__((noreturn)) void launcher_main(void);
+
+/* request.c */
+
 /* Offsets of the arena become pointers in place; NULL when one is not from begin to used, or no 0 follows. */
 char **launch_pointers(uint64_t *offsets, uint32_t count, uint64_t begin, uint32_t used);
 

@@ -2,7 +2,7 @@
  *
  * The interpreter has started, and stopped in front of the first system call that names its program. From
  * there on it is this code's: it waits for commands, forks, and never goes on. Its children wait, become the run
- * as init's own child would (launch.c, child_main()), and only then go on with that system call: so what the
+ * as init's own child would (child.c, child_main()), and only then go on with that system call: so what the
  * program finds is an interpreter that has started in the ordinary way. Nothing of a run is ever read here
  * but by the child that is the run.
  *
@@ -211,7 +211,7 @@ INLINE int place(int fd, const struct stub_request *request, volatile int *fds)
     return (int)first;
 }
 
-/* As child_main() of launch.c, in its order. */
+/* As child_main() of child.c, in its order. */
 INLINE void become_run(const struct stub_page *page, int fd, uint32_t fork_flags)
 {
     struct stub_request request;
@@ -272,7 +272,7 @@ INLINE void become_run(const struct stub_page *page, int fd, uint32_t fork_flags
     call3(SYS_close, fd, 0, 0);
 }
 
-/* In the run's group as init's child is: inherited, or by clone3 (launch.c, clone_child()). CLONE_PARENT: init is
+/* In the run's group as init's child is: inherited, or by clone3 (child.c, clone_child()). CLONE_PARENT: init is
  * to be its parent, and reaps it. What the C library's fork(2) would have the kernel do is done. */
 INLINE long fork_child(const struct stub_page *page, uint32_t flags, int group_fd)
 {

@@ -761,7 +761,7 @@ static bool is_list_of_names(const char *text)
                         "0123456789_.,") == length;
 }
 
-/* Arguments and environment as launch.c has them, but nothing of them is looked up. */
+/* Arguments and environment as request.c has them, but nothing of them is looked up. */
 static bool take_strings(const struct init_request *request)
 {
     uint64_t table = ((uint64_t)request->arg_count + request->env_count + 2) * sizeof(uint64_t);
@@ -814,7 +814,7 @@ void warm_ask(const struct init_request *request, struct init_answer *answer)
 
 /* ---- the launcher ---- */
 
-/* Programs are offered to the OOM killer, init and interpreters are not (launch.c), and who waits is one of those until
+/* Programs are offered to the OOM killer, init and interpreters are not (child.c), and who waits is one of those until
  * it is the run: another one's memory would be its end. */
 static bool offer(const struct warm *warm)
 {

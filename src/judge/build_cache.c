@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "judge/program.h"
+#include "judge/artefact.h"
 
 enum { BUCKETS = 4096, RECORD_BYTES = 1024 /* what one costs beside its contents, about */ };
 

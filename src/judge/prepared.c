@@ -12,8 +12,10 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/folder.h"
 #include "base/log.h"
-#include "folder.h"
+#include "base/remove_tree.h"
+#include "standard_files.h"
 
 enum { CPU_RATE = 500 /* of 1000: half a CPU; requests go first */, KEEP_MAX = 16 };
 
@@ -58,7 +60,9 @@ static void release(struct prepared *prepared, struct prepared_use *use)
 {
     if (use == NULL || --use->owners > 0)
         return;
-    folder_remove_in(prepared->folder.fd, use->name);
+    if (remove_tree(prepared->folder.fd, use->name) < 0)
+        log_warn("what was prepared cannot be removed", log_text("name", use->name),
+                 log_text("because", strerrordesc_np(errno)));
     free(use);
 }
 
@@ -102,14 +106,6 @@ static int fail(struct cj_error *err, const struct exec_result *result)
                      said != NULL && said->size > 0 ? said->data : "");
 }
 
-static const struct exec_output *find_file(const struct exec_result *result, const char *name)
-{
-    for (size_t i = 0; i < result->file_count; i++)
-        if (result->files[i].name != NULL && strcmp(result->files[i].name, name) == 0)
-            return &result->files[i];
-    return NULL;
-}
-
 static int write_kept(struct prepared *prepared, const struct language *language,
                       const struct exec_result *result, struct prepared_use *use,
                       struct cj_error *err)
@@ -121,7 +117,7 @@ static int write_kept(struct prepared *prepared, const struct language *language
         return error_errno(err, "open %s", use->name);
     for (size_t i = 0; i < language->prepared.keep.count; i++) {
         const char *name = language->prepared.keep.items[i];
-        const struct exec_output *file = find_file(result, name);
+        const struct exec_output *file = judge_output(result, name);
         if (file == NULL)
             return error_set(err, ERROR_CONFIG, ENOENT, "it made no %s", name);
         if (folder_write(fd, name, file->data, file->size, err) < 0)
@@ -138,17 +134,8 @@ static int run_command(struct prepared *prepared, const struct language *languag
 {
     const struct judge_settings *settings = prepared->settings;
     struct exec_copy_out kept[KEEP_MAX] = {{0}};
-    const struct exec_file files[] = {
-        {.kind = EXEC_FILE_CONTENT, .fd = -1},
-        {.kind = EXEC_FILE_COLLECT,
-         .fd = -1,
-         .name = "stdout",
-         .max = settings->build_output_bytes},
-        {.kind = EXEC_FILE_COLLECT,
-         .fd = -1,
-         .name = "stderr",
-         .max = settings->build_output_bytes},
-    };
+    struct exec_file files[STANDARD_FILES];
+    standard_files(files, settings->build_output_bytes, settings->build_output_bytes);
     struct exec_request request = {
         .files = files,
         .file_count = COUNT_OF(files),
@@ -337,13 +324,15 @@ void prepared_stats(struct prepared *prepared, struct prepared_stats *out)
 int prepared_new(const struct languages *languages, const char *parent, struct prepared **out,
                  struct cj_error *err)
 {
+    static const char prefix[] = "cjudge-prepared-";
     size_t count = languages_count(languages);
     struct prepared *prepared = calloc(1, sizeof(*prepared) + count * sizeof(prepared->items[0]));
     if (prepared == NULL)
         return error_set(err, ERROR_SYSTEM, ENOMEM, "prepare builds: out of memory");
     prepared->languages = languages;
     prepared->stop_fd = -1;
-    if (folder_open(parent, "cjudge-prepared-", &prepared->folder, err) < 0) {
+    folder_remove_left(parent, prefix);
+    if (folder_make(parent, prefix, 0755, &prepared->folder, err) < 0) {
         free(prepared);
         return error_wrap(err, "prepare builds");
     }
@@ -405,7 +394,7 @@ void prepared_free(struct prepared *prepared)
     for (size_t i = 0; i < prepared->count; i++)
         release(prepared, prepared->items[i].made);
     fd_close(&prepared->stop_fd);
-    folder_close(&prepared->folder);
+    folder_remove(&prepared->folder);
     pthread_cond_destroy(&prepared->wake);
     pthread_mutex_destroy(&prepared->lock);
     free(prepared);

@@ -24,6 +24,8 @@ static void request_over(struct http_conn *conn, enum http_over how)
     if (!request)
         return;
     conn->server->counts.requests--;
+    if (direct_over(request))
+        how = HTTP_OVER_ANSWERED;
     if (request->calls.over)
         request->calls.over(request, how, request->arg);
     conn->request = NULL;
@@ -286,6 +288,7 @@ static void end_turn(struct http_conn *conn)
     else
         set_idle(conn, false);
     conn->in_turn = false;
+    direct_end_turn(conn);
     if (conn->put_off)
         loop_later(conn->server->loop, &conn->soon);
 }
@@ -298,6 +301,7 @@ void conn_turn(struct http_conn *conn)
     conn->put_off = false;
     do {
         conn->stirred = false;
+        direct_take(conn);
         again = conn_parse(conn);
         if (conn->phase != CONN_DEAD)
             again |= conn_send(conn, &write_budget);

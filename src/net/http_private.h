@@ -5,6 +5,7 @@
  *     http_input.c    what a client sends: received, kept, taken apart, handed to the door
  *     http_request.c  what a door asks about a request
  *     http_reply.c    what a door answers
+ *     http_direct.c   what another thread answers by itself
  *
  * A connection lives by turns (conn_turn()): when its socket has news, when a door has said
  * something, when time is up. What a door says is only noted; the turn acts on it. So no call of a
@@ -59,6 +60,9 @@ struct http_request {
 
     void (*taken)(int fd, const char *early, size_t early_size, void *arg);
     void *taken_arg;
+
+    struct http_direct *direct; /* another thread may answer; NULL */
+    bool answered_directly;     /* it has; known when the request is over */
 };
 
 enum conn_phase {
@@ -199,6 +203,22 @@ void conn_drop_window(struct http_conn *conn);
 
 /* Puts the answer to a refused request into the queue. */
 void reply_refusal(struct http_conn *conn, const struct http_fault *fault);
+/* Writes the head of an answer over a connection that stays open (HTTP/1.1). headers: lines. Returns its
+ * size, 0 when it does not fit. Any thread. */
+int reply_plain_head(int status, const char *headers, size_t body_size, char *out, size_t out_size);
+
+/* ---- http_direct.c ---- */
+
+/* The loop answers from here on, unless the other thread has done so. */
+void direct_close(struct http_request *request);
+/* The request is over. Returns whether the other thread has given the whole answer, and nobody knew yet. */
+bool direct_over(struct http_request *request);
+/* Whether the other thread has answered, and direct_take() was not called since. */
+bool direct_is_sent(const struct http_request *request);
+/* Makes such an answer the request's. */
+void direct_take(struct http_conn *conn);
+/* Tells the other thread what the connection looks like. */
+void direct_end_turn(struct http_conn *conn);
 
 /* ---- http_server.c ---- */
 

@@ -17,7 +17,7 @@ static const int64_t SIZE_UNKNOWN = -1;
 
 /* ---- heads ---- */
 
-/* Formatted once a second: the loop's thread only has one. */
+/* Formatted once a second by each thread that answers. */
 static const char *date_now(void)
 {
     static _Thread_local char text[HTTP_DATE_SIZE];
@@ -70,6 +70,14 @@ static char *add_head(struct http_conn *conn, const struct reply_head *head, siz
     if (head->headers_size > 0)
         room = mempcpy(room, head->headers, head->headers_size);
     return mempcpy(room, end, (size_t)end_size);
+}
+
+int reply_plain_head(int status, const char *headers, size_t body_size, char *out, size_t out_size)
+{
+    int size =
+        snprintf(out, out_size, "HTTP/1.1 %03d %s\r\nDate: %s\r\n%sContent-Length: %zu\r\n\r\n",
+                 status, http_status_text(status), date_now(), headers, body_size);
+    return size > 0 && (size_t)size < out_size ? size : 0;
 }
 
 /* Whether the rest of the body, if any, may be waited for: who expects 100 Continue and was not

@@ -110,7 +110,9 @@ static void tick_ring(void *arg)
     int64_t now_ns = net_loop_now_ns(server->loop);
     server->ticking = false;
     FOR_EACH_CONN(conn, next, &server->conns)
-    if (conn_deadline_ns(conn) <= now_ns)
+    if (conn->request && direct_is_sent(conn->request))
+        conn_turn(conn);
+    else if (conn_deadline_ns(conn) <= now_ns)
         conn_expire(conn);
     /* Descriptors may be there again, or somebody has been idle for long enough. If not, the next
      * connection that waits says so. */

@@ -391,9 +391,14 @@ void cgroup_populated(struct cgroup *cg)
     cg->seen.valid = false;
 }
 
-int cgroup_settle(struct cgroup *cg, struct cj_error *err)
+int64_t cgroup_settle_ns(const struct cgroup *cg)
 {
-    return group_settle(cg, err);
+    return group_settle_ns(cg);
+}
+
+int cgroup_settle(struct cgroup *cg, struct cgroup_settled *settled, struct cj_error *err)
+{
+    return group_settle(cg, settled, err);
 }
 
 int cgroup_finish(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error *err)

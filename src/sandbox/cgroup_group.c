@@ -16,6 +16,8 @@ enum {
     VALUE_SIZE = 512,
     /* v2 before anything is known: more than this in an empty group is page cache */
     GROUP_V2_KEPT_BYTES = 512 * 1024,
+    AHEAD_BYTES = 256 * 1024,
+    AHEAD_SHARE = 64, /* of a limit, at most */
 };
 
 /* How long the readings of memory and CPU time at the end of a run are those before the next one:
@@ -149,18 +151,6 @@ static uint64_t minus(uint64_t left, uint64_t right)
     return left > right ? left - right : 0;
 }
 
-int group_measure_share(struct cgroup *cg, struct cj_error *err)
-{
-    uint64_t usage, kernel;
-    if (group_read(cg, CGROUP_MEMORY_USAGE, &usage, err) < 0 ||
-        group_read(cg, CGROUP_MEMORY_KERNEL, &kernel, err) < 0)
-        return -1;
-    cg->share_bytes = cg->host->facts.kind == CGROUP_V2 ? 0 : minus(usage, kernel);
-    cg->user_floor = cg->share_bytes;
-    cg->kernel_floor = kernel;
-    return 0;
-}
-
 void group_learn_cpus(struct cgroup *cg, pid_t init_pid)
 {
     cpu_set_t allowed;
@@ -171,7 +161,7 @@ void group_learn_cpus(struct cgroup *cg, pid_t init_pid)
     cg->cpus_learned = true;
 }
 
-static uint64_t stock_bytes(const struct cgroup *cg, uint64_t tasks)
+uint64_t group_stock_bytes(const struct cgroup *cg, uint64_t tasks)
 {
     /* CPUs on which a run may have left a stock: init's, or more when it had more tasks */
     const uint64_t most = 4; /* more would hide megabytes */
@@ -191,7 +181,7 @@ static uint64_t follow(uint64_t floor, uint64_t seen, uint64_t step)
 static void follow_floors(struct cgroup *cg)
 {
     uint64_t user = minus(cg->begin.usage_bytes, cg->begin.kernel_bytes);
-    uint64_t stock = stock_bytes(cg, 0);
+    uint64_t stock = group_stock_bytes(cg, 0);
     cg->user_floor = follow(cg->user_floor, user, cg->host->page_bytes);
     if (user > cg->user_floor + stock) /* more than a stock: page cache of the run before */
         cg->user_floor = user - stock / 2;
@@ -231,7 +221,7 @@ static int apply(struct cgroup *cg, const struct cgroup_setting *setting, struct
     return error_errno(err, "write '%s' to %s", setting->value, name);
 }
 
-static int read_memory_before(struct cgroup *cg, struct cj_error *err)
+int group_read_memory_before(struct cgroup *cg, struct cj_error *err)
 {
     if (group_read(cg, CGROUP_MEMORY_USAGE, &cg->begin.usage_bytes, err) < 0 ||
         group_read(cg, CGROUP_MEMORY_KERNEL, &cg->begin.kernel_bytes, err) < 0)
@@ -262,51 +252,16 @@ static int read_before(struct cgroup *cg, struct cj_error *err)
              group_read(cg, CGROUP_PIDS_PEAK, &cg->begin.tasks_peak, err) < 0)
         return -1;
     if (!recent)
-        return group_read_cpu_ns(cg, &cg->begin.cpu_ns, err) < 0 ? -1 : read_memory_before(cg, err);
+        return group_read_cpu_ns(cg, &cg->begin.cpu_ns, err) < 0
+                   ? -1
+                   : group_read_memory_before(cg, err);
     cg->begin.cpu_ns = seen->cpu_ns;
     cg->begin.usage_bytes = seen->usage_bytes;
     cg->begin.kernel_bytes = seen->kernel_bytes;
     return 0;
 }
 
-/* Garbage that may stand beside a new run: what is freed meanwhile loosens its limit by so much until
- * group_settle(). A dozen trivial runs just before leave about 1 MiB. */
-static uint64_t garbage_room(const struct cgroup *cg)
-{
-    return 1024 * 1024 + cg->begin.limits.memory_bytes / 32;
-}
-
-/* v1: a bomb leaves so much kernel memory on its way out (freed some 10 ms after the last process) that
- * the next run could hide behind it. That one waits; what does not go by itself is reclaimed. */
-static int await_garbage(struct cgroup *cg, struct cj_error *err)
-{
-    enum { TRIES = 25, RECLAIM_AT = 8 };
-    if (cg->host->facts.kind == CGROUP_V2 || !group_has(cg, CGROUP_MEMORY_KERNEL))
-        return 0;
-    for (int i = 0; i < TRIES; i++) {
-        if (cg->begin.kernel_bytes <= cg->kernel_floor + garbage_room(cg))
-            return 0;
-        if (i == RECLAIM_AT)
-            group_reclaim(cg, cg->begin.usage_bytes);
-        usleep(2000);
-        if (read_memory_before(cg, err) < 0)
-            return -1;
-    }
-    return 0;
-}
-
-/* What the limit is raised by: init, and the garbage of earlier runs as long as it stands there (see
- * group_settle()). Not page cache, which goes when room is needed. v2 does not tell garbage from
- * cache cheaply; there it is bounded by the group's replacement. */
-static uint64_t limit_share(const struct cgroup *cg)
-{
-    if (cg->host->facts.kind == CGROUP_V2)
-        return cg->begin.usage_bytes < GROUP_V2_KEPT_BYTES ? cg->begin.usage_bytes : 0;
-    uint64_t most = cg->kernel_floor + garbage_room(cg) + cg->begin.limits.memory_bytes / 8;
-    return cg->share_bytes + (cg->begin.kernel_bytes < most ? cg->begin.kernel_bytes : most);
-}
-
-static int write_plan(struct cgroup *cg, uint64_t memory_share, struct cj_error *err)
+int group_write_plan(struct cgroup *cg, uint64_t memory_share, struct cj_error *err)
 {
     struct cgroup_share share = {
         .memory_bytes = memory_share, .tasks = cg->begin.tasks, .cpu_set = cg->host->cpu_set};
@@ -325,6 +280,24 @@ static int write_plan(struct cgroup *cg, uint64_t memory_share, struct cj_error 
     return 0;
 }
 
+/* What the limit is raised by: init, and the garbage of earlier runs as long as it stands there
+ * (cgroup_garbage.c). Not page cache, which goes when room is needed. v2 does not tell garbage from
+ * cache cheaply; there it is bounded by the group's replacement. */
+static uint64_t limit_share(const struct cgroup *cg)
+{
+    if (cg->host->facts.kind == CGROUP_V2)
+        return cg->begin.usage_bytes < GROUP_V2_KEPT_BYTES ? cg->begin.usage_bytes : 0;
+    uint64_t share = cg->share_bytes + cg->begin.kernel_bytes;
+    uint64_t asked = cg->begin.limits.memory_bytes;
+    uint64_t written = cg->written.memory_known ? cg->written.memory_bytes : 0;
+    /* What grows from run to run would have to be written for each: a little ahead, which group_settle() takes back. */
+    if (asked / AHEAD_SHARE < AHEAD_BYTES ||
+        cg->begin.kernel_bytes <= cg->kernel_floor + AHEAD_BYTES)
+        return share;
+    bool is_there = written >= asked + share && written < asked + share + AHEAD_BYTES;
+    return is_there ? written - asked : share + AHEAD_BYTES;
+}
+
 /* v1 refuses a limit below what stands in the group even after it has given back what it could: more than
  * init's share then is there (kernel memory that goes a little later, or that stays with init's name).
  * The run gets what it asked for beside that; whether it took more is for its figure to say. */
@@ -333,12 +306,12 @@ static int write_plan_above_usage(struct cgroup *cg, struct cj_error *err)
     enum { TRIES = 8 };
     struct cj_error refused;
     error_clear(&refused);
-    int done = write_plan(cg, limit_share(cg), &refused);
+    int done = group_write_plan(cg, limit_share(cg), &refused);
     for (uint64_t i = 0; done < 0 && refused.code == EBUSY && i < TRIES; i++) {
         cg->begin.raised = true;
-        if (read_memory_before(cg, err) < 0)
+        if (group_read_memory_before(cg, err) < 0)
             return -1;
-        done = write_plan(cg, cg->begin.usage_bytes + i * CGROUP_SHARE_ROUNDING, &refused);
+        done = group_write_plan(cg, cg->begin.usage_bytes + i * CGROUP_SHARE_ROUNDING, &refused);
     }
     if (done < 0 && err != NULL)
         *err = refused;
@@ -374,10 +347,10 @@ int group_begin(struct cgroup *cg, const struct cgroup_limits *limits, struct cj
         cg->begin.tasks--;
     if (cache_is_in_the_way(cg)) {
         group_reclaim(cg, cg->begin.usage_bytes);
-        if (read_memory_before(cg, err) < 0)
+        if (group_read_memory_before(cg, err) < 0)
             return -1;
     }
-    if (await_garbage(cg, err) < 0)
+    if (group_await_garbage(cg, err) < 0)
         return -1;
     follow_floors(cg);
     uint64_t limit_before = cg->written.memory_known ? cg->written.memory_bytes : UINT64_MAX;
@@ -394,19 +367,8 @@ int group_begin(struct cgroup *cg, const struct cgroup_limits *limits, struct cj
     if (read_oom_before(cg, limit_before, err) < 0)
         return -1;
     cg->seen.valid = false; /* until the run is over */
+    group_mark(cg);
     return 0;
-}
-
-int group_settle(struct cgroup *cg, struct cj_error *err)
-{
-    uint64_t share = cg->host->facts.kind == CGROUP_V2 ? 0 : cg->share_bytes + cg->kernel_floor;
-    struct cj_error refused;
-    error_clear(&refused);
-    if (write_plan(cg, share, &refused) == 0 || refused.code == EBUSY)
-        return 0; /* v1 refuses a limit below the usage: the run is at its limit already */
-    if (err != NULL)
-        *err = refused;
-    return -1;
 }
 
 static int finish_tasks(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error *err)
@@ -444,30 +406,37 @@ static int look_for_leavings(struct cgroup *cg, struct cgroup_usage *usage, stru
     return 0;
 }
 
+static void put_residue(struct cgroup *cg, uint64_t usage, uint64_t kernel)
+{
+    cg->residue_bytes = minus(usage, kernel + cg->share_bytes);
+    cg->residue_kernel_bytes = minus(kernel, cg->kernel_floor);
+}
+
+int group_read_residue(struct cgroup *cg, struct cj_error *err)
+{
+    uint64_t usage, kernel;
+    if (group_read(cg, CGROUP_MEMORY_USAGE, &usage, err) < 0 ||
+        group_read(cg, CGROUP_MEMORY_KERNEL, &kernel, err) < 0)
+        return -1;
+    put_residue(cg, usage, kernel);
+    return 0;
+}
+
 static int finish_memory(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error *err)
 {
-    struct cgroup_memory_readings readings = {
-        .usage_before = cg->begin.usage_bytes,
-        .kernel_before = cg->begin.kernel_bytes,
-        .share = cg->user_floor,
-        .kernel_floor = cg->kernel_floor,
-        .stock_max = stock_bytes(cg, usage->process_peak),
-        .limit = cg->begin.limit_bytes,
-        .elapsed_ns = monotonic_ns() - cg->begin.time_ns,
-    };
-    if (group_read(cg, CGROUP_MEMORY_PEAK, &readings.peak, err) < 0 ||
-        group_read(cg, CGROUP_MEMORY_USAGE, &readings.usage_after, err) < 0 ||
-        group_read(cg, CGROUP_MEMORY_KERNEL, &readings.kernel_after, err) < 0)
+    struct cgroup_memory_readings readings;
+    if (group_read_since_mark(cg, usage->process_peak, &readings, err) < 0)
         return -1;
     cg->seen.usage_bytes = readings.usage_after;
     cg->seen.kernel_bytes = readings.kernel_after;
-    cg->residue_bytes = minus(readings.usage_after, readings.kernel_after + cg->share_bytes);
-    cg->residue_kernel_bytes = minus(readings.kernel_after, readings.kernel_floor);
+    put_residue(cg, readings.usage_after, readings.kernel_after);
     if (!group_has(cg, CGROUP_MEMORY_PEAK) ||
         (cg->begin.peak_bytes > 0 && readings.peak <= cg->begin.peak_bytes))
         return 0; /* not known, or an older run's */
     usage->has_memory = true;
     usage->memory_bytes = cgroup_memory_peak(&readings);
+    if (usage->memory_bytes < cg->mark.figure_bytes)
+        usage->memory_bytes = cg->mark.figure_bytes;
     /* The limit was rounded up a little; a figure above what was asked for would contradict OK. */
     if (cg->begin.limits.memory_bytes > 0 && usage->memory_bytes > cg->begin.limits.memory_bytes) {
         usage->memory_bytes = cg->begin.limits.memory_bytes;

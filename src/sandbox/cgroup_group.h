@@ -82,6 +82,14 @@ struct cgroup {
         uint64_t oom_kills, oom_events;
         bool raised; /* v1: the limit is above what was asked and the share */
     } begin;
+    /* Since when, and beside what, the run's memory is being measured (cgroup_garbage.c). */
+    struct {
+        int64_t time_ns;
+        uint64_t usage_bytes, kernel_bytes;
+        uint64_t beside_bytes; /* garbage that the limit is raised by */
+        uint64_t figure_bytes; /* the run's peak before the mark */
+    } mark;
+    int64_t settle_again_ns;
     struct cgroup_seen seen;
     uint64_t residue_bytes; /* without the kernel's part, above init's share, after the last run */
     uint64_t residue_kernel_bytes;
@@ -111,15 +119,44 @@ WARN_UNUSED int group_open_procs(const struct cgroup *cg, int fds[static CGROUP_
 /* Gives clean page cache, reclaimable kernel objects and stocks back. Takes milliseconds. */
 void group_reclaim(struct cgroup *cg, uint64_t bytes);
 
-/* Learns init's share anew, after group_reclaim(). */
-WARN_UNUSED int group_measure_share(struct cgroup *cg, struct cj_error *err);
-
 /* Learns on how many CPUs programs run, unless that is known. */
 void group_learn_cpus(struct cgroup *cg, pid_t init_pid);
 
+/* CPUs' stocks (cgroup_plan.h) that a run of so many tasks may leave. */
+uint64_t group_stock_bytes(const struct cgroup *cg, uint64_t tasks);
+
+/* Reads what stands in the group before a run. */
+WARN_UNUSED int group_read_memory_before(struct cgroup *cg, struct cj_error *err);
+
+/* Writes the run's limits, memory raised by memory_share. */
+WARN_UNUSED int group_write_plan(struct cgroup *cg, uint64_t memory_share, struct cj_error *err);
+
+/* ---- cgroup_garbage.c ---- */
+
+/* Learns anew what stands in the group beside any run, after group_reclaim(): nobody but init is in it. */
+WARN_UNUSED int group_measure_share(struct cgroup *cg, struct cj_error *err);
+
+/* Before a run's limits are written: waits while more garbage stands in the group than its limit may be raised by. */
+WARN_UNUSED int group_await_garbage(struct cgroup *cg, struct cj_error *err);
+
+/* After they are written: measures the run's memory from here. */
+void group_mark(struct cgroup *cg);
+
+/* What cgroup_memory_peak() wants to know, since the mark. tasks: the run's, at most. */
+WARN_UNUSED int group_read_since_mark(const struct cgroup *cg, uint64_t tasks,
+                                      struct cgroup_memory_readings *readings,
+                                      struct cj_error *err);
+
+int64_t group_settle_ns(const struct cgroup *cg);
+WARN_UNUSED int group_settle(struct cgroup *cg, struct cgroup_settled *settled,
+                             struct cj_error *err);
+
+/* ---- a run ---- */
+
 WARN_UNUSED int group_begin(struct cgroup *cg, const struct cgroup_limits *limits,
                             struct cj_error *err);
-WARN_UNUSED int group_settle(struct cgroup *cg, struct cj_error *err);
+/* Reads what is left of the last run, again. */
+WARN_UNUSED int group_read_residue(struct cgroup *cg, struct cj_error *err);
 WARN_UNUSED int group_finish(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error *err);
 
 /* The halves of cgroup_host_open(), cgroup_new(), ... that differ. */

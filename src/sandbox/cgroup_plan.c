@@ -11,8 +11,6 @@
 
 #define NO_LIMIT UINT64_MAX
 
-/* Kernel objects of the dead are freed an RCU grace period later: some 10 ms, at most this. */
-#define GARBAGE_NS   (50 * NS_PER_MS)
 #define SHORT_RUN_NS (5 * NS_PER_MS)
 
 enum {
@@ -230,7 +228,7 @@ static uint64_t kernel_at_peak(const struct cgroup_memory_readings *readings)
     uint64_t both = smaller(readings->kernel_before, readings->kernel_after);
     if (readings->elapsed_ns < SHORT_RUN_NS)
         return readings->kernel_before;
-    return readings->elapsed_ns < GARBAGE_NS ? both : smaller(both, readings->kernel_floor);
+    return readings->elapsed_ns < CGROUP_GARBAGE_NS ? both : smaller(both, readings->kernel_floor);
 }
 
 uint64_t cgroup_memory_peak(const struct cgroup_memory_readings *readings)

@@ -90,6 +90,9 @@ enum {
     CGROUP_PROCESS_LEAST_BYTES = 160 * 1024, /* stack, page tables, kernel stack, task: measured */
 };
 
+/* Kernel objects of the dead are freed an RCU grace period later: some 10 ms, at most this on an ordinary day. */
+#define CGROUP_GARBAGE_NS (50 * NS_PER_MS)
+
 /* The run's own peak. Garbage that went while the run was there leaves a choice of what stood beside
  * it at its peak: a short run's peak is taken to be before that, a longer one's after. */
 uint64_t cgroup_memory_peak(const struct cgroup_memory_readings *readings);

@@ -184,15 +184,35 @@ static int replace_pids_group(struct cgroup *cg, struct cj_error *err)
     return tree_rmdir(tree->instance_fd, old_name, removal_deadline(), err);
 }
 
+static bool leaves_much(const struct cgroup *cg)
+{
+    return cg->residue_bytes > CACHE_KEPT_BYTES || cg->residue_kernel_bytes > KERNEL_KEPT_BYTES;
+}
+
+/* What the last run left, when its files are gone by now and its kernel memory has had the time that takes. */
+static int reclaim_much(struct cgroup *cg, struct cj_error *err)
+{
+    for (int64_t until_ns = monotonic_ns() + CGROUP_GARBAGE_NS; leaves_much(cg);) {
+        if (group_read_residue(cg, err) < 0)
+            return -1;
+        if (cg->residue_kernel_bytes <= KERNEL_KEPT_BYTES || monotonic_ns() > until_ns)
+            break;
+        usleep(2000);
+    }
+    if (!leaves_much(cg))
+        return 0;
+    group_reclaim(cg, 0);
+    if (group_measure_share(cg, err) < 0)
+        return -1;
+    cg->residue_bytes = cg->residue_kernel_bytes = 0;
+    return 0;
+}
+
 int v1_recycle(struct cgroup *cg, pid_t init_pid, struct cj_error *err)
 {
     group_learn_cpus(cg, init_pid);
-    if (cg->residue_bytes > CACHE_KEPT_BYTES || cg->residue_kernel_bytes > KERNEL_KEPT_BYTES) {
-        group_reclaim(cg, 0);
-        if (group_measure_share(cg, err) < 0)
-            return -1;
-        cg->residue_bytes = cg->residue_kernel_bytes = 0;
-    }
+    if (leaves_much(cg) && reclaim_much(cg, err) < 0)
+        return -1;
     /* A cold run beside the process that waits to be a warm one has had one task more than that one begins with. */
     bool one_more = cg->first_waits && !cg->begin.limits.first_is_there;
     uint64_t peak, tasks;

@@ -8,31 +8,12 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-
-enum { FDS_MAX = 253 }; /* SCM_MAX_FD, unix(7) */
+#include "fd_message.h"
 
 int channel_send(int socket, const void *message, size_t size, const int *fds, int count,
                  struct cj_error *err)
 {
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(FDS_MAX * sizeof(int))];
-    } control;
-    struct iovec part = {.iov_base = (void *)(uintptr_t)message, .iov_len = size};
-    struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
-    if (count > 0) {
-        control.header.cmsg_level = SOL_SOCKET;
-        control.header.cmsg_type = SCM_RIGHTS;
-        control.header.cmsg_len = CMSG_LEN((size_t)count * sizeof(int));
-        memcpy(CMSG_DATA(&control.header), fds, (size_t)count * sizeof(int));
-        header.msg_control = &control;
-        header.msg_controllen = CMSG_SPACE((size_t)count * sizeof(int));
-    }
-    ssize_t sent;
-    do
-        sent = sendmsg(socket, &header, MSG_NOSIGNAL);
-    while (sent < 0 && errno == EINTR);
-    if (sent < 0)
+    if (fd_message_send(socket, message, size, fds, count) < 0)
         return error_errno(err, "send to the container's init");
     return 0;
 }

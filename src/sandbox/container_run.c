@@ -155,6 +155,8 @@ int container_start(struct container *container, const struct container_run *run
         put_descriptors(run, &request, passed, err) < 0)
         return -1;
     put_limits(run, &request);
+    for (size_t i = 0; i < run->descriptor_count; i++)
+        container->outputs_given |= run->descriptors[i].source == CONTAINER_OUTPUT;
     if (run->tty)
         request.flags |= RUN_TTY;
     struct cgroup_limits limits = container->limits = run->limits;
@@ -207,9 +209,16 @@ int container_look(struct container *container, struct container_live *seen, str
     return 0;
 }
 
-int container_settle(struct container *container, struct cj_error *err)
+int64_t container_settle_ns(const struct container *container)
 {
-    return container->cgroup != NULL ? cgroup_settle(container->cgroup, err) : 0;
+    return container->cgroup != NULL ? cgroup_settle_ns(container->cgroup) : INT64_MAX;
+}
+
+int container_settle(struct container *container, struct cgroup_settled *settled,
+                     struct cj_error *err)
+{
+    *settled = (struct cgroup_settled){.next_ns = INT64_MAX};
+    return container->cgroup != NULL ? cgroup_settle(container->cgroup, settled, err) : 0;
 }
 
 int container_kill(struct container *container, struct cj_error *err)

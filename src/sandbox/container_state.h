@@ -28,6 +28,7 @@ struct container {
     int files_fd;
     char *arena;
     int outputs[INIT_OUTPUTS]; /* read ends */
+    bool outputs_given;        /* since the last reset a program had one of them */
     struct cgroup *cgroup;
     unsigned cgroup_generation; /* that init knows of */
     bool cgroup_moved;          /* v1: init is in another group since the last run */

@@ -21,6 +21,7 @@
 #include <fcntl.h>
 #include <seccomp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
@@ -116,7 +117,11 @@ static int read_word(struct reader *reader, const yaml_node_t *node, const char 
             return 0;
         }
     }
-    return fail_at(reader, node, "unknown %s '%s'", what, text);
+    char known[128] = "";
+    for (size_t i = 0, used = 0; i < count && used < sizeof(known); i++)
+        used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s", i > 0 ? ", " : "",
+                                 words[i].text);
+    return fail_at(reader, node, "unknown %s '%s', not one of %s", what, text, known);
 }
 
 /* Decimal, 0x, 0o, 0b, or octal after a plain 0, up to 2^64-1. */

@@ -22,6 +22,7 @@
 
 #include "base/fd.h"
 #include "base/io.h"
+#include "fd_message.h"
 #include "init/protocol.h"
 
 struct spawner {
@@ -46,29 +47,6 @@ struct spawn_message {
 };
 
 /* ---- messages ---- */
-
-static int send_message(int socket, const struct spawn_message *message, const int *fds, int count)
-{
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(SPAWN_FDS * sizeof(int))];
-    } control = {0};
-    struct iovec part = {.iov_base = (void *)(uintptr_t)message, .iov_len = sizeof(*message)};
-    struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
-    if (count > 0) {
-        control.header.cmsg_level = SOL_SOCKET;
-        control.header.cmsg_type = SCM_RIGHTS;
-        control.header.cmsg_len = CMSG_LEN((size_t)count * sizeof(int));
-        memcpy(CMSG_DATA(&control.header), fds, (size_t)count * sizeof(int));
-        header.msg_control = &control;
-        header.msg_controllen = CMSG_SPACE((size_t)count * sizeof(int));
-    }
-    ssize_t sent;
-    do
-        sent = sendmsg(socket, &header, MSG_NOSIGNAL);
-    while (sent < 0 && errno == EINTR);
-    return sent < 0 ? -1 : 0;
-}
 
 /* Returns the number of descriptors, or -1 with errno (EPIPE: the other side is gone). */
 static int receive_message(int socket, struct spawn_message *message, int *fds)
@@ -245,7 +223,7 @@ static void serve(int socket)
     }
     for (int i = 0; i < count; i++)
         close(fds[i]);
-    if (send_message(socket, &message, &pid_fd, pid_fd >= 0 ? 1 : 0) < 0)
+    if (fd_message_send(socket, &message, sizeof(message), &pid_fd, pid_fd >= 0 ? 1 : 0) < 0)
         _exit(0);
     if (pid_fd >= 0)
         close(pid_fd);
@@ -360,7 +338,7 @@ static int call(struct spawner *spawner, struct spawn_message *message, const in
 {
     int answer_fds[SPAWN_FDS] = {-1};
     pthread_mutex_lock(&spawner->lock);
-    int result = send_message(spawner->socket, message, fds, count);
+    int result = fd_message_send(spawner->socket, message, sizeof(*message), fds, count);
     if (result == 0)
         result = receive_message(spawner->socket, message, answer_fds);
     int code = errno;

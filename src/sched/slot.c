@@ -34,6 +34,15 @@ unsigned slot_index(const struct slot *slot)
     return slot->index;
 }
 
+bool slot_is_alone(const struct slot *slot)
+{
+    struct sched *sched = slot->sched;
+    pthread_mutex_lock(&sched->lock);
+    bool alone = sched->running == 1;
+    pthread_mutex_unlock(&sched->lock);
+    return alone;
+}
+
 const char *slot_cpu_set(const struct slot *slot)
 {
     return slot->cpu_set;

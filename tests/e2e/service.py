@@ -262,6 +262,13 @@ def accepted(result):
     return result["files"]["stdout"]
 
 
+def languages_folder(folder, languages):
+    """The folder, which everybody may read, with that languages.yaml; %(folder)s in it is its path."""
+    folder.chmod(0o755)
+    (folder / "languages.yaml").write_text(languages % {"folder": folder})
+    return folder
+
+
 def wait_for(condition, seconds=5):
     end = time.monotonic() + seconds
     while not condition():
@@ -269,12 +276,13 @@ def wait_for(condition, seconds=5):
         time.sleep(0.01)
 
 
-def processes(word):
-    """Host pids of processes with word as an argument."""
+def processes(word, without=None):
+    """Host pids of processes with word as an argument, and not the other one."""
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):
             with open(f"/proc/{pid}/cmdline", "rb") as file:
-                if word.encode() in file.read().split(b"\0"):
-                    found.append(int(pid))
+                words = file.read().split(b"\0")
+            if word.encode() in words and (without is None or without.encode() not in words):
+                found.append(int(pid))
     return found

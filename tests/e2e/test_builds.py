@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from service import Service
+from service import Service, languages_folder
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: control groups")
 
@@ -54,10 +54,8 @@ languages:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("builds")
-    folder.chmod(0o755)
     (folder / "needed").write_text("1")
-    (folder / "languages.yaml").write_text(LANGUAGES % {"folder": folder})
-    return folder
+    return languages_folder(folder, LANGUAGES)
 
 
 @pytest.fixture(scope="module")

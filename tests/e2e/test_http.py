@@ -755,6 +755,130 @@ def test_an_answer_of_another_thread(client):
         assert client.get(b"/work?ms=0", method=b"POST", body=b"abc").reply().body == b"worked\n"
 
 
+# ---- answers that another thread gives by itself ----
+
+def test_a_direct_answer(serve):
+    server = serve()
+    client = server.connect()
+    for _ in range(50):
+        reply = client.get(b"/direct?ms=0", method=b"POST", body=b"abc").reply()
+        assert reply.body == b"dddddd"
+        assert set(reply.headers) == {"date", "content-length", "x-direct"}
+    server.wait_for(direct=50, answered=50)
+
+
+def test_a_direct_answer_without_a_further_request_is_over_soon(serve):
+    """Nobody wakes the loop for it: its tick looks."""
+    server = serve()
+    before = server.descriptors()
+    client = server.connect()
+    assert client.get(b"/direct").reply().body == b"dddddd"
+    watcher = server.connect()
+    watcher.get(b"/hello").reply()
+    end = time.monotonic() + 2
+    while (stats := json.loads(watcher.get(b"/stats").reply().body))["requests"] > 1 and time.monotonic() < end:
+        time.sleep(0.05)
+    assert (stats["requests"], stats["waiting"], stats["gone"], stats["direct"]) == (1, 0, 0, 1)
+    client.close()
+    watcher.close()
+    server.wait_for_descriptors(before)
+
+
+def test_an_idle_connection_is_closed_behind_a_direct_answer(serve):
+    server = serve("idle_timeout=200")
+    client = server.connect()
+    assert client.get(b"/direct").reply().body == b"dddddd"
+    assert client.ends(2)
+
+
+@pytest.mark.parametrize("ms", [0, 1, 30])
+def test_requests_behind_a_direct_answer_do_not_wait(serve, ms):
+    """They were read ahead: without a word from the other thread nothing would wake the loop for them."""
+    server = serve()
+    client = server.connect()
+    target = b"/direct?ms=%d" % ms
+    start = time.monotonic()
+    for _ in range(10):
+        client.get(target).get(b"/hello").get(target).get(target)
+        assert [client.reply().body for _ in range(4)] == [b"dddddd", b"hello\n", b"dddddd", b"dddddd"]
+    assert time.monotonic() - start < 30 * ms / 1000 + 2
+
+
+def test_requests_that_come_during_direct_answers(serve):
+    """At whatever moment: none is lost, none is answered twice."""
+    server = serve()
+    client = server.connect()
+    chance = random.Random(7)
+    for _ in range(300):
+        client.get(b"/direct?ms=0")
+        until = time.perf_counter() + chance.random() * 0.0004
+        while time.perf_counter() < until:
+            pass
+        client.get(b"/hello")
+        assert [client.reply().body, client.reply().body] == [b"dddddd", b"hello\n"]
+
+
+@pytest.mark.parametrize("behind", [b"", b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /he", b"x" * 100000],
+                         ids=["nothing", "request", "part", "much"])
+@pytest.mark.parametrize("goodbye", GOODBYES)
+def test_a_client_that_goes_before_a_direct_answer(serve, goodbye, behind):
+    server = serve()
+    client = server.connect()
+    client.get(b"/direct?ms=400").send(behind)
+    server.wait_for(waiting=1)
+    GOODBYES[goodbye](client)
+    assert server.wait_for(waiting=0, gone=1) < 0.3
+    time.sleep(0.5)
+    server.wait_for(direct=0)
+
+
+def test_clients_that_go_at_the_moment_of_a_direct_answer(serve):
+    server = serve()
+    before = server.descriptors()
+    for i in range(200):
+        client = server.connect()
+        client.get(b"/direct?ms=1")
+        time.sleep(i % 20 / 10000)
+        client.close()
+    server.wait_for(waiting=0, connections=1, requests=1)
+    server.wait_for_descriptors(before)
+
+
+def test_a_direct_answer_that_does_not_fit_into_the_socket(serve):
+    """The loop sends the rest, and what comes behind it."""
+    server = serve()
+    size = 20000000
+    client = server.connect(options=[(socket.SO_RCVBUF, 4096)])
+    client.get(b"/direct?ms=0&size=%d" % size).get(b"/hello")
+    server.wait_for(direct=1)
+    time.sleep(0.1)
+    client.until(b"\r\n\r\n")
+    left = size - len(client.rest)
+    while left > 0:
+        left -= len(client.sock.recv(min(left, 1 << 20)))
+    client.rest = b""
+    assert client.reply().body == b"hello\n"
+    server.wait_for(direct=1, gone=0)
+
+
+def test_who_does_not_take_a_direct_answer_is_cut_off(serve):
+    server = serve("write_timeout=300")
+    client = server.connect(options=[(socket.SO_RCVBUF, 4096)])
+    client.get(b"/direct?ms=0&size=20000000")
+    assert server.wait_for(gone=1, direct=1) < 1.5
+
+
+@pytest.mark.parametrize("head", [b"GET /direct HTTP/1.0\r\n", b"GET /direct HTTP/1.0\r\nConnection: keep-alive\r\n",
+                                  b"GET /direct HTTP/1.1\r\nHost: x\r\nConnection: close\r\n",
+                                  b"HEAD /direct HTTP/1.1\r\nHost: x\r\n"])
+def test_answers_that_are_not_plain_are_the_loops(serve, head):
+    server = serve()
+    client = server.connect()
+    reply = client.send(head + b"\r\n").reply("HEAD" if head.startswith(b"HEAD") else "GET")
+    assert reply.status == 200 and "x-direct" not in reply.headers
+    server.wait_for(direct=0)
+
+
 # ---- refusals ----
 
 GOOD = b"Host: x\r\n"
@@ -1133,6 +1257,8 @@ MISCHIEF = [
     (b"POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n" + b"x" * 200000, 1),
     (b"POST /limit HTTP/1.1\r\nHost: x\r\nContent-Length: 2000\r\n\r\n" + b"x" * 2000, 1),
     (b"GET /work?ms=5 HTTP/1.1\r\nHost: x\r\n\r\n", 1),
+    (b"GET /direct?ms=2 HTTP/1.1\r\nHost: x\r\n\r\n", 2),
+    (b"GET /direct?ms=0&size=3000000 HTTP/1.1\r\nHost: x\r\n\r\n", 1),
     (b"GET /wait?ms=50 HTTP/1.1\r\nHost: x\r\n\r\n", 1),
     (b"GET /stream?count=20&size=50000 HTTP/1.1\r\nHost: x\r\n\r\n", 1),
     (b"GET /stream?count=3&size=50&known=1&cut=1 HTTP/1.1\r\nHost: x\r\n\r\n", 1),
@@ -1335,6 +1461,22 @@ def test_a_stop_answers_what_was_accepted(serve):
         reply = client.reply()
         assert reply.body == body and reply.closes
     assert waiting.ends()  # what was pipelined behind is not served
+    assert server.process.wait(3) == 0
+
+
+def test_a_stop_ends_direct_answers(serve):
+    """Who is answered after it is told that the connection ends."""
+    server = serve()
+    answered = server.connect()
+    answered.get(b"/direct").reply()
+    waiting = server.connect()
+    waiting.get(b"/direct?ms=400")
+    server.wait_for(waiting=1)
+    server.process.send_signal(signal.SIGTERM)
+    assert answered.ends(1)
+    reply = waiting.reply()
+    assert reply.body == b"worked\n" and reply.closes
+    assert waiting.ends()
     assert server.process.wait(3) == 0
 
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from service import Service
+from service import Service, languages_folder
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: control groups")
 
@@ -42,10 +42,8 @@ languages:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("prepared")
-    folder.chmod(0o755)
     (folder / "tool").write_text("1\n")
-    (folder / "languages.yaml").write_text(LANGUAGES % {"folder": folder})
-    return folder
+    return languages_folder(folder, LANGUAGES)
 
 
 @pytest.fixture(scope="module")

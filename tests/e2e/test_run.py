@@ -12,6 +12,8 @@ import time
 
 import pytest
 
+from service import processes as every_process, wait_for
+
 PYTHON = "/usr/bin/python3"
 SH = "/bin/sh"
 
@@ -87,23 +89,9 @@ def without_warning(stderr):
     return b"".join(line for line in lines if b"protection is not full" not in line)
 
 
-def wait_for(condition, seconds=5):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it does not happen"
-        time.sleep(0.01)
-
-
 def processes(word):
-    """Host pids of processes with word in an argument."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError):
-            with open(f"/proc/{pid}/cmdline", "rb") as f:
-                words = f.read().split(b"\0")
-            if word.encode() in words and b"run" not in words:
-                found.append(int(pid))
-    return found
+    """Of programs: not the command that runs them."""
+    return every_process(word, without="run")
 
 
 # ---- exit statuses ----

@@ -1,8 +1,10 @@
 """`cjudge serve` as an operator sees it: settings, signals, logs."""
+import contextlib
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 
@@ -158,6 +160,27 @@ def test_a_second_signal_does_not_wait(serve):
     assert service.stop(signal.SIGTERM) == 0
     assert time.monotonic() - begun < 5
     assert finish().status == 503
+
+
+def test_clients_that_do_not_take_what_slots_answer(serve):
+    """A slot gives a short answer itself; a socket that takes a part of it must leave nothing at work."""
+    service = serve("-parallelism", 2, "-drain-timeout", "20s")
+    body = json.dumps({"cmd": [shell("head -c 12000 /dev/zero | tr '\\0' x")]}).encode()
+    host, port = service.address.rsplit(":", 1)
+    for _ in range(3):
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect((host, int(port)))
+            client.settimeout(0.5)
+            head = f"POST /run HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            with contextlib.suppress(TimeoutError):
+                for _ in range(400):
+                    client.sendall(head + body)
+            time.sleep(1.5)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    begun = time.monotonic()
+    assert service.stop() == 0
+    assert time.monotonic() - begun < 5
 
 
 @kept

@@ -1,6 +1,7 @@
 """Command templates that start a sandbox of their own: they run on the host's side. The first ones are the lines of
 code-judge's README, verbatim, with Debian's packages."""
 import concurrent.futures
+import fcntl
 import json
 import os
 import shutil
@@ -44,8 +45,8 @@ def outcome(result):
     return result["success"], result["run_success"], result["reason"]
 
 
-def work_folders():
-    return {name for name in os.listdir("/tmp") if name.startswith("cjudge-work-")}
+def work_folders(folder="/tmp"):
+    return {name for name in os.listdir(folder) if name.startswith("cjudge-work-")}
 
 
 @pytest.fixture(scope="module", params=sorted(SANDBOXES))
@@ -166,6 +167,86 @@ def test_nothing_is_left(cjudge, tmp_path):
             assert all(r["success"] for r in pool.map(lambda _: service.judged("/run", python("print(1)")), range(12)))
         wait_for(lambda: service.descriptors() <= descriptors)
     assert work_folders() <= before
+
+
+def decoys(folder, inside):
+    """What is not a left folder of this user's, though much looks like one; every file "kept" in it must stay."""
+    def like_ours(name, lock=True):
+        place = folder / name
+        (place / "work").mkdir(parents=True, mode=0o700)
+        place.chmod(0o700)
+        (place / "work" / "kept").write_text("x")
+        if lock:
+            (place / "lock").touch(mode=0o600)
+        return place
+    like_ours("cjudge-work-nolock", lock=False)
+    like_ours("cjudge-work-a-backup")
+    like_ours("cjudge-work-backups")
+    os.chown(like_ours("cjudge-work-others"), 12345, 12345)
+    like_ours("cjudge-work-public").chmod(0o777)
+    (like_ours("elsewhere")).rename(folder / "target")
+    (folder / "cjudge-work-link01").symlink_to("target")
+    linked = like_ours("cjudge-work-link02")
+    (linked / "lock").unlink()
+    (linked / "lock").symlink_to(folder / "target" / "lock")
+    mounted = like_ours("cjudge-work-mount1")
+    subprocess.run(["mount", "--bind", folder / "target", mounted], check=True)
+    # inside of one that is taken away: a way out by a link, and another one's files by a mount
+    (inside / "link").symlink_to(folder / "target")
+    (inside / "mount").mkdir()
+    subprocess.run(["mount", "--bind", folder / "target", inside / "mount"], check=True)
+    held = like_ours("cjudge-work-held01")
+    return held, [mounted, inside / "mount"]
+
+
+def kept_files(folder):
+    places = ["*/work/kept", "*/mount/work/kept", "*/work/mount/work/kept"]  # not all: one is very deep
+    return sorted(str(path.relative_to(folder)) for place in places for path in folder.glob(place))
+
+
+def test_what_a_killed_service_leaves_goes_at_the_next_start(cjudge, tmp_path):
+    """And nothing else does."""
+    (tmp_path / "temporary").mkdir()
+    env = {**BWRAP, "MAX_EXECUTION_TIME": "60", "TMPDIR": str(tmp_path / "temporary")}
+    folder = tmp_path / "temporary"
+
+    def start(number):
+        place = tmp_path / str(number)
+        place.mkdir()
+        return Service(cjudge, "-parallelism", 1, judge="127.0.0.1:0", env=env, folder=str(place))
+
+    with start(1) as service:
+        deep = ("import os, time\ntop = os.getcwd()\nfor i in range(3000):\n    os.mkdir('d')\n    os.chdir('d')\n"
+                "open(top + '/begun', 'w').close()\ntime.sleep(61.2)")
+        connection = service.connection(service.judge_addresses[0])
+        connection.request("POST", "/run", body=json.dumps(python(deep)), headers={"content-type": "application/json"})
+        begun = lambda: [*folder.glob("cjudge-work-*/begun"), *folder.glob("cjudge-work-*/*/begun")]
+        wait_for(begun, 20)
+        inside = begun()[0].parent
+        with start(2):  # what another one has now is not touched
+            assert begun()
+        service.process.kill()
+        service.process.wait()
+        connection.close()
+    left, = work_folders(folder)
+    held, mounts = decoys(folder, inside)
+    try:
+        with open(held / "lock", "rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            before = kept_files(folder)
+            with start(3) as service:
+                assert kept_files(folder) == before
+                assert "cannot be removed" in service.log_text()  # for its mount
+                assert not begun()
+                subprocess.run(["umount", mounts.pop()], check=True)
+            with start(4):
+                assert not (folder / left).exists()
+                assert kept_files(folder) == [path for path in before if not path.startswith(left)]
+        with start(5):
+            assert not held.exists()
+    finally:
+        for mount in mounts:
+            subprocess.run(["umount", mount], check=True)
 
 
 def test_hanging_up_ends_it(cjudge, tmp_path):

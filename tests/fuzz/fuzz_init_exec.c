@@ -1,6 +1,9 @@
 /* A run's request to init: the header and the arena are arbitrary; what request_valid() takes becomes an
  * argv and env of strings that end inside of the arena. Input: struct init_exec, then the arena. */
-#include "launch.c"
+#include <stdlib.h>
+#include <string.h>
+
+#include "launch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
@@ -41,8 +44,13 @@ static void check(void)
         require(from.source != INIT_SOURCE_PASSED || from.index < request->passed_count);
         require(from.source != INIT_SOURCE_KEPT ||
                 (from.index < INIT_KEPT_COUNT && self.kept[from.index] >= 0));
-        require(from.source <= INIT_SOURCE_KEPT);
+        require(from.source != INIT_SOURCE_MADE || from.index < request->made_count);
+        require(from.source <= INIT_SOURCE_MADE);
     }
+    require(request->made_count <= INIT_MADE_MAX);
+    for (uint32_t i = 0; i < request->made_count; i++)
+        require(run.made[i] >= self.arena + table && run.made[i] < arena_end &&
+                memchr(run.made[i], '\0', (size_t)(arena_end - run.made[i])) != NULL);
 }
 
 /* argv {"a", "b"}, env {"PATH=/"}: where mutations begin. */

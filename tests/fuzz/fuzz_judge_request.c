@@ -18,7 +18,7 @@ static void need(bool condition)
 }
 
 /* Touches all of it. */
-static void check_text(struct judge_text text)
+static void check_text(struct body_text text)
 {
     need(text.data != NULL || text.size == 0);
     need(text.data == NULL || text.data[text.size] == '\0');

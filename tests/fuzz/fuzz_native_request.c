@@ -15,7 +15,7 @@ static void need(bool condition)
         abort();
 }
 
-static void check_text(struct native_text text, bool is_name)
+static void check_text(struct body_text text, bool is_name)
 {
     need(text.data != NULL || text.size == 0);
     need(text.data == NULL || text.data[text.size] == '\0');

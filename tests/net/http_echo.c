@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,8 +29,10 @@ struct echo {
     struct net_loop *loop;
     struct http_server *server;
     int64_t stop_ns;
-    uint64_t over[3]; /* by enum http_over */
-    uint64_t waiting; /* /wait and /work that are not over */
+    uint64_t over[3];    /* by enum http_over */
+    uint64_t waiting;    /* /wait, /work and /direct that are not over */
+    atomic_ulong direct; /* answers that another thread has given */
+    atomic_uint threads; /* at work: they use the loop */
     uint64_t body_bytes;
 };
 
@@ -42,6 +45,7 @@ struct exchange {
     int64_t pause_ns;
     bool over, working, counted;
     uint64_t pieces, piece_size;
+    struct http_direct *direct;
     char *kind;
 };
 
@@ -69,12 +73,13 @@ static void exchange_free(struct exchange *exchange)
 static void on_over(struct http_request *request, enum http_over how, void *arg)
 {
     struct exchange *exchange = arg;
-    (void)request;
     if (exchange->over)
         abort(); /* twice */
     exchange->over = true;
     exchange->echo->over[how]++;
     exchange->echo->waiting -= exchange->counted;
+    if (http_answered_directly(request))
+        exchange->working = false;
     if (!exchange->working)
         exchange_free(exchange);
 }
@@ -168,20 +173,62 @@ static void work_done(void *arg)
 static void *work(void *arg)
 {
     struct exchange *exchange = arg;
+    struct echo *echo = exchange->echo;
     usleep((useconds_t)(exchange->pieces * 1000));
-    net_loop_post(exchange->echo->loop, work_done, exchange);
+    net_loop_post(echo->loop, work_done, exchange);
+    atomic_fetch_sub(&echo->threads, 1);
     return NULL;
+}
+
+static void start_thread(void *(*main)(void *), struct exchange *exchange)
+{
+    pthread_t thread;
+    exchange->working = true;
+    atomic_fetch_add(&exchange->echo->threads, 1);
+    if (pthread_create(&thread, NULL, main, exchange) != 0)
+        abort();
+    pthread_detach(thread);
 }
 
 static void on_work_end(struct http_request *request, void *arg)
 {
     struct exchange *exchange = arg;
-    pthread_t thread;
     exchange->pieces = query_number(request, "ms", 1);
-    exchange->working = true;
-    if (pthread_create(&thread, NULL, work, exchange) != 0)
+    start_thread(work, exchange);
+}
+
+/* Of size bytes, by the other thread if that can be, else as /work's. */
+static void *work_directly(void *arg)
+{
+    struct exchange *exchange = arg;
+    struct echo *echo = exchange->echo;
+    size_t size = exchange->piece_size;
+    char *text = malloc(size + 1);
+    if (!text)
         abort();
-    pthread_detach(thread);
+    memset(text, 'd', size);
+    usleep((useconds_t)(exchange->pieces * 1000));
+    atomic_fetch_add(&echo->direct, 1);
+    if (!http_direct_reply(exchange->direct, 200, "X-Direct: 1\r\n", text, size)) {
+        atomic_fetch_sub(&echo->direct, 1);
+        net_loop_post(echo->loop, work_done, exchange);
+    }
+    free(text);
+    atomic_fetch_sub(&echo->threads, 1);
+    return NULL;
+}
+
+static void on_direct_end(struct http_request *request, void *arg)
+{
+    struct exchange *exchange = arg;
+    exchange->direct = http_direct_new(request);
+    if (!exchange->direct) {
+        on_work_end(request, arg);
+        return;
+    }
+    exchange->pieces = query_number(request, "ms", 1);
+    exchange->piece_size = query_number(request, "size", 6);
+    start_thread(work_directly, exchange);
 }
 
 static void reject_late(void *arg)
@@ -286,7 +333,7 @@ static void reply_facts(struct http_request *request)
     buf_free(&text);
 }
 
-static void reply_stats(struct http_request *request, const struct echo *echo)
+static void reply_stats(struct http_request *request, struct echo *echo)
 {
     struct http_counts counts;
     http_server_counts(echo->server, &counts);
@@ -294,10 +341,11 @@ static void reply_stats(struct http_request *request, const struct echo *echo)
                  "{\"answered\": %" PRIu64 ", \"gone\": %" PRIu64 ", \"refused\": %" PRIu64
                  ", \"waiting\": %" PRIu64 ", \"connections\": %" PRIu64 ", \"requests\": %" PRIu64
                  ", \"requests_total\": %" PRIu64 ", \"refused_total\": %" PRIu64
-                 ", \"body_bytes\": %" PRIu64 ", \"peer\": \"%s\"}\n",
+                 ", \"body_bytes\": %" PRIu64 ", \"direct\": %lu, \"peer\": \"%s\"}\n",
                  echo->over[HTTP_OVER_ANSWERED], echo->over[HTTP_OVER_GONE],
                  echo->over[HTTP_OVER_REFUSED], echo->waiting, counts.connections, counts.requests,
-                 counts.requests_total, counts.refused_total, echo->body_bytes, http_peer(request));
+                 counts.requests_total, counts.refused_total, echo->body_bytes,
+                 atomic_load(&echo->direct), http_peer(request));
 }
 
 struct route {
@@ -312,6 +360,7 @@ static const struct route routes[] = {
     {"/limit", {on_echo_body, on_echo_end, NULL, on_over}, resume},
     {"/wait", {NULL, on_wait_end, NULL, on_over}, reply_late},
     {"/work", {NULL, on_work_end, NULL, on_over}, resume},
+    {"/direct", {NULL, on_direct_end, NULL, on_over}, resume},
     {"/undecided", {on_echo_body, on_echo_end, NULL, on_over}, reject_late},
     {"/stream", {NULL, on_stream_end, on_drained, on_over}, resume},
     {"/hang", {NULL, on_hang_end, NULL, on_over}, resume},
@@ -472,6 +521,8 @@ static int serve(struct echo *echo, int argc, char **argv, struct cj_error *err)
         listen_at(echo, argc, argv, err) == 0)
         result = net_loop_run(echo->loop, err);
     http_server_free(echo->server);
+    while (atomic_load(&echo->threads) > 0)
+        usleep(1000);
     net_signal_free(term);
     net_loop_free(echo->loop);
     return result;

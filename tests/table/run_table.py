@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Runs the table of verdicts (table.py) against a cjudge binary: a plain program, standard library only.
 
-    python3 tests/table/run_table.py --cjudge build/cjudge --level full [--only NAME] [--slow N]
+    python3 tests/table/run_table.py --cjudge build/cjudge --level full [--only NAME] [--slow N [--again N]]
 
 Prints one line for each case and leaves with 1 when any differs from the table. `--build DIR` compiles
 the C programs and stops, `--programs DIR` uses what was compiled before (a guest without a compiler)."""
 import argparse
 import concurrent.futures
+import functools
 import json
 import os
 import re
@@ -171,6 +172,17 @@ def run_case(case, cjudge, level, programs, slow=1.0):
     return [], result
 
 
+def show(case, wrong, result):
+    """Prints the row; whether it differs."""
+    shown = result or dict(status="-", exitStatus=0, time=0, runTime=0, memory=0)
+    print(f"{'FAIL' if wrong else 'ok':4} {case['id']:32} {shown['status']:22} {shown['exitStatus']:4} "
+          f"cpu {shown['time'] / 1e9:6.3f} wall {shown['runTime'] / 1e9:6.3f} "
+          f"mem {shown['memory'] / MIB:7.2f} tasks {shown.get('procPeak', 0)}", flush=True)
+    for text in wrong:
+        print(f"       {text}")
+    return bool(wrong)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--cjudge", default=os.environ.get("CJUDGE", os.path.join(HERE, "../../build/cjudge")))
@@ -178,6 +190,7 @@ def main():
     parser.add_argument("--only", help="rows whose name contains this")
     parser.add_argument("--lang", choices=["c", "py"], help="only this language")
     parser.add_argument("--slow", type=float, default=1.0, help="factor for time limits and bounds (emulation)")
+    parser.add_argument("--again", type=float, help="rows that differ count only if they do so alone, with this factor, too")
     parser.add_argument("--parallel", type=int, default=2)
     parser.add_argument("--programs", help="folder of compiled programs; compiled there when missing")
     parser.add_argument("--build", metavar="DIR", help="compile the programs into DIR and stop")
@@ -189,18 +202,14 @@ def main():
         programs = options.programs or build(scratch)
         selected = [case for case in cases(options.level, (options.lang,) if options.lang else ("c", "py"))
                     if not options.only or options.only in case["id"]]
-        failed = 0
+        run = functools.partial(run_case, cjudge=options.cjudge, level=options.level, programs=programs)
         with concurrent.futures.ThreadPoolExecutor(options.parallel) as pool:
-            runs = pool.map(lambda case: (case, *run_case(case, options.cjudge, options.level, programs,
-                                                          options.slow)), selected)
-            for case, wrong, result in runs:
-                shown = result or dict(status="-", exitStatus=0, time=0, runTime=0, memory=0)
-                print(f"{'FAIL' if wrong else 'ok':4} {case['id']:32} {shown['status']:22} {shown['exitStatus']:4} "
-                      f"cpu {shown['time'] / 1e9:6.3f} wall {shown['runTime'] / 1e9:6.3f} "
-                      f"mem {shown['memory'] / MIB:7.2f} tasks {shown.get('procPeak', 0)}", flush=True)
-                for text in wrong:
-                    print(f"       {text}")
-                failed += bool(wrong)
+            runs = pool.map(lambda case: (case, *run(case, slow=options.slow)), selected)
+            different = [case for case, wrong, result in runs if show(case, wrong, result)]
+        if options.again and different:
+            print(f"once more, alone, at {options.again:g}:")
+            different = [case for case in different if show(case, *run(case, slow=options.again))]
+        failed = len(different)
     print(f"{len(selected) - failed} of {len(selected)} as the table says ({options.level})")
     return 1 if failed or not selected else 0
 

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -149,16 +150,21 @@ static void stop_init(void)
 
 static const struct cgroup_limits ordinary = {.memory_bytes = 64 * MIB, .processes = 16};
 
-static void order_victim(const char *first, ...)
+static void order_victim_list(const char *first, va_list args)
 {
     struct order order = {.clone_fd = cgroup_clone_fd(group)};
-    va_list args;
-    va_start(args, first);
     int i = 0;
     for (const char *arg = first; arg != NULL && i < ARGS_MAX; arg = va_arg(args, const char *))
         snprintf(order.args[i++], sizeof(order.args[0]), "%s", arg);
-    va_end(args);
     assert_int_equal(write_full(init.orders[1], &order, sizeof(order)), 0);
+}
+
+static void order_victim(const char *first, ...)
+{
+    va_list args;
+    va_start(args, first);
+    order_victim_list(first, args);
+    va_end(args);
 }
 
 static int victim_status(void)
@@ -174,6 +180,34 @@ static struct cgroup_usage run(const struct cgroup_limits *limits, int *status, 
     struct cgroup_usage usage;
     ok(cgroup_begin(group, limits, &err));
     order_victim(what, number, NULL);
+    *status = victim_status();
+    ok(cgroup_finish(group, &usage, &err));
+    return usage;
+}
+
+/* The same, with the limit kept exact meanwhile. over: whether that saw the run beyond it, which the kernel then did not
+ * kill. */
+static struct cgroup_usage run_settled(const struct cgroup_limits *limits, int *status, bool *over,
+                                       const char *first, ...)
+{
+    struct cgroup_usage usage;
+    *over = false;
+    ok(cgroup_begin(group, limits, &err));
+    int64_t next_ns = cgroup_settle_ns(group);
+    va_list args;
+    va_start(args, first);
+    order_victim_list(first, args);
+    va_end(args);
+    struct pollfd end = {.fd = init.answers[0], .events = POLLIN};
+    while (next_ns != INT64_MAX) {
+        struct timespec wait = timespec_from_ns(next_ns);
+        if (ppoll(&end, 1, &wait, NULL) > 0)
+            break;
+        struct cgroup_settled settled;
+        ok(cgroup_settle(group, &settled, &err));
+        next_ns = settled.next_ns;
+        *over |= settled.over;
+    }
     *status = victim_status();
     ok(cgroup_finish(group, &usage, &err));
     return usage;
@@ -381,12 +415,9 @@ static void memory_limit_is_exact(void **state)
         recycle();
         garbage();
         snprintf(number, sizeof(number), "%" PRIu64, sizes[i] * MIB + MIB / 4);
-        ok(cgroup_begin(group, &limits, &err));
-        order_victim("sleep", "100", "touch", number, NULL);
-        usleep(50 * 1000);
-        ok(cgroup_settle(group, &err));
-        status = victim_status();
-        ok(cgroup_finish(group, &usage, &err));
+        bool over;
+        usage = run_settled(&limits, &status, &over, "sleep", "100", "touch", number, NULL);
+        assert_false(over);
         assert_int_equal(status, SIGKILL);
         assert_in_range(usage.oom_kills, 1, facts()->kind == CGROUP_V2 ? 2 : 1);
         if (facts()->has_memory_peak)
@@ -398,6 +429,27 @@ static void memory_limit_is_exact(void **state)
         assert_int_equal(usage.oom_kills, 0);
         if (facts()->has_memory_peak)
             assert_in_range(usage.memory_bytes, 4096, 4 * MIB);
+        recycle();
+    }
+}
+
+/* Hundreds of processes that ended just before leave tens of MiB of kernel memory, which is freed when the kernel gets
+ * round to it. */
+static void nobody_hides_behind_a_bomb(void **state)
+{
+    (void)state;
+    const struct cgroup_limits many = {.memory_bytes = 512 * MIB, .processes = 600};
+    const struct cgroup_limits limits = {.memory_bytes = 16 * MIB, .processes = 16};
+    for (int i = 0; i < 20; i++) {
+        int status;
+        bool over;
+        run(&many, &status, "fork", "500");
+        assert_true(WIFEXITED(status));
+        recycle();
+        struct cgroup_usage usage = run_settled(&limits, &status, &over, "touch", "31457280", NULL);
+        if (!over && (status != SIGKILL || usage.oom_kills == 0))
+            fail_msg("round %d: 30 MiB under 16 MiB: status %d, %" PRIu64 " bytes", i, status,
+                     usage.memory_bytes);
         recycle();
     }
 }
@@ -729,6 +781,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(cpu_time_is_counted),
         cmocka_unit_test(processes_are_counted_and_limited),
         cmocka_unit_test(memory_limit_is_exact),
+        cmocka_unit_test(nobody_hides_behind_a_bomb),
         cmocka_unit_test(page_cache_is_not_inherited),
         cmocka_unit_test(cpu_rate_slows_down),
         cmocka_unit_test(cpu_sets_are_checked),

@@ -1,15 +1,16 @@
-/* init's check of a run's request, and how offsets become argv and env. The launcher's static functions
- * are reached by including its source. */
-#include "launch.c"
-
+/* init's check of a run's request, and how offsets become argv and env. */
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
 #include "base/attr.h"
+#include "launch.h"
 
 static char *arena;
 

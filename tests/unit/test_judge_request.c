@@ -9,8 +9,7 @@
 
 #include "base/attr.h"
 #include "judge_request.h"
-
-static struct languages *languages;
+#include "request_fixture.h"
 
 static enum judge_request_outcome parse(enum judge_body_kind kind, bool is_json, const char *text,
                                         size_t size, struct judge_request *request,
@@ -19,16 +18,6 @@ static enum judge_request_outcome parse(enum judge_body_kind kind, bool is_json,
     char *body = malloc(size + 1);
     memcpy(body, text, size);
     return judge_request_parse(languages, kind, is_json, body, size, request, errors);
-}
-
-static void assert_text(struct judge_text text, const char *expected)
-{
-    if (expected == NULL) {
-        assert_null(text.data);
-        return;
-    }
-    assert_int_equal(text.size, strlen(expected));
-    assert_memory_equal(text.data, expected, text.size);
 }
 
 static void a_submission(void **state)
@@ -289,20 +278,6 @@ static void content_types(void **state)
     assert_false(judge_request_is_json("application/x-www-form-urlencoded"));
 }
 
-static int set_up(void **state)
-{
-    struct cj_error err;
-    (void)state;
-    return languages_load(NULL, &languages, &err);
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    languages_free(languages);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -311,5 +286,5 @@ int main(void)
         cmocka_unit_test(content_types),        cmocka_unit_test(bodies_that_are_no_json),
         cmocka_unit_test(keys_that_come_again),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, languages_set_up, languages_tear_down);
 }

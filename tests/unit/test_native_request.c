@@ -11,8 +11,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "native_request.h"
-
-static struct languages *languages;
+#include "request_fixture.h"
 
 static int parse(enum native_body_kind kind, const char *text, struct native_batch *batch,
                  struct cj_error *err)
@@ -22,16 +21,6 @@ static int parse(enum native_body_kind kind, const char *text, struct native_bat
     assert_non_null(body);
     memcpy(body, text, size + 1);
     return native_request_parse(languages, kind, body, size, batch, err);
-}
-
-static void assert_text(struct native_text text, const char *expected)
-{
-    if (expected == NULL) {
-        assert_null(text.data);
-        return;
-    }
-    assert_int_equal(text.size, strlen(expected));
-    assert_memory_equal(text.data, expected, text.size);
 }
 
 static void a_request(void **state)
@@ -252,20 +241,6 @@ static void what_is_wrong_is_named(void **state)
     }
 }
 
-static int set_up(void **state)
-{
-    struct cj_error err;
-    (void)state;
-    return languages_load(NULL, &languages, &err);
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    languages_free(languages);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -275,5 +250,5 @@ int main(void)
         cmocka_unit_test(many),
         cmocka_unit_test(what_is_wrong_is_named),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, languages_set_up, languages_tear_down);
 }

@@ -47,6 +47,7 @@ struct task {
     int reason;
     int order; /* how many had begun before */
     bool cancelled;
+    bool alone;
     pthread_t thread; /* where it was run or dropped */
     unsigned slot;
 };
@@ -83,6 +84,7 @@ static void task_run(struct slot *slot, void *arg)
         slot_park(slot);
     }
     task->cancelled = slot_cancelled(slot);
+    task->alone = slot_is_alone(slot);
     if (task->cancelled != readable(slot_cancel_fd(slot), 0))
         abort();
     atomic_fetch_add(&task->runs, 1);
@@ -267,6 +269,35 @@ static void test_free_slots_count(void **state)
         drain(sched);
         sched_free(sched);
     }
+}
+
+static void test_who_is_alone(void **state)
+{
+    (void)state;
+    sem_t gate;
+    struct task first, second, third;
+    struct sched *sched = make(&(struct sched_settings){.slots = 2});
+    hold(&first, sched, &gate);
+    task_init(&second, sched, 1);
+    submit(&second);
+    wait_for(&second.ended);
+    assert_false(second.alone);
+    struct sched_stats stats;
+    do /* its run() has returned a moment ago */
+        sched_stats(sched, &stats);
+    while (stats.running > 1);
+    sem_post(&gate);
+    wait_for(&first.ended);
+    assert_true(first.alone);
+    drain(sched);
+    sched_free(sched);
+
+    sched = make(&(struct sched_settings){.slots = 2});
+    task_init(&third, sched, 1);
+    submit(&third);
+    drain(sched);
+    assert_true(third.alone);
+    sched_free(sched);
 }
 
 static void test_source_is_bounded(void **state)
@@ -916,6 +947,7 @@ int main(void)
         cmocka_unit_test(test_signals_are_blocked),
         cmocka_unit_test(test_queue_is_bounded),
         cmocka_unit_test(test_free_slots_count),
+        cmocka_unit_test(test_who_is_alone),
         cmocka_unit_test(test_source_is_bounded),
         cmocka_unit_test(test_cancel_waiting),
         cmocka_unit_test(test_cancel_running),

@@ -883,7 +883,8 @@ static void mistakes_are_named_with_their_line(void **state)
         {"syscalls: []\n", "1: syscalls is empty"},
         {"syscalls: {}\n", "1: syscalls must be a list"},
         {"\nsyscalls:\n- names: [read]\n", "3: a group of syscalls needs an action"},
-        {"syscalls:\n- action: permit\n", "2: unknown action 'permit'"},
+        {"syscalls:\n- action: permit\n", "2: unknown action 'permit', not one of kill_thread, "
+                                          "kill_process, trap, errno, trace, log, allow"},
         {"default_action: [allow]\nsyscalls: []\n", "1: expected a word, not a list or mapping"},
         {"default_actoin: allow\nsyscalls: []\n", "1: unknown key 'default_actoin' in the filter"},
         {"syscalls: []\nsyscalls: []\n", "2: key 'syscalls' twice in the filter"},
@@ -914,7 +915,9 @@ static void mistakes_are_named_with_their_line(void **state)
         {ONE_CONDITION("{operation: Equal, value: 0b2}"),
          "6: '0b2' is not a number from 0 to 2^64-1"},
         {ONE_CONDITION("{operation: Equal, value: ''}"), "6: '' is not a number from 0 to 2^64-1"},
-        {ONE_CONDITION("{operation: Eq}"), "6: unknown operation 'Eq'"},
+        {ONE_CONDITION("{operation: Eq}"),
+         "6: unknown operation 'Eq', not one of Equal, NotEqual, GreaterThan, LessThan, "
+         "GreaterOrEqual, LessOrEqual, BitsSet, BitsNotSet"},
         {ONE_CONDITION("{value: 1}"), "6: an argument needs an operation"},
         {ONE_CONDITION("{position: 1, operation: Equal}"),
          "6: unknown key 'position' in an argument"},

@@ -38,9 +38,9 @@ static int spin(long ms)
 
 static int fork_many(long count)
 {
-    pid_t pids[64];
+    pid_t pids[512];
     int children = 0;
-    for (long i = 0; i < count && children < 64; i++) {
+    for (long i = 0; i < count && children < 512; i++) {
         pid_t pid = fork();
         if (pid == 0) {
             for (;;)

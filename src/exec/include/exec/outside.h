@@ -12,6 +12,8 @@ WARN_UNUSED int work_folder_make(struct work_folder **out, struct cj_error *err)
 const char *work_folder_path(const struct work_folder *folder);
 /* Removes it and whatever is in it; NULL is fine. */
 void work_folder_remove(struct work_folder *folder);
+/* Removes those that processes before this one have left: base/folder.h. */
+void work_folders_remove_left(void);
 
 /* Runs request, whose paths are the folder's: copy in, limits, collectors, copy out, status, as exec_run() does. Of
  * the request's many forms it knows those of a judge: descriptor 0 is content or an open file, 1 and 2 are

@@ -15,6 +15,7 @@
 #include "base/attr.h"
 #include "base/error.h"
 #include "exec/exec.h"
+#include "judge/artefact.h"
 #include "judge/build_cache.h"
 #include "judge/language.h"
 #include "judge/toolchain.h"
@@ -52,20 +53,6 @@ struct judge_program {
     size_t file_count;
 };
 
-struct judge_artefact;
-
-/* One more owner of it. */
-struct judge_artefact *judge_artefact_share(struct judge_artefact *artefact);
-void judge_artefact_release(struct judge_artefact *artefact); /* NULL is fine */
-
-/* Its files: name, data, size; executable. */
-const struct exec_output *judge_artefact_files(const struct judge_artefact *artefact,
-                                               size_t *count);
-/* Made of files that were kept somewhere (names and data are copied). */
-WARN_UNUSED int judge_artefact_new(const struct language *language, const struct exec_output *files,
-                                   size_t count, struct judge_artefact **out, struct cj_error *err);
-const struct language *judge_artefact_language(const struct judge_artefact *artefact);
-
 enum judge_build_outcome {
     JUDGE_BUILT,        /* *artefact is the caller's */
     JUDGE_BUILD_FAILED, /* the compiler refused it, or passed a limit: result tells */
@@ -97,9 +84,6 @@ void judge_run(struct slot *slot, const struct judge_settings *settings,
  * judge_build() and judge_run() say it as the error of what fails for that reason. */
 bool judge_lacks(const struct judge_settings *settings, const struct language *language,
                  char text[static TOOLCHAIN_LACK_SIZE]);
-
-/* An output of a result by name; NULL when there is none. */
-const struct exec_output *judge_output(const struct exec_result *result, const char *name);
 
 /* The limits that a run of this language is held to when those were asked for. Pure. */
 struct exec_limits judge_limits(const struct language *language, struct exec_limits asked,

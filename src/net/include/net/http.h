@@ -7,7 +7,7 @@
  *        └───── http_reply...() at once: nothing of the body is read first (401, 404)
  *                                        over(), exactly once: the request is gone
  *
- * Everything here happens on the loop's thread. A request is the layer's; its pointer is valid
+ * Everything here happens on the loop's thread, but for http_direct_reply(). A request is the layer's; its pointer is valid
  * from head() until over() returns. over() comes after the last byte of the answer has been handed
  * to the kernel, or when that will never be; never from inside a call of this header, so a handler
  * may still use its own state after http_reply(). Whoever works on a request in another thread
@@ -238,6 +238,36 @@ void http_abort(struct http_request *request) NONNULL(1);
 
 /* Whether an answer has been given or begun. */
 bool http_replied(const struct http_request *request) NONNULL(1);
+
+/* ---- answering from another thread ----
+ *
+ * Whoever works on a request elsewhere may give a short answer there, so that between the end of the work and the
+ * client no other thread has to be woken:
+ *
+ *     loop:    direct = http_direct_new(request), before the work begins
+ *     worker:  http_direct_reply(direct, ...) or http_direct_give_up(direct), one of them, once
+ *
+ * over() comes on the loop's thread as always, but only when the loop next has to do with the connection, half a second
+ * later at most: it is not woken for that alone. Whether the worker is done with the request by then, it asks
+ * http_answered_directly(). */
+struct http_direct;
+
+/* Once end() has come. NULL when it cannot be (the client or the door closes the connection after the answer, headers
+ * have been added, something is still being sent), or memory is gone: then the loop answers. */
+struct http_direct *http_direct_new(struct http_request *request) NONNULL(1);
+
+/* headers: lines, each with its CR LF; short, and nothing of a client's in them that was not looked at. Returns
+ * whether the answer is given, and nothing is to be posted: what belongs to the request may be gone by then. If not
+ * (the request is over, the server stops, the socket is full), the loop is to be told as usual. direct is gone. */
+WARN_UNUSED bool http_direct_reply(struct http_direct *direct, int status, const char *headers,
+                                   const void *data, size_t size) NONNULL(1, 3);
+
+/* The loop is to answer. NULL is allowed. */
+void http_direct_give_up(struct http_direct *direct);
+
+/* In over(), whatever it says: http_direct_reply() has said that the answer is given. (The client may not have taken
+ * all of it.) */
+bool http_answered_directly(const struct http_request *request) NONNULL(1);
 
 /* ---- leaving HTTP ---- */
 

@@ -161,10 +161,11 @@ struct container_live {
 WARN_UNUSED int container_look(struct container *container, struct container_live *live,
                                struct cj_error *err);
 
-/* To be called once for a run that lives longer than CONTAINER_SETTLE_NS: its memory limit then is the
- * exact one (cgroup_settle()). */
-#define CONTAINER_SETTLE_NS INT64_C(50000000)
-WARN_UNUSED int container_settle(struct container *container, struct cj_error *err);
+/* Keeps the memory limit of a run exact (cgroup_settle()): due container_settle_ns() after container_start(), and then
+ * as it says itself; INT64_MAX: not at all. */
+int64_t container_settle_ns(const struct container *container);
+WARN_UNUSED int container_settle(struct container *container, struct cgroup_settled *settled,
+                                 struct cj_error *err);
 
 /* Kills everything of the run; its end follows on container_run_fd(). */
 WARN_UNUSED int container_kill(struct container *container, struct cj_error *err);

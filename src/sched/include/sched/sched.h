@@ -154,6 +154,9 @@ bool slot_cancelled(const struct slot *slot);
 
 unsigned slot_index(const struct slot *slot);
 
+/* Whether no other slot runs a job at the moment. */
+bool slot_is_alone(const struct slot *slot);
+
 /* The slot's entry of cpu_sets, which is the default of requests that name none; NULL. */
 const char *slot_cpu_set(const struct slot *slot);
 

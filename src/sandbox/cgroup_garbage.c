@@ -1,0 +1,234 @@
+/* v1: kernel memory of earlier runs, which stands in the group until it is freed, and a run's memory beside it.
+ *
+ * The limit has to be raised by it, or a run could not have what it asked for; as it is freed, that room is the run's. So the
+ * limit follows it down in small steps while the run lives, and the peak is measured anew from each step. */
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "cgroup_group.h"
+
+/* A run may take its limit's room within milliseconds. */
+#define STEP_NS       (2 * NS_PER_MS)
+#define SMALL_STEP_NS (8 * NS_PER_MS) /* when little is left */
+
+enum {
+    ROOM_LEAST_BYTES = 1024 * 1024, /* a dozen trivial runs just before */
+    ROOM_MOST_BYTES = 8 * 1024 * 1024,
+    ROOM_SHARE = 8,           /* of a limit */
+    SMALL_BYTES = 256 * 1024, /* and that much of the limit: */
+    SMALL_SHARE = 64,
+    NOTHING_BYTES = CGROUP_SHARE_ROUNDING,
+    OWN_KERNEL_BYTES = 128 * 1024, /* of a process with few pages */
+};
+
+static uint64_t minus(uint64_t left, uint64_t right)
+{
+    return left > right ? left - right : 0;
+}
+
+static int read_now(const struct cgroup *cg, uint64_t *usage, uint64_t *kernel,
+                    struct cj_error *err)
+{
+    return group_read(cg, CGROUP_MEMORY_USAGE, usage, err) < 0
+               ? -1
+               : group_read(cg, CGROUP_MEMORY_KERNEL, kernel, err);
+}
+
+static bool is_told(const struct cgroup *cg)
+{
+    return cg->host->facts.kind == CGROUP_V1 && group_has(cg, CGROUP_MEMORY_KERNEL);
+}
+
+/* ---- before a run ---- */
+
+/* Garbage must not be taken for init's: for ever after it would be room for runs to hide in. */
+int group_measure_share(struct cgroup *cg, struct cj_error *err)
+{
+    enum { TRIES = 1000, FLOOR_MOST_BYTES = 1024 * 1024 };
+    uint64_t usage, kernel;
+    if (read_now(cg, &usage, &kernel, err) < 0)
+        return -1;
+    for (int i = 0; is_told(cg) && kernel > FLOOR_MOST_BYTES && i < TRIES; i++) {
+        usleep(2000);
+        if (read_now(cg, &usage, &kernel, err) < 0)
+            return -1;
+    }
+    cg->share_bytes = cg->host->facts.kind == CGROUP_V2 ? 0 : minus(usage, kernel);
+    cg->user_floor = cg->share_bytes;
+    cg->kernel_floor = kernel;
+    return 0;
+}
+
+/* The most that a limit may be raised by: with hundreds of trivial runs a second some MiB always stand there. */
+static uint64_t garbage_room(const struct cgroup *cg)
+{
+    uint64_t room = cg->begin.limits.memory_bytes / ROOM_SHARE;
+    if (room < ROOM_LEAST_BYTES)
+        return ROOM_LEAST_BYTES;
+    return room < ROOM_MOST_BYTES ? room : ROOM_MOST_BYTES;
+}
+
+/* A bomb leaves so much on its way out that the next run could hide behind it: that one waits, longer when the
+ * machine is busy. What does not go by itself is reclaimed, and what stands for two seconds is no garbage. */
+int group_await_garbage(struct cgroup *cg, struct cj_error *err)
+{
+    enum { TRIES = 1000, RECLAIM_AT = 8, RECLAIM_AGAIN_AT = 200 };
+    if (!is_told(cg) || cg->begin.limits.memory_bytes == 0)
+        return 0;
+    for (int i = 0; cg->begin.kernel_bytes > cg->kernel_floor + garbage_room(cg); i++) {
+        if (i == TRIES)
+            cg->kernel_floor = cg->begin.kernel_bytes;
+        if (i == RECLAIM_AT || i == RECLAIM_AGAIN_AT)
+            group_reclaim(cg, cg->begin.usage_bytes);
+        usleep(2000);
+        if (group_read_memory_before(cg, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* ---- beside a run ---- */
+
+void group_mark(struct cgroup *cg)
+{
+    cg->mark.time_ns = cg->begin.time_ns;
+    cg->mark.usage_bytes = cg->begin.usage_bytes;
+    cg->mark.kernel_bytes = cg->begin.kernel_bytes;
+    cg->mark.beside_bytes =
+        minus(cg->begin.limit_bytes, cg->begin.limits.memory_bytes + cg->share_bytes);
+    cg->mark.figure_bytes = 0;
+    cg->settle_again_ns = CGROUP_GARBAGE_NS;
+}
+
+int group_read_since_mark(const struct cgroup *cg, uint64_t tasks,
+                          struct cgroup_memory_readings *readings, struct cj_error *err)
+{
+    int64_t now_ns = monotonic_ns(), age_ns = now_ns - cg->begin.time_ns;
+    *readings = (struct cgroup_memory_readings){
+        .usage_before = cg->mark.usage_bytes,
+        .kernel_before = cg->mark.kernel_bytes,
+        .share = cg->user_floor,
+        .kernel_floor = cg->kernel_floor,
+        .stock_max = group_stock_bytes(cg, tasks),
+        .limit = cg->begin.limit_bytes,
+        .elapsed_ns = age_ns < CGROUP_GARBAGE_NS ? now_ns - cg->mark.time_ns : age_ns,
+    };
+    if (group_read(cg, CGROUP_MEMORY_PEAK, &readings->peak, err) < 0 ||
+        group_read(cg, CGROUP_MEMORY_USAGE, &readings->usage_after, err) < 0 ||
+        group_read(cg, CGROUP_MEMORY_KERNEL, &readings->kernel_after, err) < 0)
+        return -1;
+    return 0;
+}
+
+/* The counter's peak may be that of garbage and little else: what was measured beside it is put down, and the peak begins
+ * again. The kernel's part then is the run's own as well; that is not garbage. */
+static int mark_again(struct cgroup *cg, uint64_t kernel, struct cj_error *err)
+{
+    struct cgroup_memory_readings readings;
+    if (!cg->host->facts.can_reset_memory_peak || !group_has(cg, CGROUP_MEMORY_PEAK) ||
+        kernel + SMALL_BYTES > cg->mark.kernel_bytes)
+        return 0;
+    if (group_read_since_mark(cg, 0, &readings, err) < 0)
+        return -1;
+    uint64_t figure = cgroup_memory_peak(&readings);
+    uint64_t user = minus(readings.usage_after, readings.kernel_after);
+    uint64_t own = OWN_KERNEL_BYTES + minus(user, cg->share_bytes) / 512; /* page tables */
+    uint64_t garbage = minus(kernel, own);
+    if (garbage < cg->kernel_floor)
+        garbage = cg->kernel_floor;
+    if (figure > cg->mark.figure_bytes)
+        cg->mark.figure_bytes = figure;
+    cg->mark.usage_bytes = minus(cg->mark.usage_bytes, cg->mark.kernel_bytes) + garbage;
+    cg->mark.kernel_bytes = garbage;
+    cg->mark.time_ns = monotonic_ns();
+    if (group_write(cg, CGROUP_MEMORY_PEAK, "0") < 0)
+        return error_errno(err, "reset %s",
+                           cgroup_file_name(cg->host->facts.kind, CGROUP_MEMORY_PEAK));
+    return 0;
+}
+
+/* v1 refuses a limit below what is used. Whether that is the run's, or garbage that is still there, tells the part that is
+ * not the kernel's; read between two readings of the latter, as both go on changing. */
+static int look_whether_over(struct cgroup *cg, struct cgroup_settled *settled,
+                             struct cj_error *err)
+{
+    uint64_t kernel, usage, kernel_later;
+    if (group_read(cg, CGROUP_MEMORY_KERNEL, &kernel, err) < 0 ||
+        group_read(cg, CGROUP_MEMORY_USAGE, &usage, err) < 0 ||
+        group_read(cg, CGROUP_MEMORY_KERNEL, &kernel_later, err) < 0)
+        return -1;
+    uint64_t user = minus(usage, kernel > kernel_later ? kernel : kernel_later);
+    settled->over = user > cg->share_bytes + cg->begin.limits.memory_bytes + CGROUP_SHARE_ROUNDING;
+    return 0;
+}
+
+static int lower_limit(struct cgroup *cg, uint64_t beside, struct cgroup_settled *settled,
+                       struct cj_error *err)
+{
+    const struct cgroup_written written = cg->written;
+    struct cj_error refused;
+    error_clear(&refused);
+    if (group_write_plan(cg, cg->share_bytes + beside, &refused) == 0) {
+        cg->mark.beside_bytes = beside;
+        return 0;
+    }
+    if (refused.code != EBUSY) {
+        if (err != NULL)
+            *err = refused;
+        return -1;
+    }
+    cg->written = written; /* the limit comes first: nothing has changed */
+    return look_whether_over(cg, settled, err);
+}
+
+/* Until the limit is looked after again, garbage standing in it. */
+static int64_t step_ns(const struct cgroup *cg, uint64_t garbage)
+{
+    if (!is_told(cg) || garbage <= NOTHING_BYTES)
+        return CGROUP_GARBAGE_NS;
+    bool small = garbage <= SMALL_BYTES + cg->begin.limits.memory_bytes / SMALL_SHARE;
+    return small ? SMALL_STEP_NS : STEP_NS;
+}
+
+int64_t group_settle_ns(const struct cgroup *cg)
+{
+    if (cg->begin.limits.memory_bytes == 0)
+        return INT64_MAX;
+    return step_ns(cg, minus(cg->mark.beside_bytes, cg->kernel_floor));
+}
+
+/* By now all of it is gone, unless the machine is very busy. */
+static int settle_for_good(struct cgroup *cg, struct cgroup_settled *settled, struct cj_error *err)
+{
+    if (cg->host->facts.kind == CGROUP_V2)
+        return group_write_plan(cg, 0, err);
+    if (lower_limit(cg, cg->kernel_floor, settled, err) < 0)
+        return -1;
+    if (cg->mark.beside_bytes > cg->kernel_floor && !settled->over) {
+        settled->next_ns = cg->settle_again_ns;
+        cg->settle_again_ns *= 2;
+    }
+    return 0;
+}
+
+int group_settle(struct cgroup *cg, struct cgroup_settled *settled, struct cj_error *err)
+{
+    *settled = (struct cgroup_settled){.next_ns = INT64_MAX};
+    int64_t age_ns = monotonic_ns() - cg->begin.time_ns;
+    uint64_t kernel;
+    if (cg->begin.limits.memory_bytes == 0)
+        return 0;
+    if (!is_told(cg) || age_ns >= CGROUP_GARBAGE_NS)
+        return settle_for_good(cg, settled, err);
+    if (group_read(cg, CGROUP_MEMORY_KERNEL, &kernel, err) < 0 || mark_again(cg, kernel, err) < 0)
+        return -1;
+    uint64_t beside = kernel > cg->kernel_floor ? kernel : cg->kernel_floor;
+    if (beside + NOTHING_BYTES <= cg->mark.beside_bytes &&
+        lower_limit(cg, beside, settled, err) < 0)
+        return -1;
+    int64_t next_ns = step_ns(cg, minus(cg->mark.beside_bytes, cg->kernel_floor));
+    int64_t rest_ns = CGROUP_GARBAGE_NS - age_ns;
+    settled->next_ns = next_ns < rest_ns ? next_ns : rest_ns;
+    return 0;
+}
