@@ -60,12 +60,14 @@ enum {
     STACK_SIZE = 64 * 1024,
 };
 
-/* share/warm/python.py, with a NUL behind. */
+/* Of share/warm. */
 __asm__(".section .rodata\n"
-        "warm_python: .incbin \"warm/python.py\"\n.byte 0\n"
+        "warm_ahead: .incbin \"warm/ahead.py\"\n"
+        "warm_ahead_end:\n"
+        "warm_python: .incbin \"warm/python.py\"\n"
         "warm_python_end:\n"
         ".previous\n");
-extern const char warm_python[], warm_python_end[];
+extern const char warm_ahead[], warm_ahead_end[], warm_python[], warm_python_end[];
 
 struct warm {
     pid_t pid;   /* of the interpreter; 0: there is none */
@@ -450,18 +452,46 @@ static bool write_into(pid_t pid, uint64_t address, const void *bytes, size_t si
     return process_vm_writev(pid, &here, 1, &there, 1, 0) == (ssize_t)size;
 }
 
+/* What an interpreter runs once, in pieces. Its size with the NUL. */
+struct text {
+    char first_line[PRELOAD_MAX + 64];
+    struct iovec parts[4];
+    size_t size;
+};
+
+static void put_text_together(struct text *text)
+{
+    static char nul;
+    bool ahead = start.preload != NULL;
+    int length = ahead ? snprintf(text->first_line, sizeof(text->first_line),
+                                  "preload = '%s'.split(',')\n", start.preload)
+                       : snprintf(text->first_line, sizeof(text->first_line),
+                                  "came_ahead, filters_ahead, leave_out = set(), set(), None\n");
+    text->parts[0] = (struct iovec){text->first_line, (size_t)length};
+    text->parts[1] = (struct iovec){(void *)(uintptr_t)warm_ahead,
+                                    ahead ? (size_t)(warm_ahead_end - warm_ahead) : 0};
+    text->parts[2] =
+        (struct iovec){(void *)(uintptr_t)warm_python, (size_t)(warm_python_end - warm_python)};
+    text->parts[3] = (struct iovec){&nul, 1};
+    text->size = 0;
+    for (int i = 0; i < 4; i++)
+        text->size += text->parts[i].iov_len;
+}
+
+static bool write_text(pid_t pid, uint64_t address, const struct text *text)
+{
+    struct iovec there = {(void *)(uintptr_t)address, text->size};
+    return process_vm_writev(pid, text->parts, 4, &there, 1, 0) == (ssize_t)text->size;
+}
+
 /* Memory of ours, its code in front; then it runs that. */
 static int put_stub(pid_t pid)
 {
     static struct stub_page page;
     const struct stub_code code = stub_code();
     uint64_t code_size = (code.size + 4095) & ~UINT64_C(4095);
-    char first_line[PRELOAD_MAX + 64];
-    size_t first_size = (size_t)snprintf(
-        first_line, sizeof(first_line),
-        start.preload != NULL ? "preload = '%s'.split(',')\n" : "preload = ()\n", start.preload);
-    uint64_t python_size = (uint64_t)(warm_python_end - warm_python);
-    uint64_t text_size = first_size + python_size;
+    struct text text;
+    put_text_together(&text);
     memset(&page, 0, sizeof(page));
     if (ptrace(PTRACE_GETREGS, pid, NULL, &page.registers) < 0)
         return -1;
@@ -474,7 +504,7 @@ static int put_stub(pid_t pid)
     memcpy(page.filter, no_siblings, sizeof(no_siblings));
     page.filter_count = NO_SIBLINGS_COUNT;
     snprintf(page.work_dir, sizeof(page.work_dir), "%s", self.work_dir);
-    long base = instead(pid, &page.registers, SYS_mmap, 0, code_size + sizeof(page) + text_size,
+    long base = instead(pid, &page.registers, SYS_mmap, 0, code_size + sizeof(page) + text.size,
                         PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
     if (base <= 0)
         return -1;
@@ -483,8 +513,7 @@ static int put_stub(pid_t pid)
         page.python.text = data + sizeof(page);
     if (!write_into(pid, begin, code.begin, code.size) ||
         !write_into(pid, data, &page, sizeof(page)) ||
-        !write_into(pid, data + sizeof(page), first_line, first_size) ||
-        !write_into(pid, data + sizeof(page) + first_size, warm_python, python_size) ||
+        !write_text(pid, data + sizeof(page), &text) ||
         once_more(pid, &page.registers, SYS_mprotect, begin, code_size, PROT_READ | PROT_EXEC) != 0)
         return -1;
     struct user_regs_struct registers = page.registers;
@@ -605,7 +634,7 @@ static enum init_warm_obstacle start_one(struct warm *warm, const struct init_re
 static enum init_warm_obstacle prepare(struct warm *warm, uint32_t flags)
 {
     struct stub_fork command = {.magic = STUB_MAGIC, .flags = flags};
-    struct stub_forked forked;
+    struct stub_forked failed = {.pid = -EPROTO};
     struct stub_started waits;
     int ends[2];
     if (warm->child != 0)
@@ -618,17 +647,16 @@ static enum init_warm_obstacle prepare(struct warm *warm, uint32_t flags)
     bool sent = send_message(warm->control, &command, sizeof(command), passed,
                              (flags & STUB_INTO_CGROUP) != 0 ? 2 : 1);
     close(ends[1]);
-    bool answered = sent && receive_message(warm->control, &forked, sizeof(forked), 0) &&
-                    forked.magic == STUB_MAGIC;
-    if (!answered)
-        return WARM_SILENT;
-    if (forked.pid <= 0) {
-        errno = -forked.pid;
+    if (sent && receive_message(warm->child_socket, &waits, sizeof(waits), 0)) {
+        warm->child = waits.magic == STUB_MAGIC ? (pid_t)waits.pid : 0;
+        if (warm->child <= 0 || waits.step != STEP_NONE)
+            return WARM_SILENT;
+    } else if (sent && receive_message(warm->control, &failed, sizeof(failed), 0)) {
+        errno = -failed.pid; /* nobody has the other end any more */
         return WARM_SYSTEM;
-    }
-    warm->child = forked.pid;
-    if (!receive_message(warm->child_socket, &waits, sizeof(waits), 0) || waits.step != STEP_NONE)
+    } else {
         return WARM_SILENT;
+    }
     warm->child_score = open_proc(warm->child, "oom_score_adj", O_WRONLY);
     return warm->child_score >= 0 ? WARM_NONE : WARM_SYSTEM;
 }
@@ -667,17 +695,25 @@ static enum init_warm_obstacle serve(const struct init_request *request)
             stop(warm);
         }
         break;
-    case WARM_PREPARE:
-        if (warm->pid == 0)
-            return WARM_ENDED;
-        obstacle = program_changed(warm) ? WARM_CHANGED : prepare(warm, request->dirt);
-        if (obstacle != WARM_NONE)
-            stop(warm);
-        break;
     default:
         errno = EINVAL;
         return WARM_SYSTEM;
     }
+    return obstacle;
+}
+
+/* By whoever asks: it is the interpreter that clones, and nobody traces it any more. */
+static enum init_warm_obstacle serve_prepare(const struct init_request *request)
+{
+    struct warm *warm = &warms[request->index];
+    if (warm->pid == 0)
+        return WARM_ENDED;
+    enum init_warm_obstacle obstacle =
+        program_changed(warm) ? WARM_CHANGED : prepare(warm, request->dirt);
+    int saved_errno = errno;
+    if (obstacle != WARM_NONE)
+        stop(warm);
+    errno = saved_errno;
     return obstacle;
 }
 
@@ -752,6 +788,12 @@ void warm_ask(const struct init_request *request, struct init_answer *answer)
         (request->warm_action == WARM_START && !take_strings(request))) {
         answer->error = EINVAL;
         answer->detail = WARM_SYSTEM;
+        return;
+    }
+    if (request->warm_action == WARM_PREPARE) {
+        enum init_warm_obstacle obstacle = serve_prepare(request);
+        answer->detail = obstacle;
+        answer->error = obstacle == WARM_SYSTEM ? errno : 0;
         return;
     }
     job.request = request;
