@@ -21,8 +21,8 @@ enum {
         4096, /* st_blksize of pipes and of files in memory, which runtimes take for their buffers */
     /* Of what it shares with its interpreter a run writes to so much, as cold ones measure: it is charged for that
      * again. */
-    OWN_AGAIN_BYTES = 1536 * 1024,
-    OWN_AGAIN_PRELOADED_BYTES = 4608 * 1024,
+    OWN_AGAIN_BYTES = 2048 * 1024,
+    OWN_AGAIN_PRELOADED_BYTES = 5632 * 1024,
     LIMIT_LEAST_BYTES =
         8 * 1024 * 1024,  /* beside what is shared; with less room a run starts cold */
     STUB_INTO_CGROUP = 1, /* of init/stub.h */
