@@ -55,7 +55,7 @@ def import_ahead(roots):
         raise ImportError("it is there already")
     for name in ("atexit", "gc"): # a program that has not imported them does not have them
         modules.pop(name, None)
-    at_first = [one for one in gc.get_objects() if type(one) in (dict, list, set, tuple, type) or hasattr(type(one), "__dict__")]
+    at_first = gc.get_objects()
     started = {name: dict(vars(module)) for name, module in modules.items()}
     finders_before, filters_before, path = set(finders), list(filters), list(sys.path)
     needs = {}  # of a module: what it imports while it is loaded, and what else it leaves in these two tables, in order
@@ -280,6 +280,9 @@ def import_ahead(roots):
         one.__code__ = one.__code__.replace(co_filename=plain_code.co_filename)
     find_and_load.__code__ = hooked(find_or_load)
     gc.collect()
+    for name in ("random", "threading", "numpy.random.mtrand"): # now, or nobody could
+        if name in ahead:
+            fresh(name, ahead[name])
     started.clear()
     holders = {}
     for name in ("stdout", "stderr"):
