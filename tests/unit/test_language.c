@@ -216,6 +216,10 @@ static void bad_files_are_named(void **state)
         {"languages:\n  - {id: x, source: a, run: a, build: b, exe: c, prepared: {command: a, "
          "build: b, keep: [a], wen: x}}",
          "'wen' is no key of this"},
+        {"languages:\n  - {id: x, source: a, run: a, warm: true, preload: [a.b]}",
+         "'a.b' is not the name of a module"},
+        {"languages:\n  - {id: x, source: a, run: a, warm: true, preload: [\"a'b\"]}",
+         "'a'b' is not the name of a module"},
         {"languages:\n  - {id: x, source: a, run: a, build: b, exe: c, inputs: [b]}",
          "'b' does not begin with '/'"},
         {"languages:\n  - {id: x, source: a, run: a, prepared: {command: a, build: b, keep: [a]}}",
