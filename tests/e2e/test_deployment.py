@@ -50,7 +50,7 @@ def messages(*levels):
     """What the service can say in its log, by its source: the doors of others have papers of their own."""
     found = set()
     for path in ["src/cmd/serve.c", "src/cmd/settings.c", "src/api/exchange.c",
-                 *(str(p.relative_to(ROOT)) for folder in ("net", "sched", "sandbox") for p in (ROOT / "src" / folder).glob("*.c"))]:
+                 *(str(p.relative_to(ROOT)) for folder in ("base", "net", "sched", "sandbox") for p in (ROOT / "src" / folder).glob("*.c"))]:
         source = (ROOT / path).read_text(encoding="utf-8")
         for level in levels:
             found |= set(re.findall(rf'log_{level}\(\s*"([^"]+)"', source))
