@@ -130,10 +130,12 @@ static const char *word(enum http_over how)
 
 void exchange_over(struct exchange *exchange, enum http_over how)
 {
+    int64_t direct_ns = http_answered_directly_ns(exchange->http); /* the loop hears of it later */
+    int64_t end_ns = direct_ns != 0 ? direct_ns : monotonic_ns();
     log_debug("request", log_text("request", exchange->id),
               log_text("method", http_method(exchange->http)),
               log_text("path", http_path(exchange->http)), log_int("status", exchange->status),
-              log_text("end", word(how)), log_duration("took", monotonic_ns() - exchange->begun_ns),
+              log_text("end", word(how)), log_duration("took", end_ns - exchange->begun_ns),
               log_text("peer", http_peer(exchange->http)));
     exchange->http = NULL;
 }

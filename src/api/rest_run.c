@@ -396,7 +396,7 @@ static void drained(struct http_request *http, void *arg)
 static void over(struct http_request *http, enum http_over how, void *arg)
 {
     struct rest_run *run = arg;
-    if (http_answered_directly(http)) { /* the slot has forgotten it */
+    if (http_answered_directly_ns(http) != 0) { /* the slot has forgotten it */
         run->exchange.status = 200;
         end_work(run);
     }

@@ -81,6 +81,14 @@ void command_copy_in(struct command *command)
 
 /* ---- the start ---- */
 
+void command_make_room(struct command *command)
+{
+    struct cj_error err;
+    if (command->state == COMMAND_READY &&
+        container_make_room(command->container, command->limits.memory_bytes, &err) < 0)
+        command_fail(command, &err);
+}
+
 /* The CPU that the container is bound to does not count: the request names others, or has a rate that one
  * cannot give. */
 static bool wants_other_cpus(const struct command *command)

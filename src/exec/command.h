@@ -55,8 +55,9 @@ const char *command_work_dir(const struct command *command);
 WARN_UNUSED int command_prepare(struct command *command, size_t descriptor_count,
                                 struct cj_error *err);
 
-/* Both leave the command DONE when it cannot run. */
+/* These leave the command DONE when it cannot run. All of a request's commands take one step, then the next. */
 void command_copy_in(struct command *command);
+void command_make_room(struct command *command);
 void command_start(struct command *command);
 
 /* Looks at the clocks of a running command; kills it when a limit has been passed. */

@@ -147,12 +147,14 @@ static int prepare(struct running *running, const struct exec_group *group, stru
     return 0;
 }
 
-/* All files first: no program waits for a pipe, with its clock running, because others' files are being
- * copied. */
+/* All files and all room first: no program waits for a pipe, with its clock running, because of others that have not
+ * begun. */
 static void start(struct running *running)
 {
     for (size_t i = 0; i < running->count; i++)
         command_copy_in(&running->commands[i]);
+    for (size_t i = 0; i < running->count; i++)
+        command_make_room(&running->commands[i]);
     for (size_t i = 0; i < running->count; i++) {
         if (running->commands[i].state == COMMAND_READY)
             command_start(&running->commands[i]);

@@ -49,14 +49,23 @@ static gid_t run_gid(void)
 
 /* ---- what the last run has touched ---- */
 
+/* Everybody may give a directory attributes that everybody may write to, unless it is sticky: xattr(7). */
+static bool has_attributes(const struct tmpfs *tmpfs)
+{
+    return (tmpfs->fresh.st_mode & (S_IWOTH | S_ISVTX)) == S_IWOTH &&
+           flistxattr(tmpfs->dir_fd, NULL, 0) > 0;
+}
+
 /* The size of a tmpfs directory counts its entries (mm/shmem.c, BOGO_DIRENT_SIZE), so an equal one means that nothing is
  * there; what has no name went with the run's processes. The times, as coarse as a scheduler tick, only have to tell the
- * rest. Of a root directory that is the run's own anything may have changed. */
-static bool tmpfs_touched(const struct tmpfs *tmpfs)
+ * rest. Of a root directory that is the run's own anything may have changed, and what an init command left may be changed
+ * in place. */
+bool files_touched(const struct tmpfs *tmpfs)
 {
     struct stat now;
-    return tmpfs->fresh_files == 0 || tmpfs->fresh.st_uid == run_uid() ||
-           fstat(tmpfs->dir_fd, &now) < 0 || now.st_size != tmpfs->fresh.st_size ||
+    return has_attributes(tmpfs) || tmpfs->filled || tmpfs->fresh_files == 0 ||
+           tmpfs->fresh.st_uid == run_uid() || fstat(tmpfs->dir_fd, &now) < 0 ||
+           now.st_size != tmpfs->fresh.st_size ||
            now.st_ctim.tv_sec != tmpfs->fresh.st_ctim.tv_sec ||
            now.st_ctim.tv_nsec != tmpfs->fresh.st_ctim.tv_nsec;
 }
@@ -154,7 +163,7 @@ uint32_t files_dirt(void)
 {
     uint32_t dirt = 0;
     for (unsigned i = 0; i < self.tmpfs_count; i++)
-        if (tmpfs_touched(&self.tmpfs[i]))
+        if (files_touched(&self.tmpfs[i]))
             dirt |= (uint32_t)DIRT_TMPFS << i;
     if (ipc_left() || loopback_used())
         dirt |= DIRT_IPC;

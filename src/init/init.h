@@ -17,7 +17,9 @@ struct tmpfs {
     char target[INIT_PATH_MAX]; /* absolute, inside */
     char data[256];
     bool pinned; /* other mounts lie in it: it cannot be mounted anew */
-    int dir_fd;  /* its root directory */
+    bool
+        filled; /* ... and the init command has left something there that runs may change in place */
+    int dir_fd; /* its root directory */
     struct stat fresh;
     uint64_t fresh_blocks, fresh_files;
 };
@@ -154,6 +156,8 @@ void warm_give_up(unsigned number);
 __attribute__((noreturn)) void janitor_main(void);
 /* SIGKILL to every process of a run, and to no interpreter that is kept warm for others. */
 void files_kill_run(void);
+/* Whether a tmpfs, or what is in it, may be another than mounts_remember_fresh() saw. */
+bool files_touched(const struct tmpfs *tmpfs);
 /* Which parts of the container the last run has touched: enum init_dirt bits. */
 uint32_t files_dirt(void);
 /* Remembers what the network namespace looks like when no run has been. */

@@ -279,15 +279,18 @@ static int run_init_command(const char *command)
 }
 
 /* Every run starts from the same state, the first one too: what the command left in a tmpfs stays only
- * where the whole container is made anew after a run that touched it. */
+ * where the whole container is made anew after each run. */
 static int forget_init_command(void)
 {
     uint32_t dirt = 0;
     for (unsigned i = 0; i < self.tmpfs_count; i++) {
-        if (self.tmpfs[i].pinned)
-            mounts_remember_fresh(&self.tmpfs[i]);
-        else
+        struct tmpfs *tmpfs = &self.tmpfs[i];
+        if (tmpfs->pinned) {
+            tmpfs->filled = files_touched(tmpfs);
+            mounts_remember_fresh(tmpfs);
+        } else {
             dirt |= (uint32_t)DIRT_TMPFS << i;
+        }
     }
     return files_reset(dirt) < 0 ? setup_fail("empty the work directories") : 0;
 }

@@ -112,6 +112,7 @@ __attribute__((noreturn)) INLINE void fail(int fd, enum init_step step, unsigned
     started.step = (int32_t)step;
     started.error = (int32_t)-error;
     started.detail = detail;
+    started.pid = 0;
     send_whole(fd, &started, sizeof(started));
     end();
 }
@@ -220,6 +221,7 @@ INLINE void become_run(const struct stub_page *page, int fd, uint32_t fork_flags
     started.step = STEP_NONE;
     started.error = 0;
     started.detail = 0;
+    started.pid = (int32_t)call3(SYS_getpid, 0, 0, 0);
     struct sock_fprog filter;
     filter.len = (unsigned short)page->filter_count;
     filter.filter = (struct sock_filter *)(uintptr_t)page->filter;
@@ -332,12 +334,17 @@ __attribute__((section("cj_stub"), used, noinline, no_stack_protector,
 stub_finalize(struct stub_page *page)
 {
     const struct stub_python *python = &page->python;
+    long answer = 2;
     if (gives_none(page, page->gettrace) && gives_none(page, page->getprofile)) {
         void *said = FUNCTION(python->call, call_object)(FUNCTION(page->finish, void *), NULL);
-        if (said != NULL && FUNCTION(python->as_long, long (*)(void *))(said) == 1)
+        if (said != NULL)
+            answer = FUNCTION(python->as_long, long (*)(void *))(said);
+        if (answer == 1)
             return 0;
         FUNCTION(python->clear, void (*)(void))();
     }
+    if (answer != 0 && page->unfreeze != 0)
+        FUNCTION(python->call, call_object)(FUNCTION(page->unfreeze, void *), NULL);
     if (patch(page, page->patched) < 0)
         return -1;
     return FUNCTION(python->finalize, int (*)(void))();
@@ -370,6 +377,13 @@ INLINE long prepare_python(struct stub_page *page, uint64_t finalize)
     name[9] = 'e';
     name[10] = '\0';
     page->getprofile = (uint64_t)(uintptr_t)item(space, name);
+    *(volatile uint64_t *)name = 0x657a656572666e75; /* "unfreeze" */
+    name[8] = '\0';
+    page->unfreeze = (uint64_t)(uintptr_t)item(space, name);
+    if (page->unfreeze == python->none)
+        page->unfreeze = 0;
+    else if (page->unfreeze != 0) /* finish() empties the namespace before it is called */
+        FUNCTION(python->take, void (*)(void *))(FUNCTION(page->unfreeze, void *));
     FUNCTION(python->release, void (*)(int))(state);
     if (done == NULL || page->finish == 0 || page->gettrace == 0 || page->getprofile == 0)
         return -EPROTO;
@@ -456,7 +470,7 @@ stub_main(struct stub_page *page, uint64_t finalize)
         if (into)
             call3(SYS_close, fds[1], 0, 0);
         forked.pid = (int32_t)pid;
-        if (send_whole(STUB_CONTROL_FD, &forked, sizeof(forked)) < 0)
+        if (pid < 0 && send_whole(STUB_CONTROL_FD, &forked, sizeof(forked)) < 0)
             end();
     }
 }

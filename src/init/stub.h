@@ -25,6 +25,7 @@ struct stub_python {
     uint64_t call;               /* PyObject_CallObject */
     uint64_t as_long;            /* PyLong_AsLong */
     uint64_t clear;              /* PyErr_Clear */
+    uint64_t take;               /* Py_IncRef */
     uint64_t none;               /* _Py_NoneStruct */
     uint64_t finalize;           /* Py_FinalizeEx: taken over */
     uint64_t text;               /* share/warm/python.py */
@@ -45,6 +46,7 @@ struct stub_page {
     uint32_t filter_count;
     struct stub_python python;
     uint64_t finish, gettrace, getprofile; /* objects of the text */
+    uint64_t unfreeze;                     /* too; 0: none */
     uint8_t patched[STUB_PATCH_SIZE];      /* what stood in finalize */
 };
 
@@ -53,7 +55,8 @@ enum stub_fork_flags {
     STUB_NEW_CGROUP_NS = 1 << 1,
 };
 
-/* To the interpreter, with the socket for the child. Answer: struct stub_forked, as well once at the start. */
+/* To the interpreter, with the socket for the child: which answers itself. struct stub_forked comes when it could not be
+ * forked, and once at the start. */
 struct stub_fork {
     uint32_t magic;
     uint32_t flags;
@@ -64,7 +67,7 @@ struct stub_forked {
     int32_t pid; /* -errno */
 };
 
-/* To the child, with the descriptors. From it: struct stub_started, first with step STEP_NONE when it waits. */
+/* To the child, with the descriptors. From it: struct stub_started, first with step STEP_NONE and its pid when it waits. */
 struct stub_request {
     uint32_t magic;
     uint32_t flags; /* RUN_CPU_SET */
@@ -81,6 +84,7 @@ struct stub_started {
     int32_t step; /* enum init_step */
     int32_t error;
     uint32_t detail;
+    int32_t pid;
 };
 
 /* The code, position-independent, and where it begins. Absent where it is not written: both NULL. */

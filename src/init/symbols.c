@@ -123,6 +123,7 @@ static bool find_all(const struct image *image, struct stub_python *out)
         {"PyObject_CallObject", &out->call},
         {"PyLong_AsLong", &out->as_long},
         {"PyErr_Clear", &out->clear},
+        {"Py_IncRef", &out->take},
         {"_Py_NoneStruct", &out->none},
         {"Py_FinalizeEx", &out->finalize},
     };

@@ -377,11 +377,27 @@ static void skip_all(struct evaluation *evaluation, enum evaluation_verdict verd
 
 /* ---- the build ---- */
 
+static void go_on_built(struct evaluation *evaluation, const struct evaluation_result *result)
+{
+    evaluation->calls.built(evaluation->arg, result, evaluation->artefact);
+    if (result->verdict == VERDICT_ACCEPTED)
+        begin_cases(evaluation);
+    else
+        skip_all(evaluation, VERDICT_SKIPPED);
+    release(evaluation);
+}
+
+/* Of what is built already it is a place in the queue, and no more: the cases behind it are never refused. */
 static void build_run(struct slot *slot, void *arg)
 {
     struct evaluation *evaluation = arg;
     struct exec_result run = {0};
     struct evaluation_result result = {.verdict = VERDICT_ACCEPTED, .run = &run, .message = ""};
+    if (evaluation->task.artefact != NULL) {
+        result.run = NULL;
+        go_on_built(evaluation, &result);
+        return;
+    }
     switch (judge_build(slot, evaluation->settings, evaluation->task.program, &evaluation->wait,
                         &evaluation->artefact, &run)) {
     case JUDGE_BUILD_WAITS:
@@ -397,13 +413,8 @@ static void build_run(struct slot *slot, void *arg)
         break;
     }
     result.cached = evaluation->wait.cached;
-    evaluation->calls.built(evaluation->arg, &result, evaluation->artefact);
+    go_on_built(evaluation, &result);
     exec_result_free(&run);
-    if (result.verdict == VERDICT_ACCEPTED)
-        begin_cases(evaluation);
-    else
-        skip_all(evaluation, VERDICT_SKIPPED);
-    release(evaluation);
 }
 
 static void build_dropped(void *arg, enum sched_drop reason)
@@ -420,11 +431,6 @@ static void build_dropped(void *arg, enum sched_drop reason)
 
 /* ---- public ---- */
 
-static bool needs_build(const struct evaluation_task *task)
-{
-    return task->artefact == NULL;
-}
-
 static int start_build(struct evaluation *evaluation, struct cj_error *err)
 {
     evaluation->wait = (struct build_wait){.job = &evaluation->build.job};
@@ -437,14 +443,6 @@ static int start_build(struct evaluation *evaluation, struct cj_error *err)
         .follows = evaluation->task.follows,
     };
     return sched_submit(evaluation->sched, &evaluation->build.job, err);
-}
-
-static void start_cases(struct evaluation *evaluation)
-{
-    const struct evaluation_result result = {.verdict = VERDICT_ACCEPTED, .message = ""};
-    evaluation->calls.built(evaluation->arg, &result, evaluation->artefact);
-    begin_cases(evaluation);
-    release(evaluation);
 }
 
 int evaluation_start(struct sched *sched, const struct judge_settings *settings,
@@ -479,10 +477,6 @@ int evaluation_start(struct sched *sched, const struct judge_settings *settings,
     for (size_t i = 0; i < step_count; i++)
         steps[i].evaluation = evaluation;
     *out = evaluation; /* before the calls begin, which may come from other threads at once */
-    if (!needs_build(task)) {
-        start_cases(evaluation);
-        return 0;
-    }
     if (start_build(evaluation, err) == 0)
         return 0;
     *out = NULL;
@@ -502,8 +496,7 @@ void evaluation_cancel(struct evaluation *evaluation)
     if (over)
         return;
     /* No job is made anew from here on; one that has ended meanwhile does not mind. */
-    if (needs_build(&evaluation->task))
-        sched_cancel(evaluation->sched, &evaluation->build.job);
+    sched_cancel(evaluation->sched, &evaluation->build.job);
     for (size_t i = 0; i < evaluation->step_count; i++) {
         pthread_mutex_lock(&evaluation->lock);
         bool submitted = evaluation->steps[i].submitted;

@@ -18,14 +18,16 @@
 #include <sys/uio.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "http_private.h"
 
 struct http_direct {
     atomic_int holders; /* the request and the worker */
     pthread_mutex_t lock;
-    int fd;          /* the connection's; -1: the loop answers, or nobody */
-    bool awaited;    /* the loop has something to do once the answer is out */
-    bool sent;       /* the answer, but for rest */
+    int fd;           /* the connection's; -1: the loop answers, or nobody */
+    bool awaited;     /* the loop has something to do once the answer is out */
+    atomic_bool sent; /* the answer, but for rest; written with the lock held */
+    int64_t sent_ns;
     struct buf rest; /* what the socket did not take */
     struct net_loop *loop;
     struct http_conn *conn; /* the loop's; NULL: the request is over */
@@ -89,27 +91,22 @@ bool direct_over(struct http_request *request)
     direct->conn = NULL;
     bool answered = direct->sent && direct->rest.size == 0 && direct->rest.failure == 0 &&
                     request->reply == REPLY_NONE;
-    request->answered_directly = direct->sent;
+    request->answered_ns = direct->sent ? direct->sent_ns : 0;
     pthread_mutex_unlock(&direct->lock);
     request->direct = NULL;
     release(direct);
     return answered;
 }
 
-bool http_answered_directly(const struct http_request *request)
+int64_t http_answered_directly_ns(const struct http_request *request)
 {
-    return request->answered_directly;
+    return request->answered_ns;
 }
 
 bool direct_is_sent(const struct http_request *request)
 {
     struct http_direct *direct = request->direct;
-    if (direct == NULL || request->reply != REPLY_NONE)
-        return false;
-    pthread_mutex_lock(&direct->lock);
-    bool sent = direct->sent;
-    pthread_mutex_unlock(&direct->lock);
-    return sent;
+    return direct != NULL && request->reply == REPLY_NONE && atomic_load(&direct->sent);
 }
 
 void direct_take(struct http_conn *conn)
@@ -117,6 +114,8 @@ void direct_take(struct http_conn *conn)
     struct http_request *request = conn->request;
     if (request == NULL || !direct_is_sent(request))
         return;
+    pthread_mutex_lock(&request->direct->lock); /* he may be about to let go of it */
+    pthread_mutex_unlock(&request->direct->lock);
     struct buf *rest = &request->direct->rest; /* ours by now */
     request->reply = REPLY_COMPLETE;
     conn->keep = true;
@@ -181,6 +180,7 @@ static bool send_all(struct http_direct *direct, const struct iovec parts[2])
             buf_append(&direct->rest, (const char *)parts[i].iov_base + gone,
                        parts[i].iov_len - gone);
     }
+    direct->sent_ns = monotonic_ns();
     direct->sent = true;
     return true;
 }

@@ -62,7 +62,7 @@ struct http_request {
     void *taken_arg;
 
     struct http_direct *direct; /* another thread may answer; NULL */
-    bool answered_directly;     /* it has; known when the request is over */
+    int64_t answered_ns;        /* when it has; known when the request is over */
 };
 
 enum conn_phase {

@@ -396,6 +396,18 @@ void cgroup_populated(struct cgroup *cg)
     cg->seen.valid = false;
 }
 
+int cgroup_make_room(struct cgroup *cg, uint64_t memory_bytes, bool *worn, struct cj_error *err)
+{
+    bool gone = true;
+    *worn = false;
+    if (is_v2(cg))
+        return 0;
+    if (group_await_garbage(cg, memory_bytes, &gone, err) < 0)
+        return -1;
+    *worn = !gone;
+    return gone ? 0 : v1_replace_memory(cg, err);
+}
+
 int64_t cgroup_settle_ns(const struct cgroup *cg)
 {
     return group_settle_ns(cg);

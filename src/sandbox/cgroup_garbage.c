@@ -20,6 +20,11 @@ enum {
     SMALL_SHARE = 64,
     NOTHING_BYTES = CGROUP_SHARE_ROUNDING,
     OWN_KERNEL_BYTES = 128 * 1024, /* of a process with few pages */
+    FLOOR_STEP_BYTES = 1024 * 1024,
+    AWAIT_US = 2000,
+    AWAIT_TRIES = 50,
+    RECLAIM_AT = 4,
+    RECLAIM_AGAIN_AT = 20,
 };
 
 static uint64_t minus(uint64_t left, uint64_t right)
@@ -42,49 +47,61 @@ static bool is_told(const struct cgroup *cg)
 
 /* ---- before a run ---- */
 
-/* Garbage must not be taken for init's: for ever after it would be room for runs to hide in. */
+/* Garbage must not be taken for init's: for ever after it would be room for runs to hide in. Init itself, and each
+ * interpreter that it keeps, takes a few hundred KiB. */
 int group_measure_share(struct cgroup *cg, struct cj_error *err)
 {
-    enum { TRIES = 1000, FLOOR_MOST_BYTES = 1024 * 1024 };
+    const uint64_t most = cg->kernel_floor + FLOOR_STEP_BYTES;
     uint64_t usage, kernel;
     if (read_now(cg, &usage, &kernel, err) < 0)
         return -1;
-    for (int i = 0; is_told(cg) && kernel > FLOOR_MOST_BYTES && i < TRIES; i++) {
-        usleep(2000);
+    for (int i = 0; is_told(cg) && kernel > most && i < AWAIT_TRIES; i++) {
+        usleep(AWAIT_US);
         if (read_now(cg, &usage, &kernel, err) < 0)
             return -1;
     }
     cg->share_bytes = cg->host->facts.kind == CGROUP_V2 ? 0 : minus(usage, kernel);
     cg->user_floor = cg->share_bytes;
-    cg->kernel_floor = kernel;
+    cg->kernel_floor = kernel < most ? kernel : most;
     return 0;
 }
 
 /* The most that a limit may be raised by: with hundreds of trivial runs a second some MiB always stand there. */
-static uint64_t garbage_room(const struct cgroup *cg)
+static uint64_t garbage_room(uint64_t limit_bytes)
 {
-    uint64_t room = cg->begin.limits.memory_bytes / ROOM_SHARE;
+    uint64_t room = limit_bytes / ROOM_SHARE;
     if (room < ROOM_LEAST_BYTES)
         return ROOM_LEAST_BYTES;
     return room < ROOM_MOST_BYTES ? room : ROOM_MOST_BYTES;
 }
 
-/* A bomb leaves so much on its way out that the next run could hide behind it: that one waits, longer when the
- * machine is busy. What does not go by itself is reclaimed, and what stands for two seconds is no garbage. */
-int group_await_garbage(struct cgroup *cg, struct cj_error *err)
+uint64_t group_garbage(const struct cgroup *cg)
 {
-    enum { TRIES = 1000, RECLAIM_AT = 8, RECLAIM_AGAIN_AT = 200 };
-    if (!is_told(cg) || cg->begin.limits.memory_bytes == 0)
+    uint64_t most = cg->kernel_floor + garbage_room(cg->begin.limits.memory_bytes);
+    return cg->begin.kernel_bytes < most ? cg->begin.kernel_bytes : most;
+}
+
+/* A bomb leaves so much on its way out that the next run could hide behind it: that one waits. What does not go by itself
+ * is reclaimed. */
+int group_await_garbage(struct cgroup *cg, uint64_t limit_bytes, bool *gone, struct cj_error *err)
+{
+    const uint64_t most = cg->kernel_floor + garbage_room(limit_bytes);
+    uint64_t usage, kernel = cg->seen.kernel_bytes;
+    *gone = true;
+    if (!is_told(cg) || limit_bytes == 0)
         return 0;
-    for (int i = 0; cg->begin.kernel_bytes > cg->kernel_floor + garbage_room(cg); i++) {
-        if (i == TRIES)
-            cg->kernel_floor = cg->begin.kernel_bytes;
+    if (!cg->seen.valid && read_now(cg, &usage, &kernel, err) < 0)
+        return -1;
+    for (int i = 0; kernel > most && i < AWAIT_TRIES; i++) {
         if (i == RECLAIM_AT || i == RECLAIM_AGAIN_AT)
-            group_reclaim(cg, cg->begin.usage_bytes);
-        usleep(2000);
-        if (group_read_memory_before(cg, err) < 0)
+            group_reclaim(cg, 0);
+        if (i > 0)
+            usleep(AWAIT_US);
+        cg->seen.undisturbed = false; /* time has passed */
+        if (read_now(cg, &usage, &kernel, err) < 0)
             return -1;
     }
+    *gone = kernel <= most;
     return 0;
 }
 
@@ -97,11 +114,13 @@ void group_mark(struct cgroup *cg)
     cg->mark.kernel_bytes = cg->begin.kernel_bytes;
     cg->mark.beside_bytes =
         minus(cg->begin.limit_bytes, cg->begin.limits.memory_bytes + cg->share_bytes);
-    cg->mark.figure_bytes = 0;
-    cg->settle_again_ns = CGROUP_GARBAGE_NS;
+    cg->mark.figure_bytes = cg->mark.own_bytes = cg->mark.refused_bytes = 0;
+    cg->mark.seen_bytes = cg->begin.kernel_bytes;
+    cg->mark.again = false;
+    cg->settle_again_ns = CGROUP_GARBAGE_NS / 2;
 }
 
-int group_read_since_mark(const struct cgroup *cg, uint64_t tasks,
+int group_read_since_mark(const struct cgroup *cg, uint64_t tasks, bool ended,
                           struct cgroup_memory_readings *readings, struct cj_error *err)
 {
     int64_t now_ns = monotonic_ns(), age_ns = now_ns - cg->begin.time_ns;
@@ -118,6 +137,13 @@ int group_read_since_mark(const struct cgroup *cg, uint64_t tasks,
         group_read(cg, CGROUP_MEMORY_USAGE, &readings->usage_after, err) < 0 ||
         group_read(cg, CGROUP_MEMORY_KERNEL, &readings->kernel_after, err) < 0)
         return -1;
+    /* Some of the garbage that stood there at the mark may be gone since: before the peak, or after. */
+    if (ended && cg->mark.again && age_ns < CGROUP_GARBAGE_NS) {
+        uint64_t gone = minus(readings->kernel_before, readings->kernel_after);
+        readings->kernel_before -= gone / 2;
+        readings->usage_before -= gone / 2;
+        readings->elapsed_ns = 0;
+    }
     return 0;
 }
 
@@ -129,11 +155,13 @@ static int mark_again(struct cgroup *cg, uint64_t kernel, struct cj_error *err)
     if (!cg->host->facts.can_reset_memory_peak || !group_has(cg, CGROUP_MEMORY_PEAK) ||
         kernel + SMALL_BYTES > cg->mark.kernel_bytes)
         return 0;
-    if (group_read_since_mark(cg, 0, &readings, err) < 0)
+    if (group_read_since_mark(cg, 0, false, &readings, err) < 0)
         return -1;
     uint64_t figure = cgroup_memory_peak(&readings);
     uint64_t user = minus(readings.usage_after, readings.kernel_after);
     uint64_t own = OWN_KERNEL_BYTES + minus(user, cg->share_bytes) / 512; /* page tables */
+    if (own < cg->mark.own_bytes)
+        own = cg->mark.own_bytes;
     uint64_t garbage = minus(kernel, own);
     if (garbage < cg->kernel_floor)
         garbage = cg->kernel_floor;
@@ -142,6 +170,7 @@ static int mark_again(struct cgroup *cg, uint64_t kernel, struct cj_error *err)
     cg->mark.usage_bytes = minus(cg->mark.usage_bytes, cg->mark.kernel_bytes) + garbage;
     cg->mark.kernel_bytes = garbage;
     cg->mark.time_ns = monotonic_ns();
+    cg->mark.again = true;
     if (group_write(cg, CGROUP_MEMORY_PEAK, "0") < 0)
         return error_errno(err, "reset %s",
                            cgroup_file_name(cg->host->facts.kind, CGROUP_MEMORY_PEAK));
@@ -149,22 +178,29 @@ static int mark_again(struct cgroup *cg, uint64_t kernel, struct cj_error *err)
 }
 
 /* v1 refuses a limit below what is used. Whether that is the run's, or garbage that is still there, tells the part that is
- * not the kernel's; read between two readings of the latter, as both go on changing. */
-static int look_whether_over(struct cgroup *cg, struct cgroup_settled *settled,
+ * not the kernel's; read between two readings of the latter, as both go on changing. What the kernel's part adds is the
+ * run's as well when it has not become less between two looks, long after garbage should have gone. */
+static int look_whether_over(struct cgroup *cg, bool late, struct cgroup_settled *settled,
                              struct cj_error *err)
 {
+    const uint64_t most = cg->share_bytes + cg->begin.limits.memory_bytes + CGROUP_SHARE_ROUNDING;
     uint64_t kernel, usage, kernel_later;
     if (group_read(cg, CGROUP_MEMORY_KERNEL, &kernel, err) < 0 ||
         group_read(cg, CGROUP_MEMORY_USAGE, &usage, err) < 0 ||
         group_read(cg, CGROUP_MEMORY_KERNEL, &kernel_later, err) < 0)
         return -1;
-    uint64_t user = minus(usage, kernel > kernel_later ? kernel : kernel_later);
-    settled->over = user > cg->share_bytes + cg->begin.limits.memory_bytes + CGROUP_SHARE_ROUNDING;
+    settled->over = minus(usage, kernel > kernel_later ? kernel : kernel_later) > most;
+    if (late && minus(usage, cg->kernel_floor) > most) {
+        bool stays = cg->mark.refused_bytes > 0 &&
+                     kernel_later + OWN_KERNEL_BYTES / 4 >= cg->mark.refused_bytes;
+        settled->over = settled->over || stays;
+        cg->mark.refused_bytes = kernel_later;
+    }
     return 0;
 }
 
-static int lower_limit(struct cgroup *cg, uint64_t beside, struct cgroup_settled *settled,
-                       struct cj_error *err)
+static int lower_limit(struct cgroup *cg, uint64_t beside, bool late,
+                       struct cgroup_settled *settled, struct cj_error *err)
 {
     const struct cgroup_written written = cg->written;
     struct cj_error refused;
@@ -178,8 +214,9 @@ static int lower_limit(struct cgroup *cg, uint64_t beside, struct cgroup_settled
             *err = refused;
         return -1;
     }
-    cg->written = written; /* the limit comes first: nothing has changed */
-    return look_whether_over(cg, settled, err);
+    cg->written = written;
+    cg->written.memory_known = false; /* one of the two files may have it */
+    return look_whether_over(cg, late, settled, err);
 }
 
 /* Until the limit is looked after again, garbage standing in it. */
@@ -203,7 +240,7 @@ static int settle_for_good(struct cgroup *cg, struct cgroup_settled *settled, st
 {
     if (cg->host->facts.kind == CGROUP_V2)
         return group_write_plan(cg, 0, err);
-    if (lower_limit(cg, cg->kernel_floor, settled, err) < 0)
+    if (lower_limit(cg, cg->kernel_floor, true, settled, err) < 0)
         return -1;
     if (cg->mark.beside_bytes > cg->kernel_floor && !settled->over) {
         settled->next_ns = cg->settle_again_ns;
@@ -221,11 +258,15 @@ int group_settle(struct cgroup *cg, struct cgroup_settled *settled, struct cj_er
         return 0;
     if (!is_told(cg) || age_ns >= CGROUP_GARBAGE_NS)
         return settle_for_good(cg, settled, err);
-    if (group_read(cg, CGROUP_MEMORY_KERNEL, &kernel, err) < 0 || mark_again(cg, kernel, err) < 0)
+    if (group_read(cg, CGROUP_MEMORY_KERNEL, &kernel, err) < 0)
+        return -1;
+    cg->mark.own_bytes += minus(kernel, cg->mark.seen_bytes); /* garbage only becomes less */
+    cg->mark.seen_bytes = kernel;
+    if (mark_again(cg, kernel, err) < 0)
         return -1;
     uint64_t beside = kernel > cg->kernel_floor ? kernel : cg->kernel_floor;
     if (beside + NOTHING_BYTES <= cg->mark.beside_bytes &&
-        lower_limit(cg, beside, settled, err) < 0)
+        lower_limit(cg, beside, false, settled, err) < 0)
         return -1;
     int64_t next_ns = step_ns(cg, minus(cg->mark.beside_bytes, cg->kernel_floor));
     int64_t rest_ns = CGROUP_GARBAGE_NS - age_ns;

@@ -287,7 +287,7 @@ static uint64_t limit_share(const struct cgroup *cg)
 {
     if (cg->host->facts.kind == CGROUP_V2)
         return cg->begin.usage_bytes < GROUP_V2_KEPT_BYTES ? cg->begin.usage_bytes : 0;
-    uint64_t share = cg->share_bytes + cg->begin.kernel_bytes;
+    uint64_t share = cg->share_bytes + group_garbage(cg);
     uint64_t asked = cg->begin.limits.memory_bytes;
     uint64_t written = cg->written.memory_known ? cg->written.memory_bytes : 0;
     /* What grows from run to run would have to be written for each: a little ahead, which group_settle() takes back. */
@@ -350,8 +350,6 @@ int group_begin(struct cgroup *cg, const struct cgroup_limits *limits, struct cj
         if (group_read_memory_before(cg, err) < 0)
             return -1;
     }
-    if (group_await_garbage(cg, err) < 0)
-        return -1;
     follow_floors(cg);
     uint64_t limit_before = cg->written.memory_known ? cg->written.memory_bytes : UINT64_MAX;
     if (write_plan_above_usage(cg, err) < 0)
@@ -425,7 +423,7 @@ int group_read_residue(struct cgroup *cg, struct cj_error *err)
 static int finish_memory(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error *err)
 {
     struct cgroup_memory_readings readings;
-    if (group_read_since_mark(cg, usage->process_peak, &readings, err) < 0)
+    if (group_read_since_mark(cg, usage->process_peak, true, &readings, err) < 0)
         return -1;
     cg->seen.usage_bytes = readings.usage_after;
     cg->seen.kernel_bytes = readings.kernel_after;

@@ -86,8 +86,12 @@ struct cgroup {
     struct {
         int64_t time_ns;
         uint64_t usage_bytes, kernel_bytes;
-        uint64_t beside_bytes; /* garbage that the limit is raised by */
-        uint64_t figure_bytes; /* the run's peak before the mark */
+        uint64_t beside_bytes;  /* garbage that the limit is raised by */
+        uint64_t figure_bytes;  /* the run's peak before the mark */
+        bool again;             /* it was set while the run lived */
+        uint64_t seen_bytes;    /* the kernel's part at the last look */
+        uint64_t own_bytes;     /* what it became more by, which is the run's own */
+        uint64_t refused_bytes; /* what it was when the exact limit was refused; 0 */
     } mark;
     int64_t settle_again_ns;
     struct cgroup_seen seen;
@@ -136,14 +140,18 @@ WARN_UNUSED int group_write_plan(struct cgroup *cg, uint64_t memory_share, struc
 /* Learns anew what stands in the group beside any run, after group_reclaim(): nobody but init is in it. */
 WARN_UNUSED int group_measure_share(struct cgroup *cg, struct cj_error *err);
 
-/* Before a run's limits are written: waits while more garbage stands in the group than its limit may be raised by. */
-WARN_UNUSED int group_await_garbage(struct cgroup *cg, struct cj_error *err);
+/* Before a run: waits while more garbage stands in the group than its limit may be raised by, up to 100 ms. */
+WARN_UNUSED int group_await_garbage(struct cgroup *cg, uint64_t limit_bytes, bool *gone,
+                                    struct cj_error *err);
+
+/* What the limit of the run that begins is raised by for garbage, init's kernel memory with it. */
+uint64_t group_garbage(const struct cgroup *cg);
 
 /* After they are written: measures the run's memory from here. */
 void group_mark(struct cgroup *cg);
 
-/* What cgroup_memory_peak() wants to know, since the mark. tasks: the run's, at most. */
-WARN_UNUSED int group_read_since_mark(const struct cgroup *cg, uint64_t tasks,
+/* What cgroup_memory_peak() wants to know, since the mark. tasks: the run's, at most; ended: it has. */
+WARN_UNUSED int group_read_since_mark(const struct cgroup *cg, uint64_t tasks, bool ended,
                                       struct cgroup_memory_readings *readings,
                                       struct cj_error *err);
 
@@ -164,6 +172,8 @@ WARN_UNUSED int v1_prepare_host(struct cgroup_host *host, struct cj_error *err);
 WARN_UNUSED int v1_new(struct cgroup *cg, struct cj_error *err);
 WARN_UNUSED int v1_adopt_init(struct cgroup *cg, pid_t init_pid, struct cj_error *err);
 void v1_free_thread(struct cgroup *cg, pid_t thread_id);
+/* Gives the memory counter a new directory, with nothing of earlier runs in it, and moves everybody there. */
+WARN_UNUSED int v1_replace_memory(struct cgroup *cg, struct cj_error *err);
 WARN_UNUSED int v1_recycle(struct cgroup *cg, pid_t init_pid, struct cj_error *err);
 WARN_UNUSED int v1_kill_all(struct cgroup *cg, int64_t deadline_ns, struct cj_error *err);
 void v1_free(struct cgroup *cg);

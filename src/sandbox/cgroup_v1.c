@@ -161,11 +161,9 @@ static int move_one(int pid, void *context, struct cj_error *err)
     return 0;
 }
 
-/* A new directory is the only way to a new pids.peak. Whoever stands in the old one (init, zygotes)
- * comes along. */
-static int replace_pids_group(struct cgroup *cg, struct cj_error *err)
+/* Whoever stands in the old directory (init, interpreters) comes along. */
+static int replace_group(struct cgroup *cg, size_t i, struct cj_error *err)
 {
-    size_t i = tree_of(cg->host, CGROUP_PIDS);
     struct host_tree *tree = &cg->host->trees[i];
     char old_name[TREE_NAME_SIZE];
     memcpy(old_name, cg->run_name[i], sizeof(old_name));
@@ -173,7 +171,7 @@ static int replace_pids_group(struct cgroup *cg, struct cj_error *err)
     snprintf(cg->run_name[i], TREE_NAME_SIZE, "run-%u.%u", cg->index, ++cg->generation);
     if (make_run_group(cg, i, err) < 0)
         return error_wrap(err, "replace group %s", old_name);
-    cg->written.tasks_known = false;
+    memset(&cg->written, 0, sizeof(cg->written));
     struct move move = {.from_fd = old_fd, .to_fd = cg->run_fd[i]};
     int moved;
     do {
@@ -182,6 +180,19 @@ static int replace_pids_group(struct cgroup *cg, struct cj_error *err)
     if (moved < 0)
         return error_wrap(err, "replace group %s", old_name);
     return tree_rmdir(tree->instance_fd, old_name, removal_deadline(), err);
+}
+
+/* What is charged to the old directory stays there, init's own pages, too. */
+int v1_replace_memory(struct cgroup *cg, struct cj_error *err)
+{
+    size_t i = tree_of(cg->host, CGROUP_MEMORY);
+    if (i == cg->host->count)
+        return 0;
+    if (replace_group(cg, i, err) < 0)
+        return -1;
+    cg->share_bytes = cg->user_floor = cg->kernel_floor = 0;
+    cg->residue_bytes = cg->residue_kernel_bytes = 0;
+    return 0;
 }
 
 static bool leaves_much(const struct cgroup *cg)
@@ -222,7 +233,8 @@ int v1_recycle(struct cgroup *cg, pid_t init_pid, struct cj_error *err)
     if (group_read(cg, CGROUP_PIDS_PEAK, &peak, err) < 0 ||
         group_read(cg, CGROUP_PIDS_CURRENT, &tasks, err) < 0)
         return -1;
-    return peak > tasks + !one_more ? replace_pids_group(cg, err) : 0;
+    /* A new directory is the only way to a new pids.peak. */
+    return peak > tasks + !one_more ? replace_group(cg, tree_of(cg->host, CGROUP_PIDS), err) : 0;
 }
 
 /* ---- the end ---- */

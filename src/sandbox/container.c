@@ -77,6 +77,19 @@ static int give_cgroup(struct container *container, struct cj_error *err)
     return container_ask(container, &request, fd, &answer, NULL, err);
 }
 
+int container_make_room(struct container *container, uint64_t memory_bytes, struct cj_error *err)
+{
+    bool worn;
+    if (container->cgroup == NULL || container->broken)
+        return 0; /* container_start() says so */
+    if (cgroup_make_room(container->cgroup, memory_bytes, &worn, err) < 0)
+        return container_break(container, err, "make room for a run");
+    if (!worn)
+        return 0;
+    container->dirt |= DIRT_INIT;
+    return give_cgroup(container, err);
+}
+
 /* /.env: lines "K=V"; spaces around a line, empty lines and '#' lines do not count. */
 static int read_environment(struct container *container, struct cj_error *err)
 {

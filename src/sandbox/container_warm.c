@@ -21,7 +21,8 @@ enum {
         4096, /* st_blksize of pipes and of files in memory, which runtimes take for their buffers */
     /* Of what it shares with its interpreter a run writes to so much, as cold ones measure: it is charged for that
      * again. */
-    OWN_AGAIN_BYTES = 1536 * 1024,
+    OWN_AGAIN_BYTES = 2048 * 1024,
+    OWN_AGAIN_PRELOADED_BYTES = 5632 * 1024,
     LIMIT_LEAST_BYTES =
         8 * 1024 * 1024,  /* beside what is shared; with less room a run starts cold */
     STUB_INTO_CGROUP = 1, /* of init/stub.h */
@@ -272,9 +273,10 @@ static int ask(struct container *container, struct init_request *request, bool *
         return -1;
     }
     *done = answer.detail == WARM_NONE && answer.error == 0;
-    if (*done && request->warm_action == WARM_START)
-        interpreter->shared_bytes =
-            answer.memory_bytes > OWN_AGAIN_BYTES ? answer.memory_bytes - OWN_AGAIN_BYTES : 0;
+    if (*done && request->warm_action == WARM_START) {
+        uint64_t again = request->has_preload != 0 ? OWN_AGAIN_PRELOADED_BYTES : OWN_AGAIN_BYTES;
+        interpreter->shared_bytes = answer.memory_bytes > again ? answer.memory_bytes - again : 0;
+    }
     if (answer.detail == WARM_CHANGED)
         interpreter->started = false; /* it is due */
     if (*done || answer.detail == WARM_CHANGED)

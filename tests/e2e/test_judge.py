@@ -387,6 +387,24 @@ def test_a_full_queue(serve):
     assert all(r["success"] for r in batch["results"])
 
 
+def test_a_full_queue_refuses_what_is_built_already(serve):
+    """An artifact needs no build, but a place in the queue; the cases behind the first belong to what was admitted."""
+    service = serve("-parallelism", 1, "-queue-length", 1, env={"MAX_EXECUTION_TIME": "10"})
+    artifact = service.judged("/v1/build", {"language": "python", "source": "import time; time.sleep(0.5)"})["artifact"]
+    body = {"artifact": artifact, "cases": 3 * [{}]}
+    with concurrent.futures.ThreadPoolExecutor(max_workers=8) as pool:
+        answers = list(pool.map(lambda _: service.judge("POST", "/v1/judge", body), range(8)))
+    refused = [a for a in answers if a.status == 503]
+    assert refused and all(a.headers["retry-after"] and a.json["error"] == "the queue is full" for a in refused)
+    taken = [a.json for a in answers if a.status == 200]
+    assert taken and len(taken) + len(refused) == 8
+    assert all([case["status"] for case in a["cases"]] == 3 * ["Accepted"] for a in taken), taken
+    assert all(a["build"] == {"status": "Accepted"} for a in taken), taken
+    # of a batch only the first is asked
+    batch = service.judged("/v1/judge/batch", {"submissions": 4 * [{"artifact": artifact, "cases": [{}]}]})
+    assert [result["summary"]["status"] for result in batch["results"]] == 4 * ["Accepted"]
+
+
 @better("what waits costs its text and little more")
 @pytest.mark.skipif(SANITIZED, reason="sanitizers keep freed memory")
 def test_memory_of_a_queue(serve):

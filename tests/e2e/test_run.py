@@ -1538,6 +1538,15 @@ def test_init_command_prepares_the_container_once(run, reachable):
     assert output(done) == "0\n1\n" * 3
 
 
+def test_what_an_init_command_left_is_the_same_for_every_run(run, reachable):
+    """Where another mount lies in a tmpfs it cannot be emptied, and its own directory tells nothing of those below."""
+    args = mount_yaml(run, "initCmd: 'mkdir -m 777 /data/free && echo a > /data/file && chmod 666 /data/file'",
+                      mounts=["{type: tmpfs, target: /data, data: 'size=1m,nr_inodes=100'}",
+                              f"{{type: bind, source: {reachable}, target: /data/lib, readonly: true}}"])
+    done = run(*args, "--repeat", "4", "--", SH, "-c", "ls -A /data/free | wc -l; cat /data/file; echo b > /data/file; > /data/free/x")
+    assert output(done) == "0\na\n" * 4
+
+
 def test_an_init_command_that_does_not_end_is_told(run):
     refused(run(*mount_yaml(run, "initCmd: sleep 60"), "--", "/bin/true"), "initCmd", "15 s")
 

@@ -78,7 +78,7 @@ static void on_over(struct http_request *request, enum http_over how, void *arg)
     exchange->over = true;
     exchange->echo->over[how]++;
     exchange->echo->waiting -= exchange->counted;
-    if (http_answered_directly(request))
+    if (http_answered_directly_ns(request) != 0)
         exchange->working = false;
     if (!exchange->working)
         exchange_free(exchange);

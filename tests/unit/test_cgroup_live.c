@@ -191,7 +191,9 @@ static struct cgroup_usage run_settled(const struct cgroup_limits *limits, int *
                                        const char *first, ...)
 {
     struct cgroup_usage usage;
+    bool worn;
     *over = false;
+    ok(cgroup_make_room(group, limits->memory_bytes, &worn, &err));
     ok(cgroup_begin(group, limits, &err));
     int64_t next_ns = cgroup_settle_ns(group);
     va_list args;
@@ -450,6 +452,55 @@ static void nobody_hides_behind_a_bomb(void **state)
         if (!over && (status != SIGKILL || usage.oom_kills == 0))
             fail_msg("round %d: 30 MiB under 16 MiB: status %d, %" PRIu64 " bytes", i, status,
                      usage.memory_bytes);
+        recycle();
+    }
+}
+
+/* What somebody else holds on to: pipes full of what a run wrote. */
+static void nobody_hides_behind_what_stays(void **state)
+{
+    (void)state;
+    enum { PIPES = 12 };
+    const struct cgroup_limits limits = {.memory_bytes = 16 * MIB, .processes = 16};
+    int pipes[PIPES][2], status;
+    bool over, worn;
+    for (int i = 0; i < PIPES; i++) {
+        assert_int_equal(pipe2(pipes[i], O_NONBLOCK), 0);
+        assert_int_equal(fcntl(pipes[i][1], F_SETPIPE_SZ, MIB), MIB);
+    }
+    run(&ordinary, &status, "fill", "0");
+    assert_int_equal(WEXITSTATUS(status), PIPES);
+    recycle();
+    unsigned generation = cgroup_generation(group);
+    ok(cgroup_make_room(group, limits.memory_bytes, &worn, &err));
+    assert_true(facts()->kind == CGROUP_V2 || (worn && cgroup_generation(group) != generation));
+    struct cgroup_usage usage = run_settled(&limits, &status, &over, "touch", "18874368", NULL);
+    assert_true(over || (status == SIGKILL && usage.oom_kills > 0));
+    recycle();
+    usage = run_settled(&limits, &status, &over, "touch", "15728640", NULL);
+    assert_int_equal(status, 0);
+    assert_false(over);
+    if (facts()->has_memory_peak)
+        assert_in_range(usage.memory_bytes, 15 * MIB, 16 * MIB);
+    for (int i = 0; i < PIPES; i++)
+        for (int k = 0; k < 2; k++)
+            close(pipes[i][k]);
+    recycle();
+}
+
+/* Pipes that it fills itself are a run's own memory. */
+static void kernel_memory_counts(void **state)
+{
+    (void)state;
+    const struct cgroup_limits limits = {.memory_bytes = 16 * MIB, .processes = 16};
+    int status;
+    bool over;
+    for (int i = 0; i < 3; i++) {
+        garbage();
+        garbage();
+        struct cgroup_usage usage = run_settled(&limits, &status, &over, "pipe", "9", "touch",
+                                                "9437184", "sleep", "300", NULL);
+        assert_true(over || (status == SIGKILL && usage.oom_kills > 0));
         recycle();
     }
 }
@@ -782,6 +833,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(processes_are_counted_and_limited),
         cmocka_unit_test(memory_limit_is_exact),
         cmocka_unit_test(nobody_hides_behind_a_bomb),
+        cmocka_unit_test(nobody_hides_behind_what_stays),
+        cmocka_unit_test(kernel_memory_counts),
         cmocka_unit_test(page_cache_is_not_inherited),
         cmocka_unit_test(cpu_rate_slows_down),
         cmocka_unit_test(cpu_sets_are_checked),

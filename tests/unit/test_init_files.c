@@ -136,7 +136,7 @@ static bool reset_and_check(void)
     CHILD_REQUIRE(stat("/tmp/w", &info) == 0 && info.st_uid == 0 &&
                   (info.st_mode & 07777) == 01777);
     CHILD_REQUIRE(listxattr("/tmp/w", NULL, 0) == 0);
-    CHILD_REQUIRE(!tmpfs_touched(&self.tmpfs[0]));
+    CHILD_REQUIRE(!files_touched(&self.tmpfs[0]));
     CHILD_REQUIRE(fcntl(self.tmpfs[0].dir_fd, F_GETFD) == FD_CLOEXEC);
     struct stat held;
     CHILD_REQUIRE(fstat(self.tmpfs[0].dir_fd, &held) == 0 && held.st_dev == info.st_dev);
@@ -146,7 +146,7 @@ static bool reset_and_check(void)
 
 static void untouched(void)
 {
-    CHILD_REQUIRE(!tmpfs_touched(&self.tmpfs[0]));
+    CHILD_REQUIRE(!files_touched(&self.tmpfs[0]));
     CHILD_REQUIRE((files_dirt() & DIRT_TMPFS) == 0);
     CHILD_REQUIRE(access("/tmp/w", W_OK) == 0 &&
                   entries("/tmp/w") == 0); /* looking changes nothing */
@@ -264,7 +264,7 @@ static void a_root_of_the_runs_own_is_always_touched(void)
 {
     CHILD_REQUIRE(chown("/tmp/w", setup.uid, setup.gid) == 0);
     self.tmpfs[0].fresh.st_uid = setup.uid;
-    CHILD_REQUIRE(tmpfs_touched(&self.tmpfs[0]));
+    CHILD_REQUIRE(files_touched(&self.tmpfs[0]));
 }
 
 static void only_what_the_mask_names(void)

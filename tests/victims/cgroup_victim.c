@@ -56,6 +56,37 @@ static int fork_many(long count)
     return children;
 }
 
+static void fill(int fd)
+{
+    static char block[65536];
+    while (write(fd, block, sizeof(block)) > 0)
+        ;
+}
+
+/* All large pipes that were inherited. Returns how many. */
+static int fill_pipes(void)
+{
+    int count = 0;
+    for (int fd = 3; fd < 256; fd++)
+        if (fcntl(fd, F_GETPIPE_SZ) == 1 << 20 && (fcntl(fd, F_GETFL) & O_ACCMODE) == O_WRONLY) {
+            fill(fd);
+            count++;
+        }
+    return count;
+}
+
+/* Keeps so many MiB in pipes. */
+static int keep_in_pipes(long mib)
+{
+    for (long i = 0; i < mib; i++) {
+        int ends[2];
+        if (pipe2(ends, O_NONBLOCK) < 0 || fcntl(ends[1], F_SETPIPE_SZ, 1 << 20) < 0)
+            return 2;
+        fill(ends[1]);
+    }
+    return 0;
+}
+
 static int read_all(const char *path)
 {
     static char block[65536];
@@ -76,6 +107,10 @@ int main(int argc, char **argv)
             status = touch((size_t)number);
         else if (strcmp(argv[i], "spin") == 0)
             status = spin(number);
+        else if (strcmp(argv[i], "fill") == 0)
+            status = fill_pipes();
+        else if (strcmp(argv[i], "pipe") == 0)
+            status = keep_in_pipes(number);
         else if (strcmp(argv[i], "read") == 0)
             status = read_all(argv[i + 1]);
         else if (strcmp(argv[i], "sleep") == 0)

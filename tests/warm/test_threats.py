@@ -6,7 +6,7 @@ import time
 import pytest
 
 from service import MIB, Service
-from test_warm import Program
+from test_warm import Program, has_numpy
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a warm interpreter has a uid of its own")
 
@@ -397,3 +397,56 @@ def test_limits_of_a_run_do_not_reach_the_interpreter(cjudge, tmp_path, limits):
         bomb = Program("bomb", "import os\ntry: os.fork()\nexcept OSError: print('no')")
         if "procLimit" in limits: # and the interpreter is not counted for the run
             assert service.run(bomb.request(**limits))["files"]["stdout"] == "no\n"
+
+
+def preloaded(service):
+    """An interpreter is there that has imported numpy ahead; what is frozen there the collector leaves alone."""
+    if not has_numpy():
+        pytest.skip("no numpy: apt-get install python3-numpy")
+    program = Program("frozen", "if 0:\n    import numpy\nimport gc; print(gc.get_freeze_count() > 1000)")
+    for _ in range(6):
+        result = service.run(program.request())
+        if result.get("warm") and result["files"]["stdout"] == "True\n":
+            return
+    raise AssertionError(f"nothing is imported ahead: {result} {service.log_text()}")
+
+
+def test_random_numbers_are_each_runs_own(service):
+    preloaded(service)
+    source = "import numpy, random, secrets\nprint(numpy.random.rand(), random.random(), numpy.random.default_rng().random())"
+    lines = [run(service, source)["files"]["stdout"].split() for _ in range(6)]
+    assert all(len(set(column)) == 6 for column in zip(*lines)), lines
+
+
+@pytest.mark.parametrize("source,bound", [
+    ("import numpy", 2),
+    ("import numpy\nprint(numpy.arange(100).sum())", 2),
+    ("import numpy\na = numpy.random.rand(1000, 1000); a.sort()", 2),
+    ("import numpy, gc\nx = [i for i in range(300000)]; gc.collect()", 2),
+    ("import numpy\nclass A:\n    def __del__(self): pass\na = A()", 6), # an end as usual: docs/warm.md
+])
+def test_memory_with_modules_ahead_is_that_of_a_cold_start(service, cjudge, tmp_path, source, bound):
+    preloaded(service)
+    with Service(cjudge, "-parallelism", 1, "-warm-runs", 0, folder=str(tmp_path)) as cold:
+        one = [run(service, source) for _ in range(5)]
+        other = [run(cold, source) for _ in range(5)]
+        assert all(result.get("warm") for result in one)
+        middle = [sorted(result["memory"] for result in results)[2] for results in (one, other)]
+        assert abs(middle[0] - middle[1]) <= bound * MIB, middle
+        assert sorted(result["time"] for result in one)[2] < sorted(result["time"] for result in other)[2]
+
+
+def test_importing_ahead_is_quick(service):
+    preloaded(service)
+    source = "import time; a = time.perf_counter(); import numpy; print((time.perf_counter() - a) * 1000)"
+    assert min(float(run(service, source)["files"]["stdout"]) for _ in range(10)) < 5, "milliseconds"
+
+
+def test_a_module_that_is_not_there_keeps_nobody_cold(cjudge, tmp_path):
+    languages = tmp_path / "languages.yaml"
+    languages.write_text("languages:\n  - {id: python, source: main.py, run: 'python3 {source}', warm: true, preload: [no_such_module]}\n")
+    with Service(cjudge, "-parallelism", 1, "-languages", languages, judge="127.0.0.1:0", folder=str(tmp_path)) as service:
+        program = Program("p", "try: import no_such_module\nexcept ImportError as e: print(e)")
+        results = [service.run(program.request()) for _ in range(8)]
+        assert {result["files"]["stdout"] for result in results} == {"No module named 'no_such_module'\n"}
+        assert [result.get("warm", False) for result in results[-3:]] == [True] * 3, service.log_text()

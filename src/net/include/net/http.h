@@ -249,7 +249,7 @@ bool http_replied(const struct http_request *request) NONNULL(1);
  *
  * over() comes on the loop's thread as always, but only when the loop next has to do with the connection, half a second
  * later at most: it is not woken for that alone. Whether the worker is done with the request by then, it asks
- * http_answered_directly(). */
+ * http_answered_directly_ns(). */
 struct http_direct;
 
 /* Once end() has come. NULL when it cannot be (the client or the door closes the connection after the answer, headers
@@ -265,9 +265,9 @@ WARN_UNUSED bool http_direct_reply(struct http_direct *direct, int status, const
 /* The loop is to answer. NULL is allowed. */
 void http_direct_give_up(struct http_direct *direct);
 
-/* In over(), whatever it says: http_direct_reply() has said that the answer is given. (The client may not have taken
- * all of it.) */
-bool http_answered_directly(const struct http_request *request) NONNULL(1);
+/* In over(), whatever it says: when (monotonic_ns()) http_direct_reply() has said that the answer is given, 0 if it has
+ * not. (The client may not have taken all of it.) */
+int64_t http_answered_directly_ns(const struct http_request *request) NONNULL(1);
 
 /* ---- leaving HTTP ---- */
 

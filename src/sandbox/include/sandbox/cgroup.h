@@ -158,6 +158,13 @@ WARN_UNUSED int cgroup_cpu_ns(const struct cgroup *cg, int64_t *cpu_ns, struct c
 /* Tasks of the run at this moment (without init's); an upper bound of what can run in parallel. */
 WARN_UNUSED int cgroup_tasks(const struct cgroup *cg, uint64_t *tasks, struct cj_error *err);
 
+/* Before cgroup_begin() of a run with that memory limit, while no command of the same request runs: waits, mostly not at all
+ * and 100 ms at most, while more kernel memory of earlier runs stands in the group than a limit may be raised by. What
+ * does not go is left behind in another group: cgroup_generation() changes, and *worn says that init should be
+ * replaced after the run, as its own memory stays there. */
+WARN_UNUSED int cgroup_make_room(struct cgroup *cg, uint64_t memory_bytes, bool *worn,
+                                 struct cj_error *err);
+
 /* What cgroup_settle() found. */
 struct cgroup_settled {
     int64_t next_ns; /* until it is due again; INT64_MAX: the limit is the exact one */

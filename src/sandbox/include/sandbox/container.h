@@ -161,6 +161,11 @@ struct container_live {
 WARN_UNUSED int container_look(struct container *container, struct container_live *live,
                                struct cj_error *err);
 
+/* Before container_start() of a run with that memory limit, and of any other command of its request
+ * (cgroup_make_room()). */
+WARN_UNUSED int container_make_room(struct container *container, uint64_t memory_bytes,
+                                    struct cj_error *err);
+
 /* Keeps the memory limit of a run exact (cgroup_settle()): due container_settle_ns() after container_start(), and then
  * as it says itself; INT64_MAX: not at all. */
 int64_t container_settle_ns(const struct container *container);
