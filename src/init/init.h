@@ -101,11 +101,9 @@ int made_open(const char *name);
 void made_ready(void);
 /* In the program's process: the file of that number, for writing. */
 int made_open_again(unsigned number);
-/* The run has ended, or was none: hands what the files hold to the service, and takes them out, unless all are empty, where
- * nothing else has changed. out: INIT_MADE_MAX of them, zeroed. */
+/* The run has ended, or was none: hands what the files hold to the service, and takes them out where nothing else
+ * has changed. out: INIT_MADE_MAX of them, zeroed. */
 void made_end(uint32_t sequence, struct init_made *out);
-/* Takes out what made_end() has left, behind the answer. */
-void made_tidy(void);
 
 /* launch.c */
 

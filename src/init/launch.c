@@ -14,7 +14,7 @@
 static int exec_fd = -1, end_fd = -1; /* pipes: EXEC comes, init_end goes */
 
 /* What the launcher has used since it asked last: the figures of a run begin where those of the run before
- * it ended, and tidying up behind it, when they follow each other closely (cgroup_begin()). */
+ * it ended, when they follow each other closely (cgroup_begin()). */
 static int64_t own_cpu_since_last(void)
 {
     static int64_t last_ns;
@@ -24,12 +24,11 @@ static int64_t own_cpu_since_last(void)
     return since_ns;
 }
 
-/* Less than PIPE_BUF: all or nothing, pipe(7). */
-static void tell(const void *message, size_t size)
+static void send_end(const struct init_end *end)
 {
-    ssize_t sent;
+    ssize_t sent; /* less than PIPE_BUF: all or nothing, pipe(7) */
     do
-        sent = write(end_fd, message, size);
+        sent = write(end_fd, end, sizeof(*end));
     while (sent < 0 && errno == EINTR);
     if (sent < 0)
         _exit(0);
@@ -112,7 +111,7 @@ static void await_limits(const struct init_end *end)
     ssize_t got;
     question.warm = warm_alive();
     question.waits = warm_waiting();
-    tell(&question, sizeof(question));
+    send_end(&question);
     do
         got = read(exec_fd, &again, sizeof(again));
     while (got < 0 && errno == EINTR);
@@ -152,16 +151,6 @@ static void run_program(int *passed_count, struct init_end *end)
     end->detail = run.detail;
 }
 
-/* The service can read the figures and answer meanwhile. */
-static void tidy_up(void)
-{
-    struct init_clean clean = {.magic = INIT_MAGIC, .sequence = run.request.sequence};
-    made_tidy();
-    clean.dirt = files_dirt();
-    clean.init_cpu_ns = own_cpu_since_last();
-    tell(&clean, sizeof(clean));
-}
-
 static void serve_one(void)
 {
     int passed_count = request_receive(exec_fd);
@@ -181,14 +170,14 @@ static void serve_one(void)
         if (without_cgroup)
             end.file_bytes = look_files();
         made_end(run.request.sequence, end.made);
+        end.dirt = files_dirt();
         end.waits = warm_waiting();
         end.warm = warm_alive();
         end.init_cpu_ns = own_cpu_since_last();
     }
     for (int i = 0; i < passed_count; i++)
         close(run.passed[i]);
-    tell(&end, sizeof(end));
-    tidy_up();
+    send_end(&end);
 }
 
 /* We are woken by a slot that is about to sleep, and by a program that has just begun: neither should

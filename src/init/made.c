@@ -118,6 +118,7 @@ static void hand_over(unsigned number, uint32_t sequence, uint32_t *used, struct
         out->passed = 1;
         message_send(INIT_FD_RUN, &header, sizeof(header), made.fds[number]);
     }
+    close(made.fds[number]);
 }
 
 /* What changed the directory's time besides us is dirt, and the janitor's to clean. So is what is left or could
@@ -134,26 +135,14 @@ static void take_out(void)
         place->fresh.st_ctim = now.st_ctim;
 }
 
-void made_tidy(void)
-{
-    if (made.count == 0)
-        return;
-    for (unsigned i = 0; i < made.count; i++)
-        close(made.fds[i]);
-    take_out();
-    made.count = 0;
-    made.place = NULL;
-}
-
-/* What holds bytes is gone before the service reads what memory the run has left; what is empty has none. */
 void made_end(uint32_t sequence, struct init_made *out)
 {
     uint32_t used = 0;
-    bool empty = true;
-    for (unsigned i = 0; i < made.count; i++) {
+    if (made.count == 0)
+        return;
+    for (unsigned i = 0; i < made.count; i++)
         hand_over(i, sequence, &used, &out[i]);
-        empty = empty && out[i].bytes == 0;
-    }
-    if (!empty)
-        made_tidy();
+    take_out();
+    made.count = 0;
+    made.place = NULL;
 }

@@ -386,11 +386,6 @@ void cgroup_disturbed(struct cgroup *cg)
     cg->seen.undisturbed = false;
 }
 
-void cgroup_add_own_cpu(struct cgroup *cg, int64_t cpu_ns)
-{
-    cg->seen.cpu_ns += cpu_ns;
-}
-
 void cgroup_populated(struct cgroup *cg)
 {
     cg->seen.valid = false;

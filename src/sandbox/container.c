@@ -349,7 +349,7 @@ static void clear(struct container *container)
     container->outputs[0] = container->outputs[1] = -1;
     memset(container->made_fds, -1, sizeof(container->made_fds));
     container->running = container->broken = container->copied_in = container->lost = false;
-    container->outputs_given = container->tidying = false;
+    container->outputs_given = false;
     container->dirt = 0;
     container->arena_used = 0;
 }
@@ -452,13 +452,11 @@ static int refresh(struct container *container, struct cj_error *err)
 
 int container_reset(struct container *container, struct cj_error *err)
 {
-    struct cj_error cause;
     container_forget_made(container);
-    if (!container->broken && !container->running && container_await_tidy(container, &cause) < 0)
-        container->broken = true;
     bool renew = container->broken || container->running ||
                  (container->dirt & (DIRT_IPC | DIRT_INIT)) != 0 ||
                  (container->dirt & (uint32_t)DIRT_KEPT << INIT_KEPT_EMPTY) != 0;
+    struct cj_error cause;
     if (!renew && refresh(container, &cause) == 0 && container_warm_up(container, &cause) == 0)
         return 0;
     return replace(container, err);

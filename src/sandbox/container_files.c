@@ -77,8 +77,6 @@ int container_answer_error(const struct init_answer *answer, struct cj_error *er
 /* What is made from now on has to be removed before the run after this one. */
 static int begin_copying(struct container *container, struct cj_error *err)
 {
-    if (container_await_tidy(container, err) < 0)
-        return -1;
     if (!container->copied_in && container->cgroup != NULL &&
         cgroup_lift_memory(container->cgroup, err) < 0)
         return -1;

@@ -16,7 +16,6 @@
 #include "sandbox_private.h"
 
 #define MADE_TIMEOUT (10 * NS_PER_S) /* for what has been sent already */
-#define TIDY_TIMEOUT (20 * NS_PER_S) /* for some system calls, on a machine that is busy */
 
 /* ---- its start ---- */
 
@@ -149,8 +148,6 @@ int container_start(struct container *container, const struct container_run *run
 {
     if (container->broken)
         return error_set(err, ERROR_INTERNAL, 0, "the container is broken");
-    if (container_await_tidy(container, err) < 0)
-        return -1;
     struct init_exec request;
     memset(&request, 0, offsetof(struct init_exec, descriptors));
     int passed[INIT_DESCRIPTORS_MAX];
@@ -448,8 +445,7 @@ int container_finish(struct container *container, int64_t timeout_ns, struct con
         error_set(err, ERROR_INTERNAL, EPROTO, "the end of another run");
         return container_break(container, err, "wait for the end of a run");
     }
-    container->tidying = true;
-    container->tidying_sequence = from.sequence;
+    container->dirt |= from.dirt;
     fill_end(&from, end);
     end->warm = from.start == START_WARM;
     container_warm_end(container, &from);
@@ -470,24 +466,6 @@ int container_finish(struct container *container, int64_t timeout_ns, struct con
         use_seen_figures(container, &from, end);
         judge_memory(container, &from, NULL, end);
     }
-    return 0;
-}
-
-int container_await_tidy(struct container *container, struct cj_error *err)
-{
-    struct init_clean clean;
-    if (!container->tidying)
-        return 0;
-    container->tidying = false;
-    if (channel_read(container->end_fd, &clean, sizeof(clean), TIDY_TIMEOUT, err) < 0)
-        return container_break(container, err, "wait for what a run has left");
-    if (clean.magic != INIT_MAGIC || clean.sequence != container->tidying_sequence) {
-        error_set(err, ERROR_INTERNAL, EPROTO, "what another run has left");
-        return container_break(container, err, "wait for what a run has left");
-    }
-    container->dirt |= clean.dirt;
-    if (container->cgroup != NULL && !container->sandbox->into_cgroup)
-        cgroup_add_own_cpu(container->cgroup, clean.init_cpu_ns);
     return 0;
 }
 

@@ -42,8 +42,6 @@ struct container {
     uint64_t limit_bytes;        /* of the run */
     struct cgroup_limits limits; /* of the run, as it was asked for */
     uint32_t dirt;               /* enum init_dirt, of the last run */
-    bool tidying;                /* init does, behind that run */
-    uint32_t tidying_sequence;   /* whose */
     uint32_t made_count;
     int made_fds[INIT_MADE_MAX]; /* what made files of the last run came as descriptors; -1 */
     char *env_text;
@@ -68,9 +66,6 @@ int container_answer_error(const struct init_answer *answer, struct cj_error *er
 
 /* Whether init, and with it every process of the container, is dead; waits for that. */
 bool container_await_death(const struct container *container, int64_t timeout_ns);
-
-/* Waits until init is done with the last run, and knows then what that has left. A failure breaks the container. */
-WARN_UNUSED int container_await_tidy(struct container *container, struct cj_error *err);
 
 /* Closes what made files of the last run came as descriptors. */
 void container_forget_made(struct container *container);

@@ -5,7 +5,7 @@
  *
  *     INIT_FD_RUN     SEQPACKET: READY from init, then two pipes for it (struct init_pipes): one EXEC at
  *                     a time comes through the first, its answer, when the run has ended and everything
- *                     it started is dead and reaped, goes through the second, and what was left behind it. A pipe's round trip costs
+ *                     it started is dead and reaped, goes through the second. A pipe's round trip costs
  *                     less; the socket carries descriptors of programs. Served by the launcher thread.
  *     INIT_FD_FILES   SEQPACKET: everything else (files, kept pipes, KILL, RESET). Served by the
  *                     janitor thread, also while a program runs.
@@ -30,7 +30,7 @@ enum {
 };
 
 enum {
-    INIT_MAGIC = 0x636a3037,    /* "cj07"; changes with every change below */
+    INIT_MAGIC = 0x636a3036,    /* "cj06"; changes with every change below */
     INIT_TASKS = 2,             /* threads of init: launcher and janitor; SETUP_WARM: and keeper */
     INIT_WARM_MAX = 4,          /* warm interpreters of a container */
     INIT_DESCRIPTORS_MAX = 250, /* of a program; SCM_MAX_FD is 253, unix(7) */
@@ -276,24 +276,16 @@ struct init_end {
     int64_t end_ns;             /* right after the main process was reaped */
     int64_t user_ns, system_ns; /* of the main process and the children it waited for */
     int64_t all_cpu_ns;         /* of all processes that were reaped, wait(2) rules */
-    int64_t init_cpu_ns;        /* of init's launcher since it was done with the run before */
+    int64_t init_cpu_ns;        /* of init's launcher since the end of the run before */
     uint64_t max_rss_bytes;     /* largest process */
     uint64_t
         file_bytes;  /* without cgroup: left in tmpfs and segments, not counting copied-in files */
+    uint32_t dirt;   /* enum init_dirt */
     uint32_t reaped; /* processes besides the main one */
     uint32_t start;  /* enum init_start */
     uint32_t warm;   /* bit i: interpreter i is still there */
     uint32_t waits;  /* bit i: and the next run's process */
     struct init_made made[INIT_MADE_MAX];
-};
-
-/* Behind the end, on the same pipe, once init has tidied up what it can: the service may have answered by then. */
-struct init_clean {
-    uint32_t magic;
-    uint32_t sequence;   /* of the EXEC */
-    int64_t init_cpu_ns; /* of init's launcher since the end */
-    uint32_t dirt;       /* enum init_dirt */
-    uint32_t unused;
 };
 
 /* ---- everything else: INIT_FD_FILES ---- */

@@ -139,10 +139,7 @@ WARN_UNUSED int cgroup_begin(struct cgroup *cg, const struct cgroup_limits *limi
  * then are the group's, and cgroup_begin() looks anew where the counters stand. */
 void cgroup_disturbed(struct cgroup *cg);
 
-/* Of what init has used since cgroup_finish() to tidy up: on v1 it is the group's, but no run's. */
-void cgroup_add_own_cpu(struct cgroup *cg, int64_t cpu_ns);
-
-/* To be called when init has been asked, and processes have come into the group or left it: they are nobody's run. */
+/* The same, and processes have come into the group or left it: they are nobody's run. */
 void cgroup_populated(struct cgroup *cg);
 
 /* v2: the directory to clone into, owned by cg, may change at every cgroup_recycle(). v1: -1. */
