@@ -152,6 +152,8 @@ static int find_warm(struct service *service, struct cj_error *err)
     int found = warm_places_find(languages != NULL ? languages : own, &service->mounts, NULL,
                                  &service->warm, err);
     languages_free(own);
+    if (!service->settings.warm_preload)
+        service->warm.preload = NULL;
     return found;
 }
 

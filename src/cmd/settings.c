@@ -88,6 +88,8 @@ static const struct option_spec specs[] = {
      .help = "variables of the service that programs of the batch judging API see"},
     {"warm-runs", OPTION_COUNT, AT(warm_runs), "500", GROUP,
      .help = "interpreters are kept warm, and renewed after so many runs; 0: each run starts its own"},
+    {"warm-preload", OPTION_BOOL, AT(warm_preload), GROUP,
+     .help = "such interpreters import ahead what preload of a language names (numpy); an experiment"},
     {"queue-length", OPTION_COUNT, AT(queue_length), "512", GROUP,
      .help = "requests that wait for a slot; more are answered with 503"},
     {"no-pinning", OPTION_BOOL, AT(no_pinning), GROUP,

@@ -59,6 +59,7 @@ struct settings {
     uint64_t open_files;
     struct option_list pass_env;
     uint64_t warm_runs; /* 0: every interpreter starts cold */
+    bool warm_preload;
 
     /* the batch judging API; code-judge's variables */
     char *languages; /* "": the built-in file */

@@ -55,10 +55,19 @@ static bool names_file(const char *entry)
            (locale && strchr(entry, '/') != NULL);
 }
 
+/* A seed that is a number is the run's; "random", or nothing, would be the interpreter's. */
+static bool seeds_at_random(const char *entry)
+{
+    static const char name[] = "PYTHONHASHSEED=";
+    const char *value = entry + sizeof(name) - 1;
+    return strncmp(entry, name, sizeof(name) - 1) == 0 &&
+           (value[0] == '\0' || value[strspn(value, "0123456789")] != '\0');
+}
+
 static bool environment_fits(const char *const *env, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (!is_harmless(env[i]) || names_file(env[i]))
+        if (!is_harmless(env[i]) || names_file(env[i]) || seeds_at_random(env[i]))
             return false;
     return true;
 }

@@ -15,6 +15,7 @@
 enum {
     SPEC_SIZE_MAX = 8192,
     RECENT = 8,       /* wanted ones that are remembered */
+    IN_USE_RUNS = 32, /* an interpreter that had one of so many runs keeps its place */
     REFUSED = 16,     /* that did not do, and are remembered */
     FAILURES_MAX = 3, /* runs in a row that fell back: then what they were of is refused */
     STREAM_BLOCK =
@@ -352,7 +353,7 @@ static int prepare(struct container *container, unsigned number, struct cj_error
 }
 
 /* What is wanted twice is worth an interpreter: which takes the place of the one that was used the longest time
- * ago. */
+ * ago, if that is long enough: where more are wanted than can be kept, each would make room for the next. */
 static void choose(struct container_warm *warm)
 {
     struct spec *wanted = warm->wanted;
@@ -375,6 +376,11 @@ static void choose(struct container_warm *warm)
     for (unsigned i = 1; i < INIT_WARM_MAX; i++)
         if (warm->interpreters[i].used < warm->interpreters[number].used)
             number = i;
+    if (warm->interpreters[number].spec != NULL &&
+        warm->runs - warm->interpreters[number].used < IN_USE_RUNS) {
+        free(wanted);
+        return;
+    }
     free_pointer(&warm->recent[seen]);
     drop(&warm->interpreters[number]); /* WARM_START ends it */
     warm->interpreters[number] = (struct interpreter){.spec = wanted, .used = warm->runs};

@@ -119,6 +119,8 @@ static void variables_that_load_something_start_cold(void **state)
         {"TZ=Europe/Berlin", WARM_PLAN_YES},
         {"OMP_NUM_THREADS=1", WARM_PLAN_YES},
         {"PYTHONHASHSEED=0", WARM_PLAN_YES},
+        {"PYTHONHASHSEED=random", WARM_PLAN_ENVIRONMENT},
+        {"PYTHONHASHSEED=", WARM_PLAN_ENVIRONMENT},
         {"PYTHONIOENCODING=utf-8", WARM_PLAN_YES},
         {"LD_PRELOAD=/w/evil.so", WARM_PLAN_ENVIRONMENT},
         {"LD_LIBRARY_PATH=/w", WARM_PLAN_ENVIRONMENT},

@@ -16,7 +16,7 @@ HELLO = Program("hello", "print(hash('x'))")
 
 @pytest.fixture(scope="module")
 def service(cjudge, tmp_path_factory):
-    with Service(cjudge, "-parallelism", 1, "-no-pinning", "-warm-runs", 500, folder=str(tmp_path_factory.mktemp("warm"))) as started:
+    with Service(cjudge, "-parallelism", 1, "-no-pinning", "-warm-runs", 500, "-warm-preload", folder=str(tmp_path_factory.mktemp("warm"))) as started:
         if any("no interpreter is kept warm" in line.get("message", "") for line in started.log()):
             pytest.skip("this host keeps no interpreter warm")
         yield started
@@ -399,6 +399,16 @@ def test_limits_of_a_run_do_not_reach_the_interpreter(cjudge, tmp_path, limits):
             assert service.run(bomb.request(**limits))["files"]["stdout"] == "no\n"
 
 
+def test_more_interpreters_are_wanted_than_can_be_kept(cjudge, tmp_path):
+    """Those that are there stay: each would have to make room before it was used."""
+    with Service(cjudge, "-parallelism", 1, "-warm-runs", 500, folder=str(tmp_path)) as service:
+        programs = [(HELLO, f"PYTHONHASHSEED={seed}") for seed in range(6)]
+        rounds = []
+        for _ in range(6):
+            rounds.append([bool(service.run(program.request(env=["PATH=/usr/bin:/bin", seed])).get("warm")) for program, seed in programs])
+        assert rounds[-1] == rounds[-2] and rounds[-1].count(True) == 4, rounds
+
+
 def preloaded(service):
     """An interpreter is there that has imported numpy ahead; what is frozen there the collector leaves alone."""
     if not has_numpy():
@@ -445,7 +455,7 @@ def test_importing_ahead_is_quick(service):
 def test_a_module_that_is_not_there_keeps_nobody_cold(cjudge, tmp_path):
     languages = tmp_path / "languages.yaml"
     languages.write_text("languages:\n  - {id: python, source: main.py, run: 'python3 {source}', warm: true, preload: [no_such_module]}\n")
-    with Service(cjudge, "-parallelism", 1, "-languages", languages, judge="127.0.0.1:0", folder=str(tmp_path)) as service:
+    with Service(cjudge, "-parallelism", 1, "-languages", languages, "-warm-preload", judge="127.0.0.1:0", folder=str(tmp_path)) as service:
         program = Program("p", "try: import no_such_module\nexcept ImportError as e: print(e)")
         results = [service.run(program.request()) for _ in range(8)]
         assert {result["files"]["stdout"] for result in results} == {"No module named 'no_such_module'\n"}
