@@ -15,7 +15,6 @@
 enum {
     SPEC_SIZE_MAX = 8192,
     RECENT = 8,       /* wanted ones that are remembered */
-    IN_USE_RUNS = 32, /* an interpreter that had one of so many runs keeps its place */
     REFUSED = 16,     /* that did not do, and are remembered */
     FAILURES_MAX = 3, /* runs in a row that fell back: then what they were of is refused */
     STREAM_BLOCK =
@@ -56,7 +55,8 @@ struct interpreter {
 
 struct container_warm {
     struct interpreter interpreters[INIT_WARM_MAX];
-    struct spec *recent[RECENT]; /* seen once */
+    struct spec *recent[RECENT]; /* seen once, or lately to no effect: */
+    uint64_t recent_at[RECENT];  /* in which run */
     unsigned recent_next;
     struct {
         struct spec *spec;
@@ -353,7 +353,8 @@ static int prepare(struct container *container, unsigned number, struct cj_error
 }
 
 /* What is wanted twice is worth an interpreter: which takes the place of the one that was used the longest time
- * ago, if that is long enough: where more are wanted than can be kept, each would make room for the next. */
+ * ago, if that is longer than this one was not wanted: where more are wanted than can be kept, each would make room for the
+ * next. */
 static void choose(struct container_warm *warm)
 {
     struct spec *wanted = warm->wanted;
@@ -370,14 +371,17 @@ static void choose(struct container_warm *warm)
     if (seen == RECENT) {
         free(warm->recent[warm->recent_next]);
         warm->recent[warm->recent_next] = wanted;
+        warm->recent_at[warm->recent_next] = warm->runs;
         warm->recent_next = (warm->recent_next + 1) % RECENT;
         return;
     }
     for (unsigned i = 1; i < INIT_WARM_MAX; i++)
         if (warm->interpreters[i].used < warm->interpreters[number].used)
             number = i;
+    uint64_t idle = warm->runs - warm->interpreters[number].used;
     if (warm->interpreters[number].spec != NULL &&
-        warm->runs - warm->interpreters[number].used < IN_USE_RUNS) {
+        idle <= 2 * (warm->runs - warm->recent_at[seen])) {
+        warm->recent_at[seen] = warm->runs;
         free(wanted);
         return;
     }
