@@ -18,7 +18,7 @@ struct scheduling {
     uint64_t runtime, deadline, period;
 };
 
-void priority_raise(pid_t thread_id, int nice)
+static int ordinary(pid_t thread_id, int nice)
 {
     struct scheduling wanted = {
         .size = sizeof(wanted),
@@ -27,11 +27,32 @@ void priority_raise(pid_t thread_id, int nice)
         .nice = nice,
         .runtime = SLICE_NS,
     };
+    return (int)syscall(SYS_sched_setattr, thread_id, &wanted, 0);
+}
+
+void priority_raise(pid_t thread_id, int nice)
+{
     if (sched_getscheduler(thread_id) != SCHED_OTHER) /* the operator has chosen another */
         return;
-    if (syscall(SYS_sched_setattr, thread_id, &wanted, 0) == 0)
-        return;
-    wanted.nice =
-        getpriority(PRIO_PROCESS, (id_t)thread_id); /* -1 on error, and then this fails, too */
-    (void)syscall(SYS_sched_setattr, thread_id, &wanted, 0);
+    if (ordinary(thread_id, nice) < 0) /* -1 on error of getpriority(), and then this fails, too */
+        (void)ordinary(thread_id, getpriority(PRIO_PROCESS, (id_t)thread_id));
+}
+
+bool priority_urge(int *nice)
+{
+    struct scheduling wanted = {
+        .size = sizeof(wanted),
+        .policy = SCHED_FIFO,
+        .flags = FLAG_RESET_ON_FORK,
+        .priority = 1,
+    };
+    if ((sched_getscheduler(0) & ~SCHED_RESET_ON_FORK) != SCHED_OTHER)
+        return false;
+    *nice = getpriority(PRIO_PROCESS, 0);
+    return syscall(SYS_sched_setattr, 0, &wanted, 0) == 0;
+}
+
+void priority_calm(int nice)
+{
+    (void)ordinary(0, nice);
 }

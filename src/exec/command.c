@@ -248,12 +248,18 @@ void command_check(struct command *command, int64_t now_ns)
         command_fail(command, &err);
 }
 
+int64_t command_wall_end(const struct command *command, int64_t now_ns)
+{
+    if (command->state != COMMAND_RUNNING || command->killed != KILL_NONE)
+        return INT64_MAX;
+    return now_ns + command->limits.wall_ns + 1 - container_wall_ns(command->container, now_ns);
+}
+
 int64_t command_next_look(const struct command *command, int64_t now_ns)
 {
     if (command->killed != KILL_NONE)
         return command->kill_again_ns;
-    int64_t wall_at =
-        now_ns + command->limits.wall_ns + 1 - container_wall_ns(command->container, now_ns);
+    int64_t wall_at = command_wall_end(command, now_ns);
     int64_t look_at = wall_at < command->cpu_check_ns ? wall_at : command->cpu_check_ns;
     return look_at < command->settle_ns ? look_at : command->settle_ns;
 }

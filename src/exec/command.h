@@ -68,6 +68,8 @@ void command_mark_late(struct command *command);
 
 /* When command_check() should be called again. */
 int64_t command_next_look(const struct command *command, int64_t now_ns);
+/* When its wall time is over; INT64_MAX: it is already being ended. */
+int64_t command_wall_end(const struct command *command, int64_t now_ns);
 
 /* Kills a running command, once. */
 void command_kill(struct command *command, enum exec_kill_cause cause);

@@ -11,11 +11,14 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/priority.h"
 #include "base/stages.h"
 #include "command.h"
 #include "exec/exec.h"
 #include "group_check.h"
 #include "result.h"
+
+#define NEAR_NS (4 * NS_PER_MS)
 
 /* A group that is being run. */
 struct running {
@@ -26,6 +29,8 @@ struct running {
     size_t pipes_at; /* where the pipes are in the poll set */
     int cancel_fd;
     bool cancelled;
+    bool urgent; /* a wall time is about to be over: priority_urge() */
+    int nice;    /* before that */
 };
 
 /* ---- the watch ---- */
@@ -91,6 +96,13 @@ static void serve_poll(struct running *running, size_t used)
         command_kill(&running->commands[i], KILL_CANCEL);
 }
 
+static void calm(struct running *running)
+{
+    if (running->urgent)
+        priority_calm(running->nice);
+    running->urgent = false;
+}
+
 /* Looks at all clocks; returns when the next look is due. */
 static int64_t check_clocks(struct running *running, int64_t now_ns)
 {
@@ -106,6 +118,24 @@ static int64_t check_clocks(struct running *running, int64_t now_ns)
     return next_ns;
 }
 
+/* A thread that wakes for a limit may have to wait until the program at it has used up its slice: up to 3 ms. So it wakes
+ * before, and goes to sleep once more as one that does not wait. */
+static void look_ahead(struct running *running, int64_t now_ns, int64_t *next_ns)
+{
+    int64_t end_ns = INT64_MAX;
+    for (size_t i = 0; i < running->count; i++) {
+        int64_t wall_ns = command_wall_end(&running->commands[i], now_ns);
+        end_ns = wall_ns < end_ns ? wall_ns : end_ns;
+    }
+    bool near = end_ns != INT64_MAX && end_ns - now_ns <= NEAR_NS;
+    if (near && !running->urgent)
+        running->urgent = priority_urge(&running->nice);
+    else if (!near && running->urgent)
+        calm(running);
+    if (!near && end_ns != INT64_MAX && *next_ns > end_ns - NEAR_NS)
+        *next_ns = end_ns - NEAR_NS;
+}
+
 static int watch(struct running *running, struct cj_error *err)
 {
     while (is_running(running)) {
@@ -113,6 +143,7 @@ static int watch(struct running *running, struct cj_error *err)
         int64_t next_ns = check_clocks(running, now_ns);
         if (next_ns == INT64_MAX) /* the last one has failed */
             return 0;
+        look_ahead(running, now_ns, &next_ns);
         size_t used = fill_poll(running, now_ns, &next_ns);
         struct timespec timeout = timespec_from_ns(next_ns > now_ns ? next_ns - now_ns : 0);
         int ready = ppoll(running->fds, used, &timeout, NULL);
@@ -184,6 +215,7 @@ static void run(struct running *running, const struct exec_group *group)
         for (size_t i = 0; i < running->count; i++)
             if (running->commands[i].state == COMMAND_RUNNING)
                 command_fail(&running->commands[i], &err);
+    calm(running);
     at_ns = stage_since(STAGE_RUN, at_ns);
     pipes_finish(running->pipes);
     for (size_t i = 0; i < running->count; i++)

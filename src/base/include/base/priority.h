@@ -2,6 +2,7 @@
 #ifndef CJ_BASE_PRIORITY_H
 #define CJ_BASE_PRIORITY_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 /* Lets a thread that watches limits, and works for microseconds at a time, run soon after it wakes: the
@@ -10,5 +11,10 @@
  * other members, sched(7)). What it forks begins without either. thread_id: 0 is the caller's. Where
  * nothing of this is allowed nothing happens: it is a matter of milliseconds on a busy machine. */
 void priority_raise(pid_t thread_id, int nice);
+
+/* For the last milliseconds before the calling thread has to act: it runs at once when it wakes, whoever uses up his slice
+ * (the scheduler may let him do that for 3 ms). Returns whether that is so, and what to give priority_calm() in *nice. */
+bool priority_urge(int *nice);
+void priority_calm(int nice);
 
 #endif
