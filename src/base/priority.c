@@ -38,7 +38,7 @@ void priority_raise(pid_t thread_id, int nice)
         (void)ordinary(thread_id, getpriority(PRIO_PROCESS, (id_t)thread_id));
 }
 
-bool priority_urge(int *nice)
+bool priority_urge(pid_t thread_id, int *nice)
 {
     struct scheduling wanted = {
         .size = sizeof(wanted),
@@ -46,13 +46,13 @@ bool priority_urge(int *nice)
         .flags = FLAG_RESET_ON_FORK,
         .priority = 1,
     };
-    if ((sched_getscheduler(0) & ~SCHED_RESET_ON_FORK) != SCHED_OTHER)
+    if ((sched_getscheduler(thread_id) & ~SCHED_RESET_ON_FORK) != SCHED_OTHER)
         return false;
-    *nice = getpriority(PRIO_PROCESS, 0);
-    return syscall(SYS_sched_setattr, 0, &wanted, 0) == 0;
+    *nice = getpriority(PRIO_PROCESS, (id_t)thread_id);
+    return syscall(SYS_sched_setattr, thread_id, &wanted, 0) == 0;
 }
 
-void priority_calm(int nice)
+void priority_calm(pid_t thread_id, int nice)
 {
-    (void)ordinary(0, nice);
+    (void)ordinary(thread_id, nice);
 }

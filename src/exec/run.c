@@ -98,9 +98,12 @@ static void serve_poll(struct running *running, size_t used)
 
 static void calm(struct running *running)
 {
-    if (running->urgent)
-        priority_calm(running->nice);
+    if (!running->urgent)
+        return;
     running->urgent = false;
+    for (size_t i = 0; i < running->count; i++)
+        container_calm(running->commands[i].container);
+    priority_calm(0, running->nice);
 }
 
 /* Looks at all clocks; returns when the next look is due. */
@@ -128,10 +131,13 @@ static void look_ahead(struct running *running, int64_t now_ns, int64_t *next_ns
         end_ns = wall_ns < end_ns ? wall_ns : end_ns;
     }
     bool near = end_ns != INT64_MAX && end_ns - now_ns <= NEAR_NS;
-    if (near && !running->urgent)
-        running->urgent = priority_urge(&running->nice);
-    else if (!near && running->urgent)
+    if (near && !running->urgent && priority_urge(0, &running->nice)) {
+        running->urgent = true;
+        for (size_t i = 0; i < running->count; i++)
+            container_urge(running->commands[i].container);
+    } else if (!near) {
         calm(running);
+    }
     if (!near && end_ns != INT64_MAX && *next_ns > end_ns - NEAR_NS)
         *next_ns = end_ns - NEAR_NS;
 }

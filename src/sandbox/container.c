@@ -199,8 +199,9 @@ static int give_pipes(struct container *container, struct cj_error *err)
                         (const int[]){exec_read_fd, end_write_fd}, 2, err);
 }
 
-static void free_janitor(const struct container *container, pid_t thread_id)
+static void free_janitor(struct container *container, pid_t thread_id)
 {
+    container->janitor = thread_id;
     priority_raise(thread_id, -20);
     if (container->cgroup != NULL)
         cgroup_free_thread(container->cgroup, thread_id);
@@ -209,7 +210,7 @@ static void free_janitor(const struct container *container, pid_t thread_id)
 /* Init's janitor kills on demand, also when a program burns the CPU they share: it must not wait for its
  * turn. A thread of init may not raise itself, we may where we are root. Programs inherit from the other
  * thread. */
-static void hurry_janitor(const struct container *container)
+static void hurry_janitor(struct container *container)
 {
     char path[64], name[32];
     snprintf(path, sizeof(path), "/proc/%d/task", container->pid);
@@ -344,6 +345,8 @@ static void unmake(struct container *container)
 static void clear(struct container *container)
 {
     container->pid = -1;
+    container->janitor = 0;
+    container->janitor_urged = false;
     container->pid_fd = container->run_fd = container->files_fd = -1;
     container->exec_fd = container->end_fd = -1;
     container->outputs[0] = container->outputs[1] = -1;

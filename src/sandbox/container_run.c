@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/priority.h"
 #include "cgroup_plan.h"
 #include "container_channel.h"
 #include "container_state.h"
@@ -219,6 +220,19 @@ int container_settle(struct container *container, struct cgroup_settled *settled
 {
     *settled = (struct cgroup_settled){.next_ns = INT64_MAX};
     return container->cgroup != NULL ? cgroup_settle(container->cgroup, settled, err) : 0;
+}
+
+void container_urge(struct container *container)
+{
+    if (container->running && container->janitor > 0)
+        container->janitor_urged = priority_urge(container->janitor, &container->janitor_nice);
+}
+
+void container_calm(struct container *container)
+{
+    if (container->janitor_urged && container->janitor > 0)
+        priority_calm(container->janitor, container->janitor_nice);
+    container->janitor_urged = false;
 }
 
 int container_kill(struct container *container, struct cj_error *err)

@@ -21,6 +21,9 @@ struct container {
     int cpu;
     uint32_t host_id; /* of programs; 0 = none leased */
     pid_t pid;
+    pid_t janitor; /* init's thread that kills; 0: not known */
+    bool janitor_urged;
+    int janitor_nice; /* when it is not */
     int pid_fd;
     int run_fd;
     int exec_fd; /* pipe: EXEC goes */

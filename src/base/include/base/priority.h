@@ -12,9 +12,9 @@
  * nothing of this is allowed nothing happens: it is a matter of milliseconds on a busy machine. */
 void priority_raise(pid_t thread_id, int nice);
 
-/* For the last milliseconds before the calling thread has to act: it runs at once when it wakes, whoever uses up his slice
- * (the scheduler may let him do that for 3 ms). Returns whether that is so, and what to give priority_calm() in *nice. */
-bool priority_urge(int *nice);
-void priority_calm(int nice);
+/* For the last milliseconds before a thread has to act: it runs at once when it wakes, whoever uses up his slice (the
+ * scheduler may let him do that for 3 ms). Returns whether that is so, and what to give priority_calm() in *nice. */
+bool priority_urge(pid_t thread_id, int *nice);
+void priority_calm(pid_t thread_id, int nice);
 
 #endif

@@ -172,6 +172,11 @@ int64_t container_settle_ns(const struct container *container);
 WARN_UNUSED int container_settle(struct container *container, struct cgroup_settled *settled,
                                  struct cj_error *err);
 
+/* A moment before container_kill(), and after it: the thread of init that kills does not wait for its turn on a CPU
+ * meanwhile (priority_urge()). Only of a container that runs. */
+void container_urge(struct container *container);
+void container_calm(struct container *container);
+
 /* Kills everything of the run; its end follows on container_run_fd(). */
 WARN_UNUSED int container_kill(struct container *container, struct cj_error *err);
 
