@@ -27,11 +27,6 @@ enum {
     RECLAIM_AGAIN_AT = 20,
 };
 
-static uint64_t minus(uint64_t left, uint64_t right)
-{
-    return left > right ? left - right : 0;
-}
-
 static int read_now(const struct cgroup *cg, uint64_t *usage, uint64_t *kernel,
                     struct cj_error *err)
 {

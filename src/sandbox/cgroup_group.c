@@ -146,11 +146,6 @@ void group_reclaim(struct cgroup *cg, uint64_t bytes)
         return;
 }
 
-static uint64_t minus(uint64_t left, uint64_t right)
-{
-    return left > right ? left - right : 0;
-}
-
 void group_learn_cpus(struct cgroup *cg, pid_t init_pid)
 {
     cpu_set_t allowed;

@@ -212,11 +212,6 @@ size_t cgroup_plan(enum cgroup_kind kind, const struct cgroup_limits *limits,
 
 /* ---- the figures ---- */
 
-static uint64_t minus(uint64_t left, uint64_t right)
-{
-    return left > right ? left - right : 0;
-}
-
 static uint64_t smaller(uint64_t left, uint64_t right)
 {
     return left < right ? left : right;

@@ -65,6 +65,12 @@ size_t cgroup_plan(enum cgroup_kind kind, const struct cgroup_limits *limits,
 /* Only digits, ',' and '-', in the order of a list: "0", "0-3,8". "" is valid. */
 bool cgroup_cpu_set_valid(const char *text);
 
+/* Never below 0: counters of the kernel are read one after the other. */
+static inline uint64_t minus(uint64_t left, uint64_t right)
+{
+    return left > right ? left - right : 0;
+}
+
 /* Readings of the memory counter, in bytes. Three things stand between it and what a run used:
  *
  *   stock    the kernel takes memory from the counter in batches (MEMCG_CHARGE_BATCH, 64 pages) and

@@ -170,8 +170,8 @@ struct cgroup_settled {
 
 /* A run's limit begins with room for kernel memory of earlier runs, which stands in the same group (about 100 KiB
  * each) until it is freed, some 10 ms after their end. cgroup_settle() takes back what has been freed; it is due, as long
- * as the run lives, cgroup_settle_ns() after cgroup_begin(), and as it says itself then. Takes about 2 us, and 5 where
- * there is something to take back. */
+ * as the run lives, cgroup_settle_ns() after cgroup_begin(), and as it says itself then. Two or three system calls, some more
+ * where there is something to take back. */
 int64_t cgroup_settle_ns(const struct cgroup *cg);
 WARN_UNUSED int cgroup_settle(struct cgroup *cg, struct cgroup_settled *settled,
                               struct cj_error *err);
