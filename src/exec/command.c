@@ -144,6 +144,7 @@ void command_start(struct command *command)
     const char *const *env = container_environment(command->container, &env_count);
     if (warm_plan(command->settings->warm, request, env, env_count, program) == WARM_PLAN_YES) {
         spec.warm_program = program;
+        spec.warm_text = warm_text(command->settings->warm, request);
         spec.warm_preload = warm_preload(command->settings->warm, request, preload);
     }
     cpu_set_t every;

@@ -76,6 +76,8 @@ int mounts_make_tmpfs(unsigned i);
 /* Mounts the tmpfs from number first to the last again, empty, in their order, so that the table of
  * mounts looks as it did; remembers what fresh looks like. */
 int mounts_remount_tmpfs(unsigned first);
+/* The one that is the work directory; NULL. */
+struct tmpfs *mounts_work(void);
 /* Takes what the tmpfs looks like now for fresh. */
 void mounts_remember_fresh(struct tmpfs *tmpfs);
 /* mount_setattr(2): sets attributes (MOUNT_ATTR_*) of the mount that fd is the root of. */

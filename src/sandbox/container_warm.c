@@ -38,6 +38,7 @@ struct spec {
     uint32_t size; /* of all of it */
     uint32_t arg_count, env_count;
     uint32_t has_preload; /* behind the arguments */
+    uint32_t has_text;    /* the script is a plain text: container.h */
     uint32_t streams[3];
     uint64_t has_stack, stack_bytes;
     char strings[]; /* with their NULs */
@@ -125,6 +126,7 @@ static bool describe(const struct container *container, const struct container_r
     for (size_t i = 1; fits && i < run->arg_count; i++)
         fits = add(spec, run->args[i]);
     spec->has_preload = preload != NULL;
+    spec->has_text = run->warm_text && preload == NULL;
     if (fits && preload != NULL)
         fits = add(spec, preload);
     for (size_t i = 0; fits && i < container->env_count; i++)
@@ -309,6 +311,7 @@ static void put_spec(struct container *container, const struct spec *spec,
     container->arena[at++] = '\0';
     request->arg_count = arg_count;
     request->has_preload = spec->has_preload;
+    request->has_text = spec->has_text;
     request->env_count = spec->env_count;
     request->arena_used = container->arena_used = at;
     memcpy(request->streams, spec->streams, sizeof(request->streams));

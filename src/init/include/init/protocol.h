@@ -30,7 +30,7 @@ enum {
 };
 
 enum {
-    INIT_MAGIC = 0x636a3036,    /* "cj06"; changes with every change below */
+    INIT_MAGIC = 0x636a3037,    /* "cj07"; changes with every change below */
     INIT_TASKS = 2,             /* threads of init: launcher and janitor; SETUP_WARM: and keeper */
     INIT_WARM_MAX = 4,          /* warm interpreters of a container */
     INIT_DESCRIPTORS_MAX = 250, /* of a program; SCM_MAX_FD is 253, unix(7) */
@@ -338,7 +338,10 @@ struct init_request {
     uint32_t arg_count, env_count, arena_used; /* WARM_START, as in struct init_exec */
     uint32_t streams[3];                       /* WARM_START: enum init_warm_stream */
     uint32_t has_preload; /* WARM_START: the last argument is none, but names modules */
-    uint32_t has_stack;   /* WARM_START: its stack limit */
+    uint32_t
+        has_text; /* WARM_START: its script will be a plain text in the work directory, args[1] without '/' or behind
+                          that: the interpreter may look at one before */
+    uint32_t has_stack; /* WARM_START: its stack limit */
     uint64_t stack_bytes;
 };
 
