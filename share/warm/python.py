@@ -4,8 +4,8 @@
 # writes to for the first time. So an end that nobody could see is left out: finish() says whether it can be.
 #
 # This namespace is nobody's module: nothing of it is in sys.modules, builtins or __main__. Names are taken from
-# builtins here, once, because a program may put others there. Objects are few, and none is left for the garbage
-# collector: what it has seen, and when it comes next, decides about the order of a program's last words.
+# builtins here, once, because a program may put others there. The garbage collector does not know its objects
+# (stub_collector.h), so they cannot be taken apart: outside is what has to be let go.
 # In front of it stands what came ahead: ahead.py, or a line that says nothing did.
 import sys
 before = list(sys.modules)
@@ -17,15 +17,14 @@ import _weakref
 import atexit
 import io
 
-id, len, map, set, type, vars = id, len, map, set, type, vars
-modules, stdout, stderr = sys.modules, sys.stdout, sys.stderr
+below, id, len, list, map, set, type, vars = getattr, id, len, list, map, set, type, vars
+references = sys.getrefcount
+outside = {"modules": sys.modules, "filters": _warnings.filters, "streams": (sys.__stdin__, sys.stdout, sys.stderr)}
 gettrace, getprofile = sys.gettrace, sys.getprofile
 allocated = sys.getallocatedblocks
 unfreeze = gc.unfreeze if came_ahead else None
 get_objects, get_stats, callbacks = gc.get_objects, gc.get_stats, atexit._ncallbacks
 threads = _thread._count
-filters = _warnings.filters # unfinished things are told of where a program asks for it
-plain = {"mode": "w"} # of a stream: nobody has given it a flush() of its own
 mro_of = type.__dict__["__mro__"].__get__
 dict_of = type.__dict__["__dict__"].__get__
 reference = _weakref.ReferenceType
@@ -87,12 +86,29 @@ def calls_back(one):
     return callback is not None and not (type(callback) is builtin and callback.__name__ == "_destroy") # _abc's
 
 
+def names_of_ends():
+    """More of them: somebody has put one on a class, maybe on one that was there before."""
+    return references("__del__")
+
+
+def attributes(stream):
+    """Of a stream and what is below it: a program may have given it a flush() of its own."""
+    found = []
+    while stream is not None:
+        found.append(list(vars(stream).items()))
+        stream = below(stream, "buffer", None) or below(stream, "raw", None)
+    return found
+
+
 def is_unseen():
     """Whether nothing is left that could be seen to end; then what was printed has been written."""
+    modules, filters, streams = outside["modules"], outside["filters"], outside["streams"]
+    _, stdout, stderr = streams
     if callbacks() or threads() or sys.stdout is not stdout or sys.stderr is not stderr:
         return False
-    if not modules.keys() <= known or vars(stdout) != plain or vars(stderr) != plain:
+    if not modules.keys() <= known or names_of_ends() != ends_at_start or list(map(attributes, streams)) != attributes_at_start:
         return False
+    # Unfinished things are told of where a program asks for it.
     if filters != filters_at_start and [one for one in filters if id(one) not in filters_ahead] != filters_at_start:
         return False
     if allocated() - blocks > 4 * MOST: # a list of the objects would be memory that the program has not asked for
@@ -130,15 +146,16 @@ def finish():
     except BaseException:
         pass
     unfreeze = leave_out is not None and leave_out()
-    space.clear()
+    (space if came_ahead else outside).clear() # what came ahead, the collector knows
     return 2 if unfreeze else 0
 
 
-for name in list(modules):
+for name in list(sys.modules):
     if name not in before:
-        del modules[name]
-known = harmless | set(modules)
-filters_at_start = list(filters)
+        del sys.modules[name]
+known = harmless | set(sys.modules)
+filters_at_start, attributes_at_start = list(_warnings.filters), list(map(attributes, outside["streams"]))
+ends_at_start = names_of_ends()
 space = globals()
 collected = collections()
 blocks = allocated()

@@ -301,6 +301,8 @@ INLINE void forget_secrets(struct stub_page *page)
 #define FUNCTION(address, type) ((type)(uintptr_t)(address))
 typedef void *(*call_object)(void *, void *);
 
+#include "stub_collector.h"
+
 /* Gives the interpreter's Py_FinalizeEx() other first bytes. */
 INLINE long patch(const struct stub_page *page, const volatile uint8_t *bytes)
 {
@@ -327,6 +329,44 @@ INLINE bool gives_none(const struct stub_page *page, uint64_t function)
            FUNCTION(page->python.none, void *);
 }
 
+/* An audit hook is called for what finish() does. To make an event of this is an error, which only who has one finds. */
+INLINE bool is_audited(const struct stub_python *python)
+{
+    volatile char event[1], format[2];
+    event[0] = '\0';
+    format[0] = '!';
+    format[1] = '\0';
+    if (FUNCTION(python->audit,
+                 int (*)(const volatile char *, const volatile char *, ...))(event, format) == 0)
+        return false;
+    FUNCTION(python->clear, void (*)(void))();
+    return true;
+}
+
+/* What finish() says: with the collector as it was, unless the end is left out. */
+INLINE long ask_finish(const struct stub_page *page)
+{
+    const struct stub_python *python = &page->python;
+    volatile struct collector *collector = FUNCTION(page->collector, volatile struct collector *);
+    int32_t on = 0, counted = 0;
+    long answer = 2;
+    if (collector != NULL) {
+        counted = collector->generations[0].count;
+        on = collector_switch(collector, 0);
+    }
+    void *said = FUNCTION(python->call, call_object)(FUNCTION(page->finish, void *), NULL);
+    if (said != NULL)
+        answer = FUNCTION(python->as_long, long (*)(void *))(said);
+    if (answer == 1)
+        return answer;
+    FUNCTION(python->clear, void (*)(void))();
+    if (collector != NULL) {
+        collector->generations[0].count = counted;
+        collector_switch(collector, on);
+    }
+    return answer;
+}
+
 /* In a program's process, in place of Py_FinalizeEx(): leaves out an end that nobody can see. A program that
  * watches calls would see ours. */
 __attribute__((section("cj_stub"), used, noinline, no_stack_protector,
@@ -335,14 +375,13 @@ stub_finalize(struct stub_page *page)
 {
     const struct stub_python *python = &page->python;
     long answer = 2;
-    if (gives_none(page, page->gettrace) && gives_none(page, page->getprofile)) {
-        void *said = FUNCTION(python->call, call_object)(FUNCTION(page->finish, void *), NULL);
-        if (said != NULL)
-            answer = FUNCTION(python->as_long, long (*)(void *))(said);
-        if (answer == 1)
-            return 0;
-        FUNCTION(python->clear, void (*)(void))();
-    }
+    if (gives_none(page, page->gettrace) && gives_none(page, page->getprofile) &&
+        !is_audited(python))
+        answer = ask_finish(page);
+    else
+        FUNCTION(python->dict_clear, void (*)(void *))(FUNCTION(page->outside, void *));
+    if (answer == 1)
+        return 0;
     if (answer != 0 && page->unfreeze != 0)
         FUNCTION(python->call, call_object)(FUNCTION(page->unfreeze, void *), NULL);
     if (patch(page, page->patched) < 0)
@@ -360,6 +399,10 @@ INLINE long prepare_python(struct stub_page *page, uint64_t finalize)
         return -EPROTO; /* it has named its program while it starts */
     volatile char name[12];
     int state = FUNCTION(python->ensure, int (*)(void))();
+    volatile struct collector *collector = collector_find(python);
+    struct collector_before before;
+    page->collector = (uint64_t)(uintptr_t)collector;
+    collector_begin(python, collector, &before);
     void *space = FUNCTION(python->dict_new, void *(*)(void))();
     void *(*item)(void *, const volatile char *) =
         FUNCTION(python->get_item, void *(*)(void *, const volatile char *));
@@ -367,6 +410,8 @@ INLINE long prepare_python(struct stub_page *page, uint64_t finalize)
         FUNCTION(python->text, const char *), 257 /* Py_file_input */, space, space, NULL);
     if (done == NULL)
         FUNCTION(python->clear, void (*)(void))();
+    else
+        FUNCTION(python->drop, void (*)(void *))(done);
     *(volatile uint64_t *)name = 0x6873696e6966; /* "finish" */
     page->finish = (uint64_t)(uintptr_t)item(space, name);
     *(volatile uint64_t *)name = 0x6563617274746567; /* "gettrace" */
@@ -377,6 +422,8 @@ INLINE long prepare_python(struct stub_page *page, uint64_t finalize)
     name[9] = 'e';
     name[10] = '\0';
     page->getprofile = (uint64_t)(uintptr_t)item(space, name);
+    *(volatile uint64_t *)name = 0x6564697374756f; /* "outside" */
+    page->outside = (uint64_t)(uintptr_t)item(space, name);
     *(volatile uint64_t *)name = 0x657a656572666e75; /* "unfreeze" */
     name[8] = '\0';
     page->unfreeze = (uint64_t)(uintptr_t)item(space, name);
@@ -384,8 +431,10 @@ INLINE long prepare_python(struct stub_page *page, uint64_t finalize)
         page->unfreeze = 0;
     else if (page->unfreeze != 0) /* finish() empties the namespace before it is called */
         FUNCTION(python->take, void (*)(void *))(FUNCTION(page->unfreeze, void *));
+    collector_end(python, collector, &before);
     FUNCTION(python->release, void (*)(int))(state);
-    if (done == NULL || page->finish == 0 || page->gettrace == 0 || page->getprofile == 0)
+    if (done == NULL || page->finish == 0 || page->gettrace == 0 || page->getprofile == 0 ||
+        page->outside == 0)
         return -EPROTO;
     const volatile uint8_t *from = FUNCTION(python->finalize, const volatile uint8_t *);
     for (unsigned i = 0; i < STUB_PATCH_SIZE; i++)
