@@ -17,7 +17,7 @@ import _weakref
 import atexit
 import io
 
-below, id, len, list, map, set, type, vars = getattr, id, len, list, map, set, type, vars
+below, next, reversed, id, len, list, map, set, type, vars = getattr, next, reversed, id, len, list, map, set, type, vars
 references = sys.getrefcount
 outside = {"modules": sys.modules, "filters": _warnings.filters, "streams": (sys.__stdin__, sys.stdout, sys.stderr)}
 gettrace, getprofile = sys.gettrace, sys.getprofile
@@ -91,25 +91,37 @@ def names_of_ends():
     return references("__del__")
 
 
-def attributes(stream):
+def dictionaries(stream):
     """Of a stream and what is below it: a program may have given it a flush() of its own."""
     found = []
     while stream is not None:
-        found.append(list(vars(stream).items()))
+        found.append(vars(stream))
         stream = below(stream, "buffer", None) or below(stream, "raw", None)
     return found
 
 
-def is_unseen():
-    """Whether nothing is left that could be seen to end; then what was printed has been written."""
-    modules, filters, streams = outside["modules"], outside["filters"], outside["streams"]
-    _, stdout, stderr = streams
+def attributes(stream):
+    return [list(one.items()) for one in dictionaries(stream)]
+
+
+def is_harmless(modules):
+    """What is imported comes last."""
+    return (len(modules) == modules_at_start and next(reversed(modules)) == last_module) or modules.keys() <= known
+
+
+def is_quiet():
+    """Whether nobody waits for the end, and the streams are those of the start."""
+    modules, filters, (_, stdout, stderr) = outside["modules"], outside["filters"], outside["streams"]
     if callbacks() or threads() or sys.stdout is not stdout or sys.stderr is not stderr:
-        return False
-    if not modules.keys() <= known or names_of_ends() != ends_at_start or list(map(attributes, streams)) != attributes_at_start:
         return False
     # Unfinished things are told of where a program asks for it.
     if filters != filters_at_start and [one for one in filters if id(one) not in filters_ahead] != filters_at_start:
+        return False
+    return names_of_ends() == ends_at_start and is_harmless(modules)
+
+
+def objects_end_unseen():
+    if list(map(attributes, outside["streams"])) != attributes_at_start:
         return False
     if allocated() - blocks > 4 * MOST: # a list of the objects would be memory that the program has not asked for
         return False
@@ -127,9 +139,6 @@ def is_unseen():
         elif reference in mro_of(kind):
             if is_new(objects, kind, calls_back):
                 return False
-    del objects
-    stdout.flush()
-    stderr.flush()
     return True
 
 
@@ -137,11 +146,13 @@ def collections():
     return [one["collections"] for one in get_stats()]
 
 
-def finish():
-    """1: the end can be left out. 0: the interpreter is to end as usual, and nothing is held here any more; 2: with what is
-    frozen."""
+def finish(looked=False):
+    """1: the end can be left out, and what was printed has been written. 0: the interpreter is to end as usual, and nothing is
+    held here any more; 2: with what is frozen. looked: no object could be seen to end (stub_end.h)."""
     try:
-        if is_unseen():
+        if is_quiet() and (looked or objects_end_unseen()):
+            for stream in outside["streams"][1:]:
+                stream.flush()
             return 1
     except BaseException:
         pass
@@ -153,7 +164,7 @@ def finish():
 for name in list(sys.modules):
     if name not in before:
         del sys.modules[name]
-known = harmless | set(sys.modules)
+known, modules_at_start, last_module = harmless | set(sys.modules), len(sys.modules), next(reversed(sys.modules))
 filters_at_start, attributes_at_start = list(_warnings.filters), list(map(attributes, outside["streams"]))
 ends_at_start = names_of_ends()
 space = globals()
@@ -161,6 +172,9 @@ collected = collections()
 blocks = allocated()
 old = {id(one) for one in get_objects()
        if type in mro_of(type(one)) or reference in mro_of(type(one)) or has_end(type(one))}
+looked = (True,)
+places = [id(one) for stream in outside["streams"] for one in dictionaries(stream)]
+ends = b"".join([one.to_bytes(8, "little") for one in (len(old), *sorted(old), *places)]) if len(places) == 9 else None
 del before, name, atexit, io, _thread, _warnings, _weakref
 gc.enable()
 del gc

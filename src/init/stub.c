@@ -300,8 +300,10 @@ INLINE void forget_secrets(struct stub_page *page)
 
 #define FUNCTION(address, type) ((type)(uintptr_t)(address))
 typedef void *(*call_object)(void *, void *);
+typedef void *(*get_item)(void *, const volatile char *);
 
 #include "stub_collector.h"
+#include "stub_end.h"
 
 /* Gives the interpreter's Py_FinalizeEx() other first bytes. */
 INLINE long patch(const struct stub_page *page, const volatile uint8_t *bytes)
@@ -350,11 +352,12 @@ INLINE long ask_finish(const struct stub_page *page)
     volatile struct collector *collector = FUNCTION(page->collector, volatile struct collector *);
     int32_t on = 0, counted = 0;
     long answer = 2;
+    void *looked = end_is_unseen(page) ? FUNCTION(page->looked, void *) : NULL;
     if (collector != NULL) {
         counted = collector->generations[0].count;
         on = collector_switch(collector, 0);
     }
-    void *said = FUNCTION(python->call, call_object)(FUNCTION(page->finish, void *), NULL);
+    void *said = FUNCTION(python->call, call_object)(FUNCTION(page->finish, void *), looked);
     if (said != NULL)
         answer = FUNCTION(python->as_long, long (*)(void *))(said);
     if (answer == 1)
@@ -389,6 +392,15 @@ stub_finalize(struct stub_page *page)
     return FUNCTION(python->finalize, int (*)(void))();
 }
 
+/* What has that name, which is given as it lies in memory: of at most 15 bytes, in two halves. 0: nothing has. */
+INLINE uint64_t named(get_item item, void *space, uint64_t begin, uint64_t rest)
+{
+    volatile uint64_t name[2];
+    name[0] = begin;
+    name[1] = rest;
+    return (uint64_t)(uintptr_t)item(space, (const volatile char *)name);
+}
+
 /* Runs the text in a namespace of its own. Returns 0 or -errno. */
 INLINE long prepare_python(struct stub_page *page, uint64_t finalize)
 {
@@ -397,36 +409,26 @@ INLINE long prepare_python(struct stub_page *page, uint64_t finalize)
         return 0;
     if (FUNCTION(python->is_initialized, int (*)(void))() == 0)
         return -EPROTO; /* it has named its program while it starts */
-    volatile char name[12];
     int state = FUNCTION(python->ensure, int (*)(void))();
     volatile struct collector *collector = collector_find(python);
     struct collector_before before;
     page->collector = (uint64_t)(uintptr_t)collector;
     collector_begin(python, collector, &before);
     void *space = FUNCTION(python->dict_new, void *(*)(void))();
-    void *(*item)(void *, const volatile char *) =
-        FUNCTION(python->get_item, void *(*)(void *, const volatile char *));
+    get_item item = FUNCTION(python->get_item, get_item);
     void *done = FUNCTION(python->run, void *(*)(const char *, int, void *, void *, void *))(
         FUNCTION(python->text, const char *), 257 /* Py_file_input */, space, space, NULL);
     if (done == NULL)
         FUNCTION(python->clear, void (*)(void))();
     else
         FUNCTION(python->drop, void (*)(void *))(done);
-    *(volatile uint64_t *)name = 0x6873696e6966; /* "finish" */
-    page->finish = (uint64_t)(uintptr_t)item(space, name);
-    *(volatile uint64_t *)name = 0x6563617274746567; /* "gettrace" */
-    name[8] = '\0';
-    page->gettrace = (uint64_t)(uintptr_t)item(space, name);
-    *(volatile uint64_t *)name = 0x69666f7270746567; /* "getprofile" */
-    name[8] = 'l';
-    name[9] = 'e';
-    name[10] = '\0';
-    page->getprofile = (uint64_t)(uintptr_t)item(space, name);
-    *(volatile uint64_t *)name = 0x6564697374756f; /* "outside" */
-    page->outside = (uint64_t)(uintptr_t)item(space, name);
-    *(volatile uint64_t *)name = 0x657a656572666e75; /* "unfreeze" */
-    name[8] = '\0';
-    page->unfreeze = (uint64_t)(uintptr_t)item(space, name);
+    page->finish = named(item, space, 0x6873696e6966, 0);              /* "finish" */
+    page->looked = named(item, space, 0x64656b6f6f6c, 0);              /* "looked" */
+    page->ends = named(item, space, 0x73646e65, 0);                    /* "ends" */
+    page->gettrace = named(item, space, 0x6563617274746567, 0);        /* "gettrace" */
+    page->getprofile = named(item, space, 0x69666f7270746567, 0x656c); /* "getprofile" */
+    page->outside = named(item, space, 0x6564697374756f, 0);           /* "outside" */
+    page->unfreeze = named(item, space, 0x657a656572666e75, 0);        /* "unfreeze" */
     if (page->unfreeze == python->none)
         page->unfreeze = 0;
     else if (page->unfreeze != 0) /* finish() empties the namespace before it is called */
@@ -434,8 +436,12 @@ INLINE long prepare_python(struct stub_page *page, uint64_t finalize)
     collector_end(python, collector, &before);
     FUNCTION(python->release, void (*)(int))(state);
     if (done == NULL || page->finish == 0 || page->gettrace == 0 || page->getprofile == 0 ||
-        page->outside == 0)
+        page->looked == 0 || page->outside == 0)
         return -EPROTO;
+    if (collector == NULL || page->ends == python->none || !end_knows_types(python))
+        page->ends = 0;
+    if (page->ends != 0)
+        end_remember_streams(page);
     const volatile uint8_t *from = FUNCTION(python->finalize, const volatile uint8_t *);
     for (unsigned i = 0; i < STUB_PATCH_SIZE; i++)
         page->patched[i] = from[i];

@@ -31,12 +31,13 @@ struct stub_python {
     uint64_t untrack;             /* PyObject_GC_UnTrack */
     uint64_t audit;               /* PySys_Audit */
     uint64_t interpreter;         /* PyInterpreterState_Get; 0 before CPython 3.9 */
-    uint64_t none;                /* _Py_NoneStruct */
-    uint64_t finalize;            /* Py_FinalizeEx: taken over */
-    uint64_t text;                /* share/warm/python.py */
+    uint64_t generator, list, type, object, reference; /* PyGen_Type, ...; 0: not there */
+    uint64_t none;                                     /* _Py_NoneStruct */
+    uint64_t finalize;                                 /* Py_FinalizeEx: taken over */
+    uint64_t text;                                     /* share/warm/python.py */
 };
 
-enum { STUB_PATCH_SIZE = 22 };
+enum { STUB_PATCH_SIZE = 22, STUB_STREAM_DICTS = 9 };
 
 /* Behind the stub's code. */
 struct stub_page {
@@ -52,9 +53,12 @@ struct stub_page {
     struct stub_python python;
     uint64_t finish, gettrace, getprofile; /* objects of the text */
     uint64_t unfreeze;                     /* too; 0: none */
-    uint64_t outside;                      /* a dictionary: what it holds that is not its own */
-    uint64_t collector;                    /* its state (stub_collector.h); 0: not known */
-    uint8_t patched[STUB_PATCH_SIZE];      /* what stood in finalize */
+    uint64_t looked; /* arguments for finish, when we have looked at all objects */
+    uint64_t ends;   /* bytes (stub_end.h); 0: finish has to look itself */
+    uint64_t stream_versions[STUB_STREAM_DICTS];
+    uint64_t outside;                 /* a dictionary: what it holds that is not its own */
+    uint64_t collector;               /* its state (stub_collector.h); 0: not known */
+    uint8_t patched[STUB_PATCH_SIZE]; /* what stood in finalize */
 };
 
 enum stub_fork_flags {

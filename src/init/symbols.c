@@ -139,6 +139,11 @@ static bool find_all(const struct image *image, struct stub_python *out)
         if ((*wanted[i].to = address_of(image, wanted[i].name)) == 0)
             return false;
     out->interpreter = address_of(image, "PyInterpreterState_Get");
+    out->generator = address_of(image, "PyGen_Type");
+    out->list = address_of(image, "PyList_Type");
+    out->type = address_of(image, "PyType_Type");
+    out->object = address_of(image, "PyBaseObject_Type");
+    out->reference = address_of(image, "_PyWeakref_RefType");
     return true;
 }
 
