@@ -1,6 +1,7 @@
 """What a program tries against the interpreter that it was forked from, and against those who come after it."""
 import os
 import shutil
+import signal
 import time
 
 import pytest
@@ -234,6 +235,20 @@ def test_a_run_that_falls_back_has_its_own_limits(service):
     result = run(service, LARGE, **FITS)
     assert (result["status"], result["files"]["stdout"]) == ("Accepted", "fits\n"), result
     assert not result.get("warm") and result["memory"] < 58 * MIB, result
+    warm(service)
+
+
+def test_a_waiting_process_that_the_host_has_stopped(service):
+    """It is no program yet, and so not of those that the end of the time kills: the run starts cold, with all of its time."""
+    warm(service)
+    time.sleep(0.2)
+    for pid in waiting_processes(service)[1:]:
+        os.kill(pid, signal.SIGSTOP)
+    begin = time.monotonic()
+    result = run(service, "import time\ntime.sleep(0.5)\nprint('all of it')", clockLimit=1_000_000_000)
+    assert (result["status"], result["files"]["stdout"]) == ("Accepted", "all of it\n"), result
+    assert not result.get("warm") and 0.5e9 <= result["runTime"] < 1e9, result
+    assert time.monotonic() - begin < 5
     warm(service)
 
 
