@@ -148,6 +148,8 @@ pid_t warm_hand_over(unsigned number, const struct init_exec *request, const int
                      int *socket);
 /* When it has ended: whether it was the program that ran. Closes the socket. */
 bool warm_has_begun(int socket);
+/* Any thread's: SIGKILL to who has been given a request, while he may not be the run yet. */
+void warm_kill_handed(void);
 /* It is not to be trusted any more. */
 void warm_give_up(unsigned number);
 

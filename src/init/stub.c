@@ -25,6 +25,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #if defined(__x86_64__)
 
@@ -370,6 +371,14 @@ INLINE long ask_finish(const struct stub_page *page)
     return answer;
 }
 
+/* Whether memory is shared with a process that it has forked, or that has forked it: the end makes its own of this, and is
+ * charged for that. */
+INLINE bool is_alone(void)
+{
+    return call3(SYS_getsid, 0, 0, 0) == call3(SYS_getpid, 0, 0, 0) &&
+           call6(SYS_waitid, P_ALL, 0, 0, WEXITED | WNOHANG | WNOWAIT, 0, 0) == -ECHILD;
+}
+
 /* In a program's process, in place of Py_FinalizeEx(): leaves out an end that nobody can see. A program that
  * watches calls would see ours. */
 __attribute__((section("cj_stub"), used, noinline, no_stack_protector,
@@ -378,7 +387,7 @@ stub_finalize(struct stub_page *page)
 {
     const struct stub_python *python = &page->python;
     long answer = 2;
-    if (gives_none(page, page->gettrace) && gives_none(page, page->getprofile) &&
+    if (is_alone() && gives_none(page, page->gettrace) && gives_none(page, page->getprofile) &&
         !is_audited(python))
         answer = ask_finish(page);
     else

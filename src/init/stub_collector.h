@@ -105,6 +105,8 @@ INLINE void collector_begin(const struct stub_python *python, volatile struct co
 {
     before->held = NULL;
     before->count = 0;
+    before->counted = 0;
+    before->last = 0;
     if (collector == NULL)
         return;
     collector_switch(collector, 0);

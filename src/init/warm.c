@@ -51,6 +51,7 @@ struct warm {
 };
 
 static struct warm warms[INIT_WARM_MAX];
+static pid_t handed;     /* who has been given a request, until he is reaped; 0: nobody */
 static unsigned sockets; /* that stand open for them, both ends */
 
 /* One question of the janitor's to the keeper. */
@@ -130,6 +131,8 @@ uint32_t warm_alive(void)
 
 void warm_ended(pid_t pid)
 {
+    if (pid == handed)
+        __atomic_store_n(&handed, 0, __ATOMIC_RELEASE);
     for (unsigned i = 0; i < INIT_WARM_MAX; i++) {
         if (warms[i].child == pid)
             forget_child(&warms[i]);
@@ -416,10 +419,18 @@ pid_t warm_hand_over(unsigned number, const struct init_exec *request, const int
                                                 sizeof(message), fds, (int)message.fd_count))
         return 0;
     pid_t pid = warms[number].child;
+    __atomic_store_n(&handed, pid, __ATOMIC_RELEASE);
     *socket = warms[number].child_socket;
     warms[number].child = 0;
     warms[number].child_socket = -1;
     return pid;
+}
+
+void warm_kill_handed(void)
+{
+    pid_t pid = __atomic_load_n(&handed, __ATOMIC_ACQUIRE);
+    if (pid > 0)
+        kill(pid, SIGKILL);
 }
 
 bool warm_has_begun(int socket)

@@ -392,6 +392,7 @@ static int put_stub(pid_t pid)
     if (base <= 0)
         return -1;
     uint64_t begin = (uint64_t)base, data = begin + code_size;
+    warm_tell_ids(pid, self.setup->uid, self.setup->gid);
     if (symbols_find_python(pid, &page.python))
         page.python.text = data + sizeof(page);
     if (!write_into(pid, begin, code.begin, code.size) ||

@@ -432,6 +432,7 @@ static int begin_again(struct container *container, const struct init_end *from,
     const struct init_again again = {.magic = INIT_MAGIC, .sequence = from->sequence};
     if (container->cgroup != NULL && cgroup_begin(container->cgroup, &container->limits, err) < 0)
         return -1;
+    __atomic_store_n(&container_live_page(container)->start_ns, 0, __ATOMIC_RELEASE);
     return channel_write(container->exec_fd, &again, sizeof(again), err);
 }
 
