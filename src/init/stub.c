@@ -229,11 +229,6 @@ INLINE void become_run(const struct stub_page *page, int fd, uint32_t fork_flags
     long done = call3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, PTR(&filter));
     if (done < 0)
         fail(fd, STEP_FILTER, 0, done);
-    /* So that init, which is the same user, can open its oom_score_adj. To others it makes no difference: they have
-     * another uid, and no rights. */
-    done = call3(SYS_prctl, PR_SET_DUMPABLE, 1, 0);
-    if (done < 0)
-        fail(fd, STEP_CREDENTIALS, 2, done);
     if (send_whole(fd, &started, sizeof(started)) < 0)
         end();
     long count = receive_whole(fd, &request, sizeof(request), fds);

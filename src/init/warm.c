@@ -43,9 +43,10 @@ enum { START_SECONDS = 7, PROGRAM_PATH_MAX = 512 };
 struct warm {
     pid_t pid;   /* of the interpreter; 0: there is none */
     int control; /* to it */
+    int score;   /* its oom_score_adj */
+    char usual_score[8];
     pid_t child; /* who waits to be the next run; 0: nobody */
     int child_socket;
-    int child_score;             /* its oom_score_adj */
     char path[PROGRAM_PATH_MAX]; /* of its program */
     struct stat program;
 };
@@ -77,16 +78,15 @@ static void forget_child(struct warm *warm)
 {
     warm->child = 0;
     close_socket(&warm->child_socket);
-    if (warm->child_score >= 0)
-        close(warm->child_score);
-    warm->child_score = -1;
 }
 
 static void forget(struct warm *warm)
 {
     forget_child(warm);
     close_socket(&warm->control);
-    *warm = (struct warm){.control = -1, .child_socket = -1, .child_score = -1};
+    if (warm->score >= 0)
+        close(warm->score);
+    *warm = (struct warm){.control = -1, .child_socket = -1, .score = -1};
 }
 
 /* Of what the keeper has cloned, which has no children of its own. */
@@ -193,6 +193,13 @@ static int make_sockets(int ends[static 2])
 
 /* ---- starting one ---- */
 
+static bool open_score(struct warm *warm)
+{
+    warm->score = warm_open_proc(warm->pid, "oom_score_adj", O_RDWR);
+    return warm->score >= 0 &&
+           pread(warm->score, warm->usual_score, sizeof(warm->usual_score) - 1, 0) > 0;
+}
+
 static enum init_warm_obstacle start_one(struct warm *warm, const struct init_request *request)
 {
     int ends[2];
@@ -205,6 +212,8 @@ static enum init_warm_obstacle start_one(struct warm *warm, const struct init_re
         else
             warm->pid = 0;
     }
+    if (obstacle == WARM_NONE && !open_score(warm))
+        obstacle = WARM_SYSTEM;
     int saved_errno = errno;
     job.pid = 0;
     if (obstacle != WARM_NONE)
@@ -215,7 +224,15 @@ static enum init_warm_obstacle start_one(struct warm *warm, const struct init_re
 
 /* ---- the next run's process ---- */
 
-static enum init_warm_obstacle prepare(struct warm *warm, uint32_t flags)
+/* Programs are offered to the OOM killer, init and interpreters are not (child.c): what is forked begins with the score
+ * of who forks it, as it is then. A file of the child's own would take 40 us, here and when the kernel forgets the process. So
+ * who waits may be the one that is killed for another one's memory, after which that one's turn comes; it is replaced. */
+static bool set_score(const struct warm *warm, const char *score)
+{
+    return pwrite(warm->score, score, strlen(score), 0) > 0;
+}
+
+static enum init_warm_obstacle fork_next(struct warm *warm, uint32_t flags)
 {
     struct stub_fork command = {.magic = STUB_MAGIC, .flags = flags};
     struct stub_forked failed = {.pid = -EPROTO};
@@ -241,8 +258,19 @@ static enum init_warm_obstacle prepare(struct warm *warm, uint32_t flags)
     } else {
         return WARM_SILENT;
     }
-    warm->child_score = warm_open_proc(warm->child, "oom_score_adj", O_WRONLY);
-    return warm->child_score >= 0 ? WARM_NONE : WARM_SYSTEM;
+    return WARM_NONE;
+}
+
+static enum init_warm_obstacle prepare(struct warm *warm, uint32_t flags)
+{
+    if (!set_score(warm, "1000"))
+        return WARM_SYSTEM;
+    enum init_warm_obstacle obstacle = fork_next(warm, flags);
+    int saved_errno = errno;
+    if (!set_score(warm, warm->usual_score))
+        return WARM_SYSTEM;
+    errno = saved_errno;
+    return obstacle;
 }
 
 /* ---- the keeper ---- */
@@ -368,13 +396,6 @@ void warm_ask(const struct init_request *request, struct init_answer *answer)
 
 /* ---- the launcher ---- */
 
-/* Programs are offered to the OOM killer, init and interpreters are not (child.c), and who waits is one of those until
- * it is the run: another one's memory would be its end. */
-static bool offer(const struct warm *warm)
-{
-    return pwrite(warm->child_score, "1000", 4, 0) == 4;
-}
-
 uint32_t warm_waiting(void)
 {
     uint32_t waiting = 0;
@@ -415,8 +436,8 @@ pid_t warm_hand_over(unsigned number, const struct init_exec *request, const int
             fds[message.fd_count++] = sources[i];
         message.places[i] = (uint16_t)known;
     }
-    if (!offer(&warms[number]) || !send_message(warms[number].child_socket, &message,
-                                                sizeof(message), fds, (int)message.fd_count))
+    if (!send_message(warms[number].child_socket, &message, sizeof(message), fds,
+                      (int)message.fd_count))
         return 0;
     pid_t pid = warms[number].child;
     __atomic_store_n(&handed, pid, __ATOMIC_RELEASE);
