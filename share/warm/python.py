@@ -174,7 +174,7 @@ old = {id(one) for one in get_objects()
        if type in mro_of(type(one)) or reference in mro_of(type(one)) or has_end(type(one))}
 looked = (True,)
 places = [id(one) for stream in outside["streams"] for one in dictionaries(stream)]
-ends = b"".join([one.to_bytes(8, "little") for one in (len(old), *sorted(old), *places)]) if len(places) == 9 else None
+ends = b"".join([one.to_bytes(8, "little") for one in (len(old), *sorted(old), *places, *collected)]) if len(places) == 9 else None
 del before, name, atexit, io, _thread, _warnings, _weakref
 gc.enable()
 del gc

@@ -389,6 +389,7 @@ stub_finalize(struct stub_page *page)
         FUNCTION(python->dict_clear, void (*)(void *))(FUNCTION(page->outside, void *));
     if (answer == 1)
         return 0;
+    end_let_last_go(page);
     if (answer != 0 && page->unfreeze != 0)
         FUNCTION(python->call, call_object)(FUNCTION(page->unfreeze, void *), NULL);
     if (patch(page, page->patched) < 0)
@@ -438,14 +439,14 @@ INLINE long prepare_python(struct stub_page *page, uint64_t finalize)
     else if (page->unfreeze != 0) /* finish() empties the namespace before it is called */
         FUNCTION(python->take, void (*)(void *))(FUNCTION(page->unfreeze, void *));
     collector_end(python, collector, &before);
+    if (collector == NULL || page->ends == python->none || !end_knows_types(python))
+        page->ends = 0;
+    if (page->ends != 0)
+        end_remember(page);
     FUNCTION(python->release, void (*)(int))(state);
     if (done == NULL || page->finish == 0 || page->gettrace == 0 || page->getprofile == 0 ||
         page->looked == 0 || page->outside == 0)
         return -EPROTO;
-    if (collector == NULL || page->ends == python->none || !end_knows_types(python))
-        page->ends = 0;
-    if (page->ends != 0)
-        end_remember_streams(page);
     const volatile uint8_t *from = FUNCTION(python->finalize, const volatile uint8_t *);
     for (unsigned i = 0; i < STUB_PATCH_SIZE; i++)
         page->patched[i] = from[i];

@@ -16,6 +16,11 @@ struct collector {
         uint64_t next, previous; /* of the circle that begins here */
         int32_t threshold, count;
     } generations[3];
+    uint64_t first; /* &generations[0] */
+    uint64_t permanent[3];
+    struct {
+        uint64_t collections, collected, uncollectable;
+    } stats[3];
 };
 
 enum {

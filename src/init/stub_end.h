@@ -68,8 +68,8 @@ INLINE enum end_kind kind_of(const struct stub_python *python, uint64_t type)
     return END_PLAIN;
 }
 
-/* ends: the bytes of that name in share/warm/python.py: how many were there, which, in order, and the dictionaries of the
- * streams. */
+/* ends: the bytes of that name in share/warm/python.py: how many were there, which, in order, the dictionaries of the
+ * streams, and how often each generation has been collected. */
 INLINE bool was_there(uint64_t ends, uint64_t object)
 {
     uint64_t first = ends + BYTES_DATA + 8, low = 0, high = word_at(ends + BYTES_DATA);
@@ -90,18 +90,44 @@ INLINE uint64_t stream_dict(uint64_t ends, unsigned i)
     return word_at(ends + BYTES_DATA + 8 + (word_at(ends + BYTES_DATA) + i) * 8);
 }
 
-INLINE void end_remember_streams(struct stub_page *page)
-{
-    for (unsigned i = 0; i < STUB_STREAM_DICTS; i++)
-        page->stream_versions[i] = word_at(stream_dict(page->ends, i) + DICT_VERSION);
-}
-
 INLINE bool streams_are_as_they_were(const struct stub_page *page)
 {
     for (unsigned i = 0; i < STUB_STREAM_DICTS; i++)
         if (word_at(stream_dict(page->ends, i) + DICT_VERSION) != page->stream_versions[i])
             return false;
     return true;
+}
+
+INLINE bool was_collected(const struct stub_page *page, unsigned generation)
+{
+    return FUNCTION(page->collector, const volatile struct collector *)
+               ->stats[generation]
+               .collections != stream_dict(page->ends, STUB_STREAM_DICTS + generation);
+}
+
+/* What a start leaves, 5,000 objects, is in the middle generation, and nothing is in the old one. They stand there in front
+ * of all that comes until it is collected: two collections of the young one later, at the earliest. We hold the last of them, so
+ * that nobody else can come to lie in its place. */
+INLINE void end_remember(struct stub_page *page)
+{
+    for (unsigned i = 0; i < STUB_STREAM_DICTS; i++)
+        page->stream_versions[i] = word_at(stream_dict(page->ends, i) + DICT_VERSION);
+    const volatile struct collector *collector =
+        FUNCTION(page->collector, const volatile struct collector *);
+    uint64_t head = (uint64_t)(uintptr_t)&collector->generations[1];
+    uint64_t last = collector->generations[1].previous & ~UINT64_C(3);
+    page->last_middle_aged = 0;
+    if (collector->first != (uint64_t)(uintptr_t)&collector->generations[0] || last == head ||
+        was_collected(page, 0) || was_collected(page, 1) || was_collected(page, 2))
+        return;
+    page->last_middle_aged = last + COLLECTOR_HEADER;
+    FUNCTION(page->python.take, void (*)(void *))(FUNCTION(page->last_middle_aged, void *));
+}
+
+INLINE void end_let_last_go(struct stub_page *page)
+{
+    if (page->last_middle_aged != 0)
+        FUNCTION(page->python.drop, void (*)(void *))(FUNCTION(page->last_middle_aged, void *));
 }
 
 /* True: nothing of what the collector knows could be seen to end, and no stream has got a method of the program's.
@@ -118,9 +144,14 @@ INLINE bool end_is_unseen(const struct stub_page *page)
     for (unsigned i = 0; i < END_CACHE; i++)
         types[i] = 0;
     unsigned seen = 0;
-    for (unsigned i = 0; i < 3; i++) {
-        uint64_t head = (uint64_t)(uintptr_t)&collector->generations[i];
-        for (uint64_t one = word_at(head); one != head; one = word_at(one)) {
+    bool as_it_was =
+        page->last_middle_aged != 0 && !was_collected(page, 1) && !was_collected(page, 2);
+    for (unsigned i = 0; i < (as_it_was ? 2U : 3U); i++) {
+        uint64_t stop = (uint64_t)(uintptr_t)&collector->generations[i];
+        uint64_t one = collector->generations[i].previous;
+        if (as_it_was && i == 1)
+            stop = page->last_middle_aged - COLLECTOR_HEADER;
+        for (; one != stop; one = word_at(one + 8) & ~UINT64_C(3)) { /* two bits are flags */
             uint64_t object = one + COLLECTOR_HEADER, type = word_at(object + OBJECT_TYPE);
             unsigned place = (unsigned)(type >> 5) % END_CACHE;
             if (types[place] != type) {
