@@ -212,7 +212,7 @@ static enum init_warm_obstacle start_one(struct warm *warm, const struct init_re
 
 /* ---- the next run's process ---- */
 
-static enum init_warm_obstacle prepare(struct warm *warm, uint32_t flags)
+static enum init_warm_obstacle prepare(struct warm *warm, uint32_t flags, int group_fd)
 {
     struct stub_fork command = {.magic = STUB_MAGIC, .flags = flags};
     struct stub_forked failed = {.pid = -EPROTO};
@@ -224,7 +224,7 @@ static enum init_warm_obstacle prepare(struct warm *warm, uint32_t flags)
     if (make_sockets(ends) < 0)
         return WARM_SYSTEM;
     warm->child_socket = ends[0];
-    const int passed[] = {ends[1], self.cgroup_fd};
+    const int passed[] = {ends[1], group_fd};
     bool sent = send_message(warm->control, &command, sizeof(command), passed,
                              (flags & STUB_INTO_CGROUP) != 0 ? 2 : 1);
     close(ends[1]);
@@ -284,13 +284,19 @@ static enum init_warm_obstacle serve(const struct init_request *request)
 }
 
 /* By whoever asks: it is the interpreter that clones, and nobody traces it any more. */
-static enum init_warm_obstacle serve_prepare(const struct init_request *request)
+static enum init_warm_obstacle serve_prepare(const struct init_request *request, int group_fd)
 {
     struct warm *warm = &warms[request->index];
+    bool into = group_fd >= 0;
     if (warm->pid == 0)
         return WARM_ENDED;
+    if (into && self.setup->warm_clone3_args_address == 0) {
+        errno = EINVAL;
+        return WARM_SYSTEM;
+    }
+    uint32_t flags = (request->dirt & STUB_NEW_CGROUP_NS) | (into ? STUB_INTO_CGROUP : 0U);
     enum init_warm_obstacle obstacle =
-        program_changed(warm) ? WARM_CHANGED : prepare(warm, request->dirt);
+        program_changed(warm) ? WARM_CHANGED : prepare(warm, flags, group_fd);
     int saved_errno = errno;
     if (obstacle != WARM_NONE)
         stop(warm);
@@ -333,7 +339,7 @@ void warm_start_keeper(void)
         give_up("start the keeper");
 }
 
-void warm_ask(const struct init_request *request, struct init_answer *answer)
+void warm_ask(const struct init_request *request, int group_fd, struct init_answer *answer)
 {
     if ((self.setup->flags & SETUP_WARM) == 0 || request->index >= INIT_WARM_MAX ||
         (request->warm_action == WARM_START && !warm_take_strings(request))) {
@@ -342,7 +348,7 @@ void warm_ask(const struct init_request *request, struct init_answer *answer)
         return;
     }
     if (request->warm_action == WARM_PREPARE) {
-        enum init_warm_obstacle obstacle = serve_prepare(request);
+        enum init_warm_obstacle obstacle = serve_prepare(request, group_fd);
         answer->detail = obstacle;
         answer->error = obstacle == WARM_SYSTEM ? errno : 0;
         return;
@@ -413,8 +419,11 @@ pid_t warm_hand_over(unsigned number, const struct init_exec *request, const int
         message.places[i] = (uint16_t)known;
     }
     if (!offer(&warms[number]) || !send_message(warms[number].child_socket, &message,
-                                                sizeof(message), fds, (int)message.fd_count))
+                                                sizeof(message), fds, (int)message.fd_count)) {
+        end_process(warms[number].child); /* it is no other run's, either */
+        forget_child(&warms[number]);
         return 0;
+    }
     pid_t pid = warms[number].child;
     *socket = warms[number].child_socket;
     warms[number].child = 0;
