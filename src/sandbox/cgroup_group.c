@@ -307,6 +307,17 @@ static uint64_t limit_share(const struct cgroup *cg)
     return is_there ? written - asked : share + AHEAD_BYTES;
 }
 
+int group_write_ahead(struct cgroup *cg, struct cj_error *err)
+{
+    const struct cgroup_limits limits = cg->begin.limits;
+    cg->begin.limits.cpu_rate = 0;
+    cg->begin.tasks = 0;
+    cg->begin.usage_bytes = cg->before_first_bytes;
+    int done = group_write_plan(cg, limit_share(cg), err);
+    cg->begin.limits = limits;
+    return done;
+}
+
 /* v1 refuses a limit below what stands in the group even after it has given back what it could: more than
  * init's share then is there (kernel memory that goes a little later, or that stays with init's name).
  * The run gets what it asked for beside that; whether it took more is for its figure to say. */

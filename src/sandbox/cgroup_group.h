@@ -138,6 +138,10 @@ WARN_UNUSED int group_read_memory_before(struct cgroup *cg, struct cj_error *err
 /* Writes the run's limits, memory raised by memory_share. */
 WARN_UNUSED int group_write_plan(struct cgroup *cg, uint64_t memory_share, struct cj_error *err);
 
+/* Where the first process is about to come, before the run is known: the limits of the last run, as the next one's are
+ * mostly the same and then need not be written. Without its rate, which would be in the way of who comes. */
+WARN_UNUSED int group_write_ahead(struct cgroup *cg, struct cj_error *err);
+
 /* ---- cgroup_garbage.c ---- */
 
 /* Learns anew what stands in the group beside any run, after group_reclaim(): nobody but init is in it. */

@@ -300,22 +300,11 @@ int v2_recycle(struct cgroup *cg, pid_t init_pid, struct cj_error *err)
     return 0;
 }
 
-/* A rate of the last run would be in the way of who comes. Its other limits leave room for one process that does next to
- * nothing, and are those of the next run as often as not. */
-static int lift_rate(struct cgroup *cg, struct cj_error *err)
-{
-    if (!group_has(cg, CGROUP_CPU_QUOTA) || !cg->written.cpu_known || cg->written.quota_us < 0)
-        return 0;
-    if (group_write(cg, CGROUP_CPU_QUOTA, "max") < 0)
-        return error_errno(err, "write 'max' to cpu.max");
-    cg->written.quota_us = -1;
-    return 0;
-}
-
 int v2_await_first(struct cgroup *cg, pid_t init_pid, struct cj_error *err)
 {
-    if (v2_recycle(cg, init_pid, err) < 0 || lift_rate(cg, err) < 0 ||
-        group_read(cg, CGROUP_MEMORY_USAGE, &cg->before_first_bytes, err) < 0)
+    if (v2_recycle(cg, init_pid, err) < 0 ||
+        group_read(cg, CGROUP_MEMORY_USAGE, &cg->before_first_bytes, err) < 0 ||
+        group_write_ahead(cg, err) < 0)
         return -1;
     cg->seen.valid = false;
     return 0;

@@ -331,11 +331,12 @@ static int begin_one(struct container *container, unsigned number, struct cj_err
     return done ? cgroup_learn_init(container->cgroup, err) : 0;
 }
 
-static int stop_one(struct container *container, unsigned number, struct cj_error *err)
+static int stop_one(struct container *container, unsigned number, const char *why,
+                    struct cj_error *err)
 {
     struct init_request request = {.index = number, .warm_action = WARM_STOP};
     bool done;
-    refuse(container->warm, &container->warm->interpreters[number], "its runs fall back");
+    refuse(container->warm, &container->warm->interpreters[number], why);
     return ask(container, &request, -1, &done, err);
 }
 
@@ -345,8 +346,11 @@ static int ready_group(struct container *container, unsigned number, int *fd, st
     struct cgroup **group = &container->warm->groups[number];
     if (*group == NULL && cgroup_new_beside(container->cgroup, number, group, err) < 0)
         return -1;
-    if (cgroup_await_first(*group, container->pid, err) < 0)
+    if (cgroup_await_first(*group, container->pid, err) < 0) {
+        cgroup_free(*group);
+        *group = NULL;
         return -1;
+    }
     *fd = cgroup_clone_fd(*group);
     return 0;
 }
@@ -359,9 +363,11 @@ static int prepare(struct container *container, unsigned number, struct cj_error
     struct init_request request = {.index = number, .warm_action = WARM_PREPARE};
     request.dirt = into || moved ? STUB_NEW_CGROUP_NS : 0U;
     int group_fd = -1;
+    struct cj_error why;
     bool done;
-    if ((into && ready_group(container, number, &group_fd, err) < 0) ||
-        ask(container, &request, group_fd, &done, err) < 0)
+    if (into && ready_group(container, number, &group_fd, &why) < 0)
+        return stop_one(container, number, why.message, err);
+    if (ask(container, &request, group_fd, &done, err) < 0)
         return -1;
     if (done)
         interpreter->waits = true;
@@ -433,7 +439,7 @@ int container_warm_up(struct container *container, struct cj_error *err)
         if (!container->sandbox->into_cgroup && lift_limits(container->cgroup, err) < 0)
             return -1;
         if (interpreter->failures >= FAILURES_MAX) {
-            if (stop_one(container, i, err) < 0)
+            if (stop_one(container, i, "its runs fall back", err) < 0)
                 return -1;
             continue;
         }

@@ -172,6 +172,8 @@ static void arrays_end_inside(void **state)
          sizeof(struct init_text)},
         {offsetof(struct init_setup, filter_offset), offsetof(struct init_setup, filter_count),
          sizeof(struct sock_filter)},
+        {offsetof(struct init_setup, warm_filter_offset),
+         offsetof(struct init_setup, warm_filter_count), sizeof(struct sock_filter)},
     };
     for (size_t i = 0; i < COUNT_OF(arrays); i++) {
         struct blob b;
@@ -224,11 +226,15 @@ static void a_filter_is_no_longer_than_the_kernel_takes(void **state)
         fill(&b);
         uint32_t size = sizeof(b) + 8 * (INIT_FILTER_MAX + 2);
         char *large = calloc(1, size);
-        b.setup.size = size;
-        b.setup.filter_offset = (sizeof(b) + 7) & ~7U;
-        b.setup.filter_count = cases[i].count;
-        memcpy(large, &b, sizeof(b));
-        assert_int_equal(valid_of(large, size), cases[i].want);
+        uint32_t offset = (sizeof(b) + 7) & ~7U;
+        for (int second = 0; second < 2; second++) {
+            fill(&b);
+            b.setup.size = size;
+            *(second ? &b.setup.warm_filter_offset : &b.setup.filter_offset) = offset;
+            *(second ? &b.setup.warm_filter_count : &b.setup.filter_count) = cases[i].count;
+            memcpy(large, &b, sizeof(b));
+            assert_int_equal(valid_of(large, size), cases[i].want);
+        }
         free(large);
     }
 }

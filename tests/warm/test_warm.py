@@ -16,6 +16,7 @@ from service import MIB, Service
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a warm interpreter has a uid of its own")
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+SLOW = float(os.environ.get("CJUDGE_SLOW", "1")) # this machine is slower than one by that: limits on time are longer
 ENVIRONMENT = ["PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/w", "LANG=C.UTF-8", "OMP_NUM_THREADS=1"]
 
 POISON = {
@@ -76,10 +77,13 @@ class Program:
     def request(self, **limits):
         names = {entry.split("=")[0] for entry in self.env}
         env = [entry for entry in ENVIRONMENT if entry.split("=")[0] not in names] + self.env
-        return {"warm": True, "args": ["python3", "main.py", *self.args], "env": env,
+        request = {"warm": True, "args": ["python3", "main.py", *self.args], "env": env,
                 "files": [{"content": self.stdin}, {"name": "stdout", "max": MIB}, {"name": "stderr", "max": MIB}],
                 "cpuLimit": 2_000_000_000, "clockLimit": 10_000_000_000, "memoryLimit": 256 * MIB, "procLimit": 30,
                 "copyIn": {"main.py": {"content": self.source}}, **limits}
+        for name in ("cpuLimit", "clockLimit"):
+            request[name] = round(request[name] * SLOW)
+        return request
 
 
 def load(path):
