@@ -50,7 +50,7 @@ ENVIRONMENT = {
     "TERM": "dumb",
 }
 BOOT_TIMEOUT_S = 120  # 3 s on an idle machine
-# QEMU 7.2 gets cmpxchg16b wrong where newer kernels use it: "max,-cx16" boots 6.12 (with $CJUDGE_GUEST_DIR, where it is).
+# QEMU 7.2 gets cmpxchg16b wrong where newer kernels use it: "max,-cx16,-la57" boots 6.12 (with $CJUDGE_GUEST_DIR, where it is).
 CPU = os.environ.get("CJUDGE_GUEST_CPU", "max")
 OUTPUT_MAX = 256 << 20  # of one command, before it is killed
 
