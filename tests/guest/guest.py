@@ -43,6 +43,7 @@ import guest_image
 from guest_image import Missing
 
 CGROUP_MODES = ("v2-nsdelegate", "v2", "hybrid", "v1", "none")
+V2_MODES = CGROUP_MODES[:2]
 TOOLS = (("qemu-system-x86_64", "qemu-system-x86"), ("setpriv", "util-linux"))
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
