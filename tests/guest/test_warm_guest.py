@@ -14,6 +14,7 @@ from guest import V2_MODES, boot_or_skip  # noqa: E402
 
 CJUDGE = pathlib.Path(os.environ.get("CJUDGE", ROOT / "build" / "cjudge")).resolve()
 FILES = ["tests/conftest.py", "tests/e2e/service.py", "tests/table", "tests/warm"]
+LIVE = [str(CJUDGE.parent / "tests" / "unit" / name) for name in ("test_cgroup_live", "cgroup_victim")]
 ALL = os.environ.get("CJUDGE_WARM_ALL") == "1"
 
 # Every so many programs, others in each of the two machines; and the threats that groups have a part in.
@@ -33,10 +34,11 @@ def run_inside(guest, path, expression, first):
 
 @pytest.mark.parametrize("cgroup", V2_MODES)
 def test_warm_on_v2(cgroup):
-    guest = boot_or_skip(cgroup=cgroup, files=[str(CJUDGE), *(str(ROOT / name) for name in FILES)], memory_mb=1536, cpus=2)
+    guest = boot_or_skip(cgroup=cgroup, files=[str(CJUDGE), *LIVE, *(str(ROOT / name) for name in FILES)], memory_mb=1536, cpus=2)
     try:
         first = 0 if ALL else V2_MODES.index(cgroup) * STEP // 2
-        answers = [run_inside(guest, "test_warm.py", "not stands_alone", first),
+        answers = [guest.run([*LIVE, "*" if ALL else "who_*"], timeout=600),
+                   run_inside(guest, "test_warm.py", "not stands_alone", first),
                    run_inside(guest, "test_threats.py", None if ALL else THREATS[cgroup], 0)]
     finally:
         guest.close()

@@ -951,12 +951,14 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (argc > 1)
         victim_fd = open(argv[1], O_RDONLY | O_CLOEXEC);
+    if (argc > 2)
+        cmocka_set_test_filter(argv[2]);
 #ifndef __x86_64__
     fprintf(stderr, "skipped: the stand-in for init is written for x86-64\n");
     return 77;
 #endif
     if (victim_fd < 0) {
-        fprintf(stderr, "usage: test_cgroup_live VICTIM\n");
+        fprintf(stderr, "usage: test_cgroup_live VICTIM [PATTERN]\n");
         return 2;
     }
     if (geteuid() != 0) {
