@@ -471,7 +471,7 @@ static int serve(const struct init_request *request, int *passed, struct init_an
         files_kill_run();
         break;
     case INIT_OP_WARM:
-        warm_ask(request, answer);
+        warm_ask(request, *passed, answer);
         break;
     case INIT_OP_PING:
         break;

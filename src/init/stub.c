@@ -212,6 +212,14 @@ INLINE int place(int fd, const struct stub_request *request, volatile int *fds)
     return (int)first;
 }
 
+/* Its group is the top of what the run sees of groups. */
+INLINE void unshare_cgroups(int fd)
+{
+    long done = call3(SYS_unshare, CLONE_NEWCGROUP, 0, 0);
+    if (done < 0)
+        fail(fd, STEP_CGROUP_NS, 0, done);
+}
+
 /* As child_main() of child.c, in its order. */
 INLINE void become_run(const struct stub_page *page, int fd, uint32_t fork_flags)
 {
@@ -229,6 +237,9 @@ INLINE void become_run(const struct stub_page *page, int fd, uint32_t fork_flags
     long done = call3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, PTR(&filter));
     if (done < 0)
         fail(fd, STEP_FILTER, 0, done);
+    const bool own_group = (fork_flags & STUB_INTO_CGROUP) != 0; /* nobody moves it meanwhile */
+    if ((fork_flags & STUB_NEW_CGROUP_NS) != 0 && own_group)
+        unshare_cgroups(fd);
     if (send_whole(fd, &started, sizeof(started)) < 0)
         end();
     long count = receive_whole(fd, &request, sizeof(request), fds);
@@ -237,11 +248,8 @@ INLINE void become_run(const struct stub_page *page, int fd, uint32_t fork_flags
     done = call3(SYS_setsid, 0, 0, 0);
     if (done < 0)
         fail(fd, STEP_SESSION, 0, done);
-    if ((fork_flags & STUB_NEW_CGROUP_NS) != 0) {
-        done = call3(SYS_unshare, CLONE_NEWCGROUP, 0, 0);
-        if (done < 0)
-            fail(fd, STEP_CGROUP_NS, 0, done);
-    }
+    if ((fork_flags & STUB_NEW_CGROUP_NS) != 0 && !own_group)
+        unshare_cgroups(fd);
     if ((request.flags & RUN_CPU_SET) != 0) {
         done = call3(SYS_sched_setaffinity, 0, sizeof(request.cpu_mask), PTR(request.cpu_mask));
         if (done < 0)

@@ -43,7 +43,7 @@ enum { STUB_PATCH_SIZE = 22, STUB_STREAM_DICTS = 9 };
 struct stub_page {
     struct user_regs_struct
         registers;                /* where the interpreter stopped: at the entry of a system call */
-    uint64_t clone3_args_address; /* as init's; 0: none */
+    uint64_t clone3_args_address; /* of the interpreter's own filter; 0: none */
     uint64_t tid_address, robust_list, robust_size;
     uint32_t uid, gid;     /* of programs */
     uint32_t capabilities; /* that the interpreter keeps until a run begins */

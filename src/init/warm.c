@@ -232,7 +232,7 @@ static bool set_score(const struct warm *warm, const char *score)
     return pwrite(warm->score, score, strlen(score), 0) > 0;
 }
 
-static enum init_warm_obstacle fork_next(struct warm *warm, uint32_t flags)
+static enum init_warm_obstacle fork_next(struct warm *warm, uint32_t flags, int group_fd)
 {
     struct stub_fork command = {.magic = STUB_MAGIC, .flags = flags};
     struct stub_forked failed = {.pid = -EPROTO};
@@ -244,7 +244,7 @@ static enum init_warm_obstacle fork_next(struct warm *warm, uint32_t flags)
     if (make_sockets(ends) < 0)
         return WARM_SYSTEM;
     warm->child_socket = ends[0];
-    const int passed[] = {ends[1], self.cgroup_fd};
+    const int passed[] = {ends[1], group_fd};
     bool sent = send_message(warm->control, &command, sizeof(command), passed,
                              (flags & STUB_INTO_CGROUP) != 0 ? 2 : 1);
     close(ends[1]);
@@ -261,11 +261,11 @@ static enum init_warm_obstacle fork_next(struct warm *warm, uint32_t flags)
     return WARM_NONE;
 }
 
-static enum init_warm_obstacle prepare(struct warm *warm, uint32_t flags)
+static enum init_warm_obstacle prepare(struct warm *warm, uint32_t flags, int group_fd)
 {
     if (!set_score(warm, "1000"))
         return WARM_SYSTEM;
-    enum init_warm_obstacle obstacle = fork_next(warm, flags);
+    enum init_warm_obstacle obstacle = fork_next(warm, flags, group_fd);
     int saved_errno = errno;
     if (!set_score(warm, warm->usual_score))
         return WARM_SYSTEM;
@@ -315,13 +315,19 @@ static enum init_warm_obstacle serve(const struct init_request *request)
 }
 
 /* By whoever asks: it is the interpreter that clones, and nobody traces it any more. */
-static enum init_warm_obstacle serve_prepare(const struct init_request *request)
+static enum init_warm_obstacle serve_prepare(const struct init_request *request, int group_fd)
 {
     struct warm *warm = &warms[request->index];
+    bool into = group_fd >= 0;
     if (warm->pid == 0)
         return WARM_ENDED;
+    if (into && self.setup->warm_clone3_args_address == 0) {
+        errno = EINVAL;
+        return WARM_SYSTEM;
+    }
+    uint32_t flags = (request->dirt & STUB_NEW_CGROUP_NS) | (into ? STUB_INTO_CGROUP : 0U);
     enum init_warm_obstacle obstacle =
-        program_changed(warm) ? WARM_CHANGED : prepare(warm, request->dirt);
+        program_changed(warm) ? WARM_CHANGED : prepare(warm, flags, group_fd);
     int saved_errno = errno;
     if (obstacle != WARM_NONE)
         stop(warm);
@@ -364,7 +370,7 @@ void warm_start_keeper(void)
         give_up("start the keeper");
 }
 
-void warm_ask(const struct init_request *request, struct init_answer *answer)
+void warm_ask(const struct init_request *request, int group_fd, struct init_answer *answer)
 {
     if ((self.setup->flags & SETUP_WARM) == 0 || request->index >= INIT_WARM_MAX ||
         (request->warm_action == WARM_START && !warm_take_strings(request))) {
@@ -373,7 +379,7 @@ void warm_ask(const struct init_request *request, struct init_answer *answer)
         return;
     }
     if (request->warm_action == WARM_PREPARE) {
-        enum init_warm_obstacle obstacle = serve_prepare(request);
+        enum init_warm_obstacle obstacle = serve_prepare(request, group_fd);
         answer->detail = obstacle;
         answer->error = obstacle == WARM_SYSTEM ? errno : 0;
         return;
@@ -437,8 +443,11 @@ pid_t warm_hand_over(unsigned number, const struct init_exec *request, const int
         message.places[i] = (uint16_t)known;
     }
     if (!send_message(warms[number].child_socket, &message, sizeof(message), fds,
-                      (int)message.fd_count))
+                      (int)message.fd_count)) {
+        end_process(warms[number].child); /* it is no other run's, either */
+        forget_child(&warms[number]);
         return 0;
+    }
     pid_t pid = warms[number].child;
     __atomic_store_n(&handed, pid, __ATOMIC_RELEASE);
     *socket = warms[number].child_socket;

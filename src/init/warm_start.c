@@ -87,7 +87,7 @@ static int interpreter_main(void *nothing)
     if (place_streams() == 0 && chdir(self.work_dir) == 0 &&
         (!start.has_stack || syscall(SYS_prlimit64, 0, RLIMIT_STACK, &stack, NULL) == 0) &&
         syscall(SYS_ptrace, PTRACE_TRACEME, 0, 0, 0) == 0 && keep_capabilities() == 0 &&
-        syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &self.filter) == 0)
+        syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &self.warm_filter) == 0)
         execve(start.args[0], start.args, start.environment);
     start.error = errno;
     _exit(127);
@@ -378,14 +378,13 @@ static int put_stub(pid_t pid)
     memset(&page, 0, sizeof(page));
     if (ptrace(PTRACE_GETREGS, pid, NULL, &page.registers) < 0)
         return -1;
-    page.clone3_args_address =
-        (self.setup->flags & SETUP_RUN_CGROUP_NS) != 0 ? self.setup->clone3_args_address : 0;
+    page.clone3_args_address = self.setup->warm_clone3_args_address;
     page.uid = self.setup->uid;
     page.gid = self.setup->gid;
     page.capabilities = (uint32_t)WARM_INHERITABLE;
-    _Static_assert(sizeof(no_siblings) <= sizeof(page.filter), "room for it");
-    memcpy(page.filter, no_siblings, sizeof(no_siblings));
-    page.filter_count = NO_SIBLINGS_COUNT;
+    _Static_assert(sizeof(no_clone3) <= sizeof(page.filter), "room for it");
+    memcpy(page.filter, no_clone3, sizeof(no_clone3));
+    page.filter_count = NO_CLONE3_COUNT;
     snprintf(page.work_dir, sizeof(page.work_dir), "%s", self.work_dir);
     long base = instead(pid, &page.registers, SYS_mmap, 0, code_size + sizeof(page) + text.size,
                         PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);

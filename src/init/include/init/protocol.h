@@ -109,12 +109,15 @@ struct init_setup {
     uint32_t link_count, link_offset;     /* struct init_link[] */
     uint32_t mask_count, mask_offset;     /* struct init_text[] */
     uint32_t filter_count, filter_offset; /* struct sock_filter[] */
+    uint32_t warm_filter_count,
+        warm_filter_offset; /* the same, of warm interpreters; none: they have the other one */
     struct init_text work_dir;
     struct init_text host_name;
     struct init_text domain_name;
     struct init_text init_command;
     uint64_t
         clone3_args_address; /* where the launcher puts its clone3 arguments; 0: clone(2) only */
+    uint64_t warm_clone3_args_address; /* where warm interpreters do */
 };
 
 /* To init on INIT_FD_RUN, before anything else, where SETUP_TREES_PASSED: detached copies (open_tree(2)) of
@@ -309,7 +312,8 @@ enum init_warm_action {
     WARM_STOP, /* number index, and whoever waits in it */
     WARM_START, /* starts number index: the arena holds arguments and environment as for EXEC. The run it
                    * is for has streams of these kinds as its descriptors 0, 1, 2 */
-    WARM_PREPARE, /* has number index fork who will be the next run, and wait for it */
+    WARM_PREPARE, /* has number index fork who will be the next run, and wait for it. v2: in the group whose
+                     * directory came as a descriptor */
 };
 
 enum init_warm_stream { WARM_STREAM_FILE, WARM_STREAM_PIPE };
