@@ -388,6 +388,7 @@ static int open_out(const char *path, uint32_t *not_regular)
 void files_kill_run(void)
 {
     uid_t uid = run_uid();
+    warm_kill_handed(); /* as who waits, stopped by the host, he has not got it */
     if (!warm_any() || syscall(SYS_setresuid, uid, uid, 0) < 0) {
         kill(-1, SIGKILL);
         return;
@@ -470,7 +471,7 @@ static int serve(const struct init_request *request, int *passed, struct init_an
         files_kill_run();
         break;
     case INIT_OP_WARM:
-        warm_ask(request, answer);
+        warm_ask(request, *passed, answer);
         break;
     case INIT_OP_PING:
         break;

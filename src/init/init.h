@@ -44,6 +44,7 @@ struct init {
     struct tmpfs tmpfs[INIT_TMPFS_MAX];
     unsigned tmpfs_count;
     struct sock_fprog filter;
+    struct sock_fprog warm_filter; /* of interpreters that are kept warm */
     int starting; /* atomic: a process has been cloned that is still on our memory */
 };
 
@@ -76,6 +77,8 @@ int mounts_make_tmpfs(unsigned i);
 /* Mounts the tmpfs from number first to the last again, empty, in their order, so that the table of
  * mounts looks as it did; remembers what fresh looks like. */
 int mounts_remount_tmpfs(unsigned first);
+/* The one that is the work directory; NULL. */
+struct tmpfs *mounts_work(void);
 /* Takes what the tmpfs looks like now for fresh. */
 void mounts_remember_fresh(struct tmpfs *tmpfs);
 /* mount_setattr(2): sets attributes (MOUNT_ATTR_*) of the mount that fd is the root of. */
@@ -122,15 +125,17 @@ bool symbols_find_python(pid_t pid, struct stub_python *out);
 
 /* siblings.c: a filter on top of the other one */
 
-enum { NO_SIBLINGS_COUNT = 6 };
+enum { NO_SIBLINGS_COUNT = 6, NO_CLONE3_COUNT = 8 };
 extern const struct sock_filter no_siblings[NO_SIBLINGS_COUNT];
+/* The same, and clone3(2) is refused wherever its arguments lie. */
+extern const struct sock_filter no_clone3[NO_CLONE3_COUNT];
 
 /* warm.c: programs that have begun before their run */
 
 /* Starts the thread, where the setup wants it. Before the launcher filters itself. */
 void warm_start_keeper(void);
-/* The janitor's: INIT_OP_WARM. */
-void warm_ask(const struct init_request *request, struct init_answer *answer);
+/* The janitor's: INIT_OP_WARM. group_fd: what came with it, which stays the caller's; -1. */
+void warm_ask(const struct init_request *request, int group_fd, struct init_answer *answer);
 /* Sockets that stand open for them. */
 unsigned warm_sockets(void);
 /* The launcher's thread only, from here on. A process has been reaped, whoever it was. */
@@ -146,6 +151,8 @@ pid_t warm_hand_over(unsigned number, const struct init_exec *request, const int
                      int *socket);
 /* When it has ended: whether it was the program that ran. Closes the socket. */
 bool warm_has_begun(int socket);
+/* Any thread's: SIGKILL to who has been given a request, while he may not be the run yet. */
+void warm_kill_handed(void);
 /* It is not to be trusted any more. */
 void warm_give_up(unsigned number);
 

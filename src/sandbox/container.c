@@ -244,6 +244,7 @@ static int make(struct container *container, struct cj_error *err)
         cgroup_new(sandbox->cgroups, container->index, init_id,
                    INIT_TASKS + (sandbox->warm ? 1 : 0), &container->cgroup, err) < 0)
         return -1;
+    container->run_cgroup = container->cgroup;
     auto_fd int arena_fd = -1;
     if (make_arena(container, &arena_fd, err) < 0)
         return -1;
@@ -310,7 +311,6 @@ static void end_init(struct container *container)
 
 static void unmake(struct container *container)
 {
-    container_warm_lost(container);
     fd_close(&container->run_fd);
     fd_close(&container->exec_fd);
     fd_close(&container->end_fd);
@@ -323,9 +323,10 @@ static void unmake(struct container *container)
         struct cj_error ignored; /* what stays is removed with the instance, or at the next start */
         if (cgroup_kill_all(container->cgroup, NS_PER_S, &ignored) < 0)
             container->broken = true;
-        cgroup_free(container->cgroup);
-        container->cgroup = NULL;
     }
+    container_warm_lost(container);
+    cgroup_free(container->cgroup);
+    container->cgroup = container->run_cgroup = NULL;
     if (container->arena != NULL)
         munmap(container->arena, INIT_ARENA_SIZE);
     container->arena = NULL;

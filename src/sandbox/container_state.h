@@ -33,6 +33,7 @@ struct container {
     int outputs[INIT_OUTPUTS]; /* read ends */
     bool outputs_given;        /* since the last reset a program had one of them */
     struct cgroup *cgroup;
+    struct cgroup *run_cgroup; /* of the run: that, or one of an interpreter's (container_warm.c) */
     unsigned cgroup_generation; /* that init knows of */
     bool cgroup_moved;          /* v1: init is in another group since the last run */
     uint32_t sequence;

@@ -95,6 +95,9 @@ struct container_run {
     const char *warm_program;
     /* With it: modules, with commas, that such an interpreter is to have imported before; NULL: none. */
     const char *warm_preload;
+    /* With it: the script is a text file in the work directory itself, and nothing else (an archive). What the interpreter
+     * does to find that out it can then have done before, with another text. */
+    bool warm_text;
 
     /* Files in the work directory, owned by the run's uid, that are made for it and taken out again at its
      * end: names without '/', none of which is there. Only where container_makes_files(). */
