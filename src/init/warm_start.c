@@ -325,6 +325,7 @@ static int put_stub(pid_t pid)
     page.uid = self.setup->uid;
     page.gid = self.setup->gid;
     page.capabilities = (uint32_t)WARM_INHERITABLE;
+    page.sessions = (self.setup->flags & SETUP_SESSIONS) != 0;
     _Static_assert(sizeof(no_siblings) <= sizeof(page.filter), "room for it");
     memcpy(page.filter, no_siblings, sizeof(no_siblings));
     page.filter_count = NO_SIBLINGS_COUNT;

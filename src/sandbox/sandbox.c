@@ -112,6 +112,14 @@ static bool decide_warm(struct sandbox *sandbox, const struct sandbox_options *o
     return sandbox->warm;
 }
 
+/* Without a control group for CPU time the scheduler's autogroups keep a run's processes from taking init's turns, and
+ * sessions make those. Where /proc can be written to, a program could leave a nice value on its session's. */
+static bool wants_sessions(const struct sandbox *sandbox, const struct mount_config *mounts)
+{
+    return mounts->proc_writable || sandbox->cgroups == NULL ||
+           (cgroup_host_facts(sandbox->cgroups)->controllers & CGROUP_CPU) == 0;
+}
+
 static int describe(struct sandbox *sandbox, const struct sandbox_options *options,
                     struct cj_error *err)
 {
@@ -139,6 +147,8 @@ static int describe(struct sandbox *sandbox, const struct sandbox_options *optio
         flags |= SETUP_SHARED_NET;
     if (sandbox->cgroups != NULL)
         flags |= sandbox->into_cgroup ? SETUP_RUN_CGROUP_NS : SETUP_CGROUP_NS;
+    if (wants_sessions(sandbox, options->mounts))
+        flags |= SETUP_SESSIONS;
     int result =
         setup_blob_make(options->mounts, &filter, flags, clone3_args, &sandbox->setup_fd, err);
     seccomp_filter_free(&filter);
