@@ -413,9 +413,10 @@ int cgroup_settle(struct cgroup *cg, struct cgroup_settled *settled, struct cj_e
     return group_settle(cg, settled, err);
 }
 
-int cgroup_finish(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error *err)
+int cgroup_finish(struct cgroup *cg, bool unkilled, struct cgroup_usage *usage,
+                  struct cj_error *err)
 {
-    return group_finish(cg, usage, err);
+    return group_finish(cg, unkilled, usage, err);
 }
 
 void cgroup_first_waits(struct cgroup *cg, bool waits)

@@ -18,6 +18,10 @@ enum {
     GROUP_V2_KEPT_BYTES = 512 * 1024,
     AHEAD_BYTES = 256 * 1024,
     AHEAD_SHARE = 64, /* of a limit, at most */
+    /* The OOM killer is asked for 8 pages at most (PAGE_ALLOC_COSTLY_ORDER, mm/memcontrol.c); and what of the group is
+     * swapped out counts for the limit of both, not for the peak. */
+    FAR_BYTES = 16 * 1024 * 1024,
+    FAR_SHARE = 4, /* of a limit, at most */
 };
 
 /* How long the readings of memory and CPU time at the end of a run are those before the next one:
@@ -415,19 +419,43 @@ int group_read_residue(struct cgroup *cg, struct cj_error *err)
     return 0;
 }
 
-static int finish_memory(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error *err)
+/* Whoever is killed for lack of memory gets SIGKILL, and nobody lacks any far below the limit: of a run that was one process all
+ * along, and was not killed, that need not be asked (1 us). */
+static bool nobody_was_killed(const struct cgroup *cg, bool unkilled,
+                              const struct cgroup_usage *usage,
+                              const struct cgroup_memory_readings *readings)
 {
-    struct cgroup_memory_readings readings;
-    if (group_read_since_mark(cg, usage->process_peak, true, &readings, err) < 0)
+    bool one_process = usage->has_process_peak && usage->process_peak == 1;
+    uint64_t far = readings->limit / FAR_SHARE < FAR_BYTES ? readings->limit / FAR_SHARE : FAR_BYTES;
+    bool below = readings->peak > 0 && !cg->begin.raised &&
+                 (readings->limit == 0 || readings->peak + far < readings->limit);
+    return unkilled && one_process && below;
+}
+
+static int finish_kills(struct cgroup *cg, bool asked_for, struct cgroup_usage *usage,
+                        struct cj_error *err)
+{
+    uint64_t kills = cg->begin.oom_kills, events = cg->begin.oom_events;
+    if (asked_for && read_oom(cg, &kills, &events, err) < 0)
         return -1;
-    cg->seen.usage_bytes = readings.usage_after;
-    cg->seen.kernel_bytes = readings.kernel_after;
-    put_residue(cg, readings.usage_after, readings.kernel_after);
+    cg->seen.oom_kills = kills;
+    cg->seen.oom_events = events;
+    usage->oom_kills = kills - cg->begin.oom_kills;
+    usage->refused = events > cg->begin.oom_events;
+    return 0;
+}
+
+static void finish_memory(struct cgroup *cg, const struct cgroup_memory_readings *readings,
+                          struct cgroup_usage *usage)
+{
+    cg->seen.usage_bytes = readings->usage_after;
+    cg->seen.kernel_bytes = readings->kernel_after;
+    put_residue(cg, readings->usage_after, readings->kernel_after);
     if (!group_has(cg, CGROUP_MEMORY_PEAK) ||
-        (cg->begin.peak_bytes > 0 && readings.peak <= cg->begin.peak_bytes))
-        return 0; /* not known, or an older run's */
+        (cg->begin.peak_bytes > 0 && readings->peak <= cg->begin.peak_bytes))
+        return; /* not known, or an older run's */
     usage->has_memory = true;
-    usage->memory_bytes = cgroup_memory_peak(&readings);
+    usage->memory_bytes = cgroup_memory_peak(readings);
     if (usage->memory_bytes < cg->mark.figure_bytes)
         usage->memory_bytes = cg->mark.figure_bytes;
     /* The limit was rounded up a little; a figure above what was asked for would contradict OK. */
@@ -436,29 +464,24 @@ static int finish_memory(struct cgroup *cg, struct cgroup_usage *usage, struct c
         if (cg->begin.raised && usage->oom_kills == 0)
             usage->oom_kills = 1;
     }
-    return 0;
 }
 
-int group_finish(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error *err)
+int group_finish(struct cgroup *cg, bool unkilled, struct cgroup_usage *usage, struct cj_error *err)
 {
     memset(usage, 0, sizeof(*usage));
     int64_t cpu_ns;
-    uint64_t oom_events;
-    if (group_read_cpu_ns(cg, &cpu_ns, err) < 0 ||
-        read_oom(cg, &usage->oom_kills, &oom_events, err) < 0 || finish_tasks(cg, usage, err) < 0 ||
-        look_for_leavings(cg, usage, err) < 0)
+    struct cgroup_memory_readings readings;
+    if (group_read_cpu_ns(cg, &cpu_ns, err) < 0 || finish_tasks(cg, usage, err) < 0 ||
+        look_for_leavings(cg, usage, err) < 0 ||
+        group_read_since_mark(cg, usage->process_peak, true, &readings, err) < 0 ||
+        finish_kills(cg, !nobody_was_killed(cg, unkilled, usage, &readings), usage, err) < 0)
         return -1;
-    cg->seen.oom_kills = usage->oom_kills;
-    cg->seen.oom_events = oom_events;
     cg->seen.cpu_ns = cpu_ns;
-    usage->oom_kills -= cg->begin.oom_kills;
-    if (finish_memory(cg, usage, err) < 0)
-        return -1;
+    finish_memory(cg, &readings, usage);
     if (usage->has_memory)
         usage->memory_bytes += cg->begin.limits.forked_bytes;
     cg->seen.time_ns = monotonic_ns();
     cg->seen.valid = cg->seen.undisturbed = true;
     usage->cpu_ns = cpu_ns - cg->begin.cpu_ns;
-    usage->refused = oom_events > cg->begin.oom_events;
     return 0;
 }
