@@ -181,7 +181,7 @@ static struct cgroup_usage run(const struct cgroup_limits *limits, int *status, 
     ok(cgroup_begin(group, limits, &err));
     order_victim(what, number, NULL);
     *status = victim_status();
-    ok(cgroup_finish(group, false, &usage, &err));
+    ok(cgroup_finish(group, *status != SIGKILL, &usage, &err));
     return usage;
 }
 
@@ -211,7 +211,7 @@ static struct cgroup_usage run_settled(const struct cgroup_limits *limits, int *
         *over |= settled.over;
     }
     *status = victim_status();
-    ok(cgroup_finish(group, false, &usage, &err));
+    ok(cgroup_finish(group, *status != SIGKILL, &usage, &err));
     return usage;
 }
 
