@@ -31,7 +31,8 @@ struct container {
     int files_fd;
     char *arena;
     int outputs[INIT_OUTPUTS]; /* read ends */
-    unsigned outputs_given;    /* bit i: since the last reset something may have been written into it */
+    unsigned
+        outputs_given; /* bit i: since the last reset something may have been written into it */
     struct cgroup *cgroup;
     unsigned cgroup_generation; /* that init knows of */
     bool cgroup_moved;          /* v1: init is in another group since the last run */
