@@ -510,7 +510,8 @@ static void finish_memory(struct cgroup *cg, const struct cgroup_memory_readings
     }
 }
 
-int group_finish(struct cgroup *cg, bool unkilled, struct cgroup_usage *usage, struct cj_error *err)
+int group_finish(struct cgroup *cg, const struct cgroup_ended *ended, struct cgroup_usage *usage,
+                 struct cj_error *err)
 {
     memset(usage, 0, sizeof(*usage));
     int64_t cpu_ns;
@@ -518,8 +519,10 @@ int group_finish(struct cgroup *cg, bool unkilled, struct cgroup_usage *usage, s
     if (group_read_cpu_ns(cg, &cpu_ns, err) < 0 || finish_tasks(cg, usage, err) < 0 ||
         look_for_leavings(cg, usage, err) < 0 ||
         group_read_since_mark(cg, usage->process_peak, true, &readings, err) < 0 ||
-        finish_kills(cg, !nobody_was_killed(cg, unkilled, usage, &readings), usage, err) < 0)
+        finish_kills(cg, !nobody_was_killed(cg, ended->unkilled, usage, &readings), usage, err) < 0)
         return -1;
+    if (!cg->mark.again)
+        readings.faulted = ended->faults * cg->host->page_bytes;
     cg->seen.cpu_ns = cpu_ns;
     finish_memory(cg, &readings, usage);
     if (usage->has_memory)

@@ -170,8 +170,8 @@ WARN_UNUSED int group_begin(struct cgroup *cg, const struct cgroup_limits *limit
                             struct cj_error *err);
 /* Reads what is left of the last run, again. */
 WARN_UNUSED int group_read_residue(struct cgroup *cg, struct cj_error *err);
-WARN_UNUSED int group_finish(struct cgroup *cg, bool unkilled, struct cgroup_usage *usage,
-                             struct cj_error *err);
+WARN_UNUSED int group_finish(struct cgroup *cg, const struct cgroup_ended *ended,
+                             struct cgroup_usage *usage, struct cj_error *err);
 
 /* The halves of cgroup_host_open(), cgroup_new(), ... that differ. */
 WARN_UNUSED int v1_prepare_host(struct cgroup_host *host, struct cj_error *err);

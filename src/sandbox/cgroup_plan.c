@@ -216,18 +216,38 @@ static uint64_t smaller(uint64_t left, uint64_t right)
     return left < right ? left : right;
 }
 
-/* The kernel's part beside the run when the counter stood highest. Grace periods are some 10 ms apart, and the peak of a
- * program that only takes memory is its end: what goes while a run of a millisecond is there goes mostly behind that. */
-static uint64_t kernel_at_peak(const struct cgroup_memory_readings *readings)
+/* Grace periods are some 10 ms apart, and the peak of a program that only takes memory is its end: what goes while a run of a
+ * millisecond is there goes mostly behind that. */
+static uint64_t likely_kernel(const struct cgroup_memory_readings *readings, uint64_t least)
 {
     const int64_t certain_ns = CGROUP_GARBAGE_NS / 2;
-    uint64_t both = smaller(readings->kernel_before, readings->kernel_after);
-    if (readings->elapsed_ns >= CGROUP_GARBAGE_NS)
-        return smaller(both, readings->kernel_floor);
     if (readings->elapsed_ns >= certain_ns)
-        return both;
-    uint64_t gone = readings->kernel_before - both;
+        return least;
+    uint64_t gone = readings->kernel_before - least;
     return readings->kernel_before - gone * (uint64_t)readings->elapsed_ns / (uint64_t)certain_ns;
+}
+
+/* The kernel drains the stocks before it refuses. Where they are little of the whole, it is better to say too much by
+ * them than to say less than was used. */
+static uint64_t without_stock(const struct cgroup_memory_readings *readings, uint64_t peak)
+{
+    bool refused = readings->limit > 0 && readings->peak >= readings->limit;
+    return refused ? peak : minus(peak, minus(readings->stock_max * 5 / 8, peak / 96));
+}
+
+/* user: the rest that stood beside the run. */
+static uint64_t peak_beside(const struct cgroup_memory_readings *readings, uint64_t user)
+{
+    uint64_t least = smaller(readings->kernel_before, readings->kernel_after);
+    if (readings->elapsed_ns >= CGROUP_GARBAGE_NS)
+        return without_stock(readings,
+                             minus(readings->peak, user + smaller(least, readings->kernel_floor)));
+    if (readings->faulted == 0)
+        return without_stock(readings,
+                             minus(readings->peak, user + likely_kernel(readings, least)));
+    uint64_t low = without_stock(readings, minus(readings->peak, user + readings->kernel_before));
+    uint64_t high = without_stock(readings, minus(readings->peak, user + least));
+    return readings->faulted < low ? low : smaller(readings->faulted, high);
 }
 
 uint64_t cgroup_memory_peak(const struct cgroup_memory_readings *readings)
@@ -240,12 +260,7 @@ uint64_t cgroup_memory_peak(const struct cgroup_memory_readings *readings)
         user = user_before - stock;   /* more than a stock: a new residue */
     user = smaller(user, user_after); /* less: it was reclaimed meanwhile */
 
-    /* The kernel drains the stocks before it refuses. Where they are little of the whole, it is better to
-     * say too much by them than to say less than was used. */
-    bool refused = readings->limit > 0 && readings->peak >= readings->limit;
-    uint64_t peak = minus(readings->peak, user + kernel_at_peak(readings));
-    if (!refused)
-        peak = minus(peak, minus(stock, peak / 96));
+    uint64_t peak = peak_beside(readings, user);
     uint64_t left = minus(user_after, user + stock);
     if (peak < left)
         peak = left;

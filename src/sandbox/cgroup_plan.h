@@ -91,6 +91,8 @@ struct cgroup_memory_readings {
     uint64_t stock_max;    /* 63 pages for each CPU the run could use */
     uint64_t limit;        /* of the counter; 0: none */
     int64_t elapsed_ns;    /* from the run's begin to its end */
+    uint64_t
+        faulted; /* pages that its processes have faulted in, in bytes: those of files, too; 0: not known */
 };
 
 enum {
@@ -101,9 +103,9 @@ enum {
 /* Kernel objects of the dead are freed an RCU grace period later: some 10 ms, at most this on an ordinary day. */
 #define CGROUP_GARBAGE_NS (50 * NS_PER_MS)
 
-/* The run's own peak. Garbage that went while the run was there leaves a choice of what stood beside
- * it at its peak: the longer a run, the more of it is taken to have gone before. Never less than what is left
- * when it is over. */
+/* The run's own peak. Garbage that went while the run was there leaves a choice of what stood beside it at its peak. What
+ * it has faulted in chooses, as programs mostly take memory and give it back at their end. Where that is not
+ * known, the more of the garbage is taken to have gone before the longer the run was. Never less than what is left when it is over. */
 uint64_t cgroup_memory_peak(const struct cgroup_memory_readings *readings);
 
 #endif

@@ -359,7 +359,7 @@ static bool ended_by_memory(struct container *container, struct container_end *e
     int64_t wall_ns = container_wall_ns(container, monotonic_ns());
     if (container->cgroup == NULL || !container->running ||
         !container_await_death(container, CONTAINER_DEATH_TIMEOUT_NS) ||
-        cgroup_finish(container->cgroup, false, &usage, NULL) < 0 || usage.oom_kills == 0)
+        cgroup_finish(container->cgroup, NULL, &usage, NULL) < 0 || usage.oom_kills == 0)
         return false;
     *end = (struct container_end){
         .failure = CONTAINER_STARTED, .step = "", .wait_status = SIGKILL, .wall_ns = wall_ns};
@@ -476,9 +476,12 @@ int container_finish(struct container *container, int64_t timeout_ns, struct con
         return container_break(container, err, "take the outputs of a run");
     if (container->cgroup != NULL) {
         struct cgroup_usage usage;
-        bool unkilled = from.step == STEP_NONE &&
-                        !(WIFSIGNALED(from.wait_status) && WTERMSIG(from.wait_status) == SIGKILL);
-        if (cgroup_finish(container->cgroup, unkilled, &usage, err) < 0)
+        const struct cgroup_ended ended = {
+            .unkilled = from.step == STEP_NONE &&
+                        !(WIFSIGNALED(from.wait_status) && WTERMSIG(from.wait_status) == SIGKILL),
+            .faults = from.faults,
+        };
+        if (cgroup_finish(container->cgroup, &ended, &usage, err) < 0)
             return container_break(container, err, "read the figures of a run");
         if (usage.somebody_left) {
             log_warn("a run has left a process: its container is replaced");

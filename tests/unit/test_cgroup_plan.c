@@ -266,6 +266,26 @@ static void a_peak_is_no_lower_than_what_is_left(void **state)
     assert_in_range(cgroup_memory_peak(&readings), 900 * KIB, 1200 * KIB);
 }
 
+static void faults_choose_what_had_gone_before_the_peak(void **state)
+{
+    (void)state;
+    struct cgroup_memory_readings readings = quiet;
+    readings.kernel_before += 1 * MIB;
+    readings.usage_before += 1 * MIB;
+    for (int64_t elapsed_ns = 1 * MS; elapsed_ns < 50 * MS; elapsed_ns += 7 * MS) {
+        readings.elapsed_ns = elapsed_ns;
+        readings.faulted = 19 * MIB + 300 * KIB;
+        assert_int_equal(cgroup_memory_peak(&readings), readings.faulted);
+        readings.faulted = 1 * MIB; /* huge pages, or files that were written */
+        assert_int_equal(cgroup_memory_peak(&readings), 19 * MIB);
+        readings.faulted = 30 * MIB; /* it took and gave back */
+        assert_int_equal(cgroup_memory_peak(&readings), 20 * MIB);
+    }
+    readings.elapsed_ns = 60 * MS; /* whatever was there is gone long since */
+    readings.faulted = 1 * MIB;
+    assert_int_equal(cgroup_memory_peak(&readings), 20 * MIB);
+}
+
 static void smallest_process_is_never_nothing(void **state)
 {
     (void)state;
@@ -294,6 +314,7 @@ int main(void)
         cmocka_unit_test(garbage_counts_as_long_as_it_is_there),
         cmocka_unit_test(page_cache_of_earlier_runs_is_subtracted),
         cmocka_unit_test(a_peak_is_no_lower_than_what_is_left),
+        cmocka_unit_test(faults_choose_what_had_gone_before_the_peak),
         cmocka_unit_test(smallest_process_is_never_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -279,6 +279,7 @@ struct init_end {
     int64_t all_cpu_ns;         /* of all processes that were reaped, wait(2) rules */
     int64_t init_cpu_ns;        /* of init's launcher since the end of the run before */
     uint64_t max_rss_bytes;     /* largest process */
+    uint64_t faults;            /* of pages, of all processes that were reaped */
     uint64_t
         file_bytes;  /* without cgroup: left in tmpfs and segments, not counting copied-in files */
     uint32_t dirt;   /* enum init_dirt */
