@@ -446,9 +446,11 @@ int cgroup_settle(struct cgroup *cg, struct cgroup_settled *settled, struct cj_e
     return group_settle(cg, settled, err);
 }
 
-int cgroup_finish(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error *err)
+int cgroup_finish(struct cgroup *cg, const struct cgroup_ended *ended, struct cgroup_usage *usage,
+                  struct cj_error *err)
 {
-    return group_finish(cg, usage, err);
+    static const struct cgroup_ended unknown;
+    return group_finish(cg, ended != NULL ? ended : &unknown, usage, err);
 }
 
 void cgroup_first_waits(struct cgroup *cg, bool waits)

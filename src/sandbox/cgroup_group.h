@@ -67,9 +67,10 @@ struct cgroup {
     /* v1: init's memory in this group without the kernel's part, as measured when no stock and no
      * page cache stood beside it. */
     uint64_t share_bytes;
-    /* What stands in the group beside a run when stock and garbage (cgroup_plan.h) are away: follows
-     * what is seen before each run down at once, and up by a page a run. */
+    /* What stands in the group beside a run when stock and garbage (cgroup_plan.h) are away. The kernel's part follows
+     * what is seen before each run down at once, and up by a page a run, the other is read. */
     uint64_t user_floor, kernel_floor;
+    unsigned user_runs; /* since user_floor was looked up */
     unsigned init_cpus; /* CPUs init may use, and programs with it unless they are set free */
     bool cpus_learned;  /* init_cpus is what holds now */
     bool first_waits;   /* cgroup_first_waits() */
@@ -129,6 +130,10 @@ void group_reclaim(struct cgroup *cg, uint64_t bytes);
 /* Learns on how many CPUs programs run, unless that is known. */
 void group_learn_cpus(struct cgroup *cg, pid_t init_pid);
 
+/* v1: what stands in the group but for the kernel's part and stocks. known: that can be read. */
+WARN_UNUSED int group_read_user(const struct cgroup *cg, uint64_t *bytes, bool *known,
+                                struct cj_error *err);
+
 /* CPUs' stocks (cgroup_plan.h) that a run of so many tasks may leave. */
 uint64_t group_stock_bytes(const struct cgroup *cg, uint64_t tasks);
 
@@ -172,7 +177,8 @@ WARN_UNUSED int group_begin(struct cgroup *cg, const struct cgroup_limits *limit
                             struct cj_error *err);
 /* Reads what is left of the last run, again. */
 WARN_UNUSED int group_read_residue(struct cgroup *cg, struct cj_error *err);
-WARN_UNUSED int group_finish(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error *err);
+WARN_UNUSED int group_finish(struct cgroup *cg, const struct cgroup_ended *ended,
+                             struct cgroup_usage *usage, struct cj_error *err);
 
 /* The halves of cgroup_host_open(), cgroup_new(), ... that differ. */
 WARN_UNUSED int v1_prepare_host(struct cgroup_host *host, struct cj_error *err);

@@ -353,7 +353,7 @@ static void clear(struct container *container)
     container->outputs[0] = container->outputs[1] = -1;
     memset(container->made_fds, -1, sizeof(container->made_fds));
     container->running = container->broken = container->copied_in = container->lost = false;
-    container->outputs_given = false;
+    container->outputs_given = 0;
     container->dirt = 0;
     container->arena_used = 0;
 }
@@ -437,11 +437,11 @@ static int refresh(struct container *container, struct cj_error *err)
         if ((container->dirt & (uint32_t)DIRT_KEPT << (INIT_KEPT_OUTPUT + i)) != 0) {
             if (make_output(container, i, err) < 0)
                 return -1;
-        } else if (container->outputs_given || container->warm != NULL) {
+        } else if ((container->outputs_given & 1U << i) != 0 || container->warm != NULL) {
             drain(container->outputs[i]);
         }
     }
-    container->outputs_given = false;
+    container->outputs_given = 0;
     if (container->arena_used > ARENA_KEEP)
         (void)madvise(container->arena, INIT_MADE_OFFSET, MADV_REMOVE);
     container->arena_used = 0;

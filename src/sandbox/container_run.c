@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "base/attr.h"
 #include "base/clock.h"
@@ -157,7 +158,8 @@ int container_start(struct container *container, const struct container_run *run
         return -1;
     put_limits(run, &request);
     for (size_t i = 0; i < run->descriptor_count; i++)
-        container->outputs_given |= run->descriptors[i].source == CONTAINER_OUTPUT;
+        if (run->descriptors[i].source == CONTAINER_OUTPUT)
+            container->outputs_given |= 1U << run->descriptors[i].fd;
     if (run->tty)
         request.flags |= RUN_TTY;
     struct cgroup_limits limits = container->limits = run->limits;
@@ -193,6 +195,12 @@ int container_run_fd(const struct container *container)
 int container_output_fd(const struct container *container, int which)
 {
     return container->outputs[which];
+}
+
+void container_output_emptied(struct container *container, int which)
+{
+    if (!container->running)
+        container->outputs_given &= ~(1U << which);
 }
 
 int container_look(struct container *container, struct container_live *seen, struct cj_error *err)
@@ -352,7 +360,7 @@ static bool ended_by_memory(struct container *container, struct container_end *e
     int64_t wall_ns = container_wall_ns(container, monotonic_ns());
     if (container->cgroup == NULL || !container->running ||
         !container_await_death(container, CONTAINER_DEATH_TIMEOUT_NS) ||
-        cgroup_finish(container->run_cgroup, &usage, NULL) < 0 || usage.oom_kills == 0)
+        cgroup_finish(container->run_cgroup, NULL, &usage, NULL) < 0 || usage.oom_kills == 0)
         return false;
     *end = (struct container_end){
         .failure = CONTAINER_STARTED, .step = "", .wait_status = SIGKILL, .wall_ns = wall_ns};
@@ -472,7 +480,12 @@ int container_finish(struct container *container, int64_t timeout_ns, struct con
         return container_break(container, err, "take the outputs of a run");
     if (container->cgroup != NULL) {
         struct cgroup_usage usage;
-        if (cgroup_finish(container->run_cgroup, &usage, err) < 0)
+        const struct cgroup_ended ended = {
+            .unkilled = from.step == STEP_NONE &&
+                        !(WIFSIGNALED(from.wait_status) && WTERMSIG(from.wait_status) == SIGKILL),
+            .faults = from.faults,
+        };
+        if (cgroup_finish(container->run_cgroup, &ended, &usage, err) < 0)
             return container_break(container, err, "read the figures of a run");
         if (usage.somebody_left) {
             log_warn("a run has left a process: its container is replaced");

@@ -31,7 +31,8 @@ struct container {
     int files_fd;
     char *arena;
     int outputs[INIT_OUTPUTS]; /* read ends */
-    bool outputs_given;        /* since the last reset a program had one of them */
+    unsigned
+        outputs_given; /* bit i: since the last reset something may have been written into it */
     struct cgroup *cgroup;
     struct cgroup *run_cgroup; /* of the run: that, or one of an interpreter's (container_warm.c) */
     unsigned cgroup_generation; /* that init knows of */

@@ -181,7 +181,7 @@ static struct cgroup_usage run(const struct cgroup_limits *limits, int *status, 
     ok(cgroup_begin(group, limits, &err));
     order_victim(what, number, NULL);
     *status = victim_status();
-    ok(cgroup_finish(group, &usage, &err));
+    ok(cgroup_finish(group, &(struct cgroup_ended){.unkilled = *status != SIGKILL}, &usage, &err));
     return usage;
 }
 
@@ -211,7 +211,7 @@ static struct cgroup_usage run_settled(const struct cgroup_limits *limits, int *
         *over |= settled.over;
     }
     *status = victim_status();
-    ok(cgroup_finish(group, &usage, &err));
+    ok(cgroup_finish(group, &(struct cgroup_ended){.unkilled = *status != SIGKILL}, &usage, &err));
     return usage;
 }
 
@@ -327,7 +327,7 @@ static void cpu_time_is_counted(void **state)
     ok(cgroup_tasks(group, &tasks, &err));
     assert_int_equal(tasks, 1);
     status = victim_status();
-    ok(cgroup_finish(group, &usage, &err));
+    ok(cgroup_finish(group, NULL, &usage, &err));
     assert_int_equal(status, 0);
     assert_in_range(usage.cpu_ns, 198 * NS_PER_MS, 250 * NS_PER_MS);
     recycle();
@@ -637,7 +637,7 @@ static void cycles_leave_nothing(void **state)
         order_victim("spin", "0", NULL);
         assert_int_equal(victim_status(), 0);
         start = monotonic_ns();
-        ok(cgroup_finish(group, &usage, &err));
+        ok(cgroup_finish(group, NULL, &usage, &err));
         recycle();
         spent += monotonic_ns() - start;
     }
@@ -655,7 +655,7 @@ static void cycles_leave_nothing(void **state)
         struct cgroup_limits limits = {.memory_bytes = (64 + (unsigned)i % 2) * MIB,
                                        .processes = 16 + (unsigned)i % 2};
         ok(cgroup_begin(group, &limits, &err));
-        ok(cgroup_finish(group, &usage, &err));
+        ok(cgroup_finish(group, NULL, &usage, &err));
     }
     print_message("begin + finish, limits changing, empty: %.1f us\n",
                   (double)(spent + monotonic_ns()) / CYCLES / 1000);

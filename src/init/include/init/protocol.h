@@ -82,7 +82,8 @@ enum init_setup_flags {
     SETUP_SHARED_NET = 1 << 7,       /* the network namespace is the host's */
     SETUP_TREES_PASSED = 1 << 8,     /* copies of the bind sources come on INIT_FD_RUN */
     SETUP_WARM = 1 << 9,             /* interpreters may be kept warm: a thread more */
-    SETUP_FLAGS_END = 1 << 10,       /* init refuses this and what is above */
+    SETUP_SESSIONS = 1 << 10,        /* a session for each run, not only a process group */
+    SETUP_FLAGS_END = 1 << 11,       /* init refuses this and what is above */
 };
 
 enum init_mount_kind { INIT_MOUNT_BIND, INIT_MOUNT_TMPFS };
@@ -281,6 +282,7 @@ struct init_end {
     int64_t all_cpu_ns;         /* of all processes that were reaped, wait(2) rules */
     int64_t init_cpu_ns;        /* of init's launcher since the end of the run before */
     uint64_t max_rss_bytes;     /* largest process */
+    uint64_t faults;            /* of pages, of all processes that were reaped */
     uint64_t
         file_bytes;  /* without cgroup: left in tmpfs and segments, not counting copied-in files */
     uint32_t dirt;   /* enum init_dirt */

@@ -199,8 +199,16 @@ WARN_UNUSED int cgroup_lift_memory(struct cgroup *cg, struct cj_error *err);
  * runs. */
 WARN_UNUSED int cgroup_lift_tasks(struct cgroup *cg, struct cj_error *err);
 
-/* The figures of the run, once every process of it is dead and reaped. */
-WARN_UNUSED int cgroup_finish(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error *err);
+/* What else is known of how a run has ended. */
+struct cgroup_ended {
+    bool
+        unkilled; /* its first process began as it was to, and has ended otherwise than by SIGKILL */
+    uint64_t faults; /* of pages; 0: not known */
+};
+
+/* The figures of the run, once every process of it is dead and reaped. ended: NULL when nothing is known. */
+WARN_UNUSED int cgroup_finish(struct cgroup *cg, const struct cgroup_ended *ended,
+                              struct cgroup_usage *usage, struct cj_error *err);
 
 /* Says, before cgroup_recycle(), whether the first process of a run that may be the next stands in the group already
  * (limits.first_is_there). */

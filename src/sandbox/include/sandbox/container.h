@@ -151,6 +151,9 @@ int container_run_fd(const struct container *container);
 /* The read end of an output pipe, non-blocking, never at end of file: read until EAGAIN after the end. */
 int container_output_fd(const struct container *container, int which);
 
+/* The run has ended, and its pipe has been read until EAGAIN: container_reset() need not look. */
+void container_output_emptied(struct container *container, int which);
+
 /* What container_look() may show beyond the final figure: the work of init, which on cgroup v1 lives in
  * the group. */
 #define CONTAINER_OWN_CPU_NS INT64_C(1000000)
