@@ -841,7 +841,7 @@ static void who_is_there_before_is_the_runs(void **state)
         ok(cgroup_tasks(beside, &tasks, &err));
         assert_int_equal(tasks, 1);
         end_waiting(pid);
-        ok(cgroup_finish(beside, &usage, &err));
+        ok(cgroup_finish(beside, NULL, &usage, &err));
         assert_false(usage.somebody_left);
         assert_int_equal(usage.oom_kills, 0);
         assert_in_range(usage.cpu_ns, 0, 20 * NS_PER_MS); /* before the run it had 50 ms */
@@ -871,7 +871,7 @@ static void who_is_left_there_is_seen(void **state)
     ok(cgroup_begin(beside, &first, &err));
     pid_t other = waiting(beside, "4096");
     end_waiting(pid);
-    ok(cgroup_finish(beside, &usage, &err));
+    ok(cgroup_finish(beside, NULL, &usage, &err));
     assert_true(usage.somebody_left);
     end_waiting(other);
     ok(cgroup_await_first(beside, init.pid, &err));
