@@ -3,6 +3,7 @@
 Most of it with a compiler of the test's own, which takes as long as is asked for and says how often it ran."""
 import concurrent.futures
 import contextlib
+import http.client
 import json
 import os
 import subprocess
@@ -425,6 +426,60 @@ def test_dedupe_across_a_batch(service):
     outputs = [result["cases"][0]["stdout"] for result in service.judged("/v1/judge/batch", batch)["results"]]
     assert outputs[0] == outputs[1] == outputs[5]
     assert len(set(outputs)) == 4
+
+
+def test_dedupe_gives_the_figures_of_the_run(service):
+    cases = service.judged("/v1/judge", {"language": "python", "source": "import time; time.sleep(0.3); print(3, input(), 4)", "dedupe": True,
+                                         "cases": [{"input": "x"}] * 6})["cases"]
+    figures = [{key: case[key] for key in ("cpu_ms", "wall_ms", "memory_bytes", "exit_code", "stdout")} for case in cases]
+    assert figures == [figures[0]] * 6 and figures[0]["wall_ms"] >= 300
+    assert sum("cached" in case for case in cases) == 5
+
+
+def test_dedupe_of_runs_that_a_limit_ends(service):
+    answer = service.judged("/v1/judge", {"language": "python", "source": "while True: pass", "dedupe": True, "cases": [{"input": "x"}] * 5,
+                                          "limits": {"cpu_ms": 200}})
+    assert [case["status"] for case in answer["cases"]] == ["Time Limit Exceeded"] * 5
+    assert sum("cached" in case for case in answer["cases"]) == 4
+
+
+def test_dedupe_with_the_first_failure(service):
+    cases = service.judged("/v1/judge", {"language": "python", "source": "import time; time.sleep(0.1); print(input())", "dedupe": True,
+                                         "stop": "first_failure", "cases": [{"input": "1", "expected": "2"}] + [{"input": "1"}] * 7})["cases"]
+    assert cases[0]["status"] == "Wrong Answer"
+    assert {case["status"] for case in cases[1:]} <= {"Accepted", "Skipped"} and cases[-1]["status"] == "Skipped"
+
+
+def test_dedupe_of_a_client_that_goes_away(service):
+    """One case runs, others wait for it: all of them end, and the slots are free again."""
+    request = {"language": "python", "source": "import time; time.sleep(60)", "dedupe": True, "limits": {"wall_ms": 60000},
+               "cases": [{"input": "x"}] * 8}
+    host, port = service.judge_addresses[0].rsplit(":", 1)
+    connection = http.client.HTTPConnection(host, int(port))
+    connection.request("POST", "/v1/judge", json.dumps(request))
+    running = lambda: stages(service)["slots"]["running"]
+    wait_until(lambda: running() > 0, "it does not run")
+    connection.close()
+    begun = time.monotonic()
+    cases = random_cases(service, ["a"] * 4, dedupe=True)
+    assert len({case["stdout"] for case in cases}) == 1 and time.monotonic() - begun < 20
+    wait_until(lambda: running() == 0, "it still runs")
+
+
+def test_dedupe_of_one_whose_time_is_up(service):
+    """The submission that waits for another's run is dropped when its deadline has passed only before it has begun."""
+    one = {"language": "python", "source": "import time; time.sleep(1); print(input())", "dedupe": True, "cases": [{"input": "x"}] * 2}
+    batch = {"submissions": [one, {**one, "deadline_ms": 300}, one]}
+    results = service.judged("/v1/judge/batch", batch)["results"]
+    assert [case["status"] for i in (0, 2) for case in results[i]["cases"]] == ["Accepted"] * 4
+    assert {case["status"] for case in results[1]["cases"]} <= {"Accepted", "Queue Timeout"}
+
+
+def test_dedupe_is_nothing_to_the_other_form(service):
+    """code-judge ignores what it does not know; its runs are never joined."""
+    one = {"type": "python", "solution": RANDOM, "input": "x", "dedupe": True}
+    answer = service.judged("/run/batch", {"type": "batch", "submissions": [one] * 3, "dedupe": True})
+    assert len({result["stdout"] for result in answer["results"]}) == 3
 
 
 def test_dedupe_is_a_boolean(service):
