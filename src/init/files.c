@@ -378,6 +378,17 @@ static int open_out(const char *path, uint32_t *not_regular)
     return fd;
 }
 
+static int open_folder(const char *path)
+{
+    int fd = open_beneath_root(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (fd >= 0 && is_special(fd)) {
+        close(fd);
+        errno = EINVAL;
+        return -1;
+    }
+    return fd;
+}
+
 /* ---- killing ---- */
 
 /* With the programs' uid this thread reaches processes of that uid only: an interpreter has another one until a
@@ -443,6 +454,10 @@ static int serve(const struct init_request *request, int *passed, struct init_an
     case INIT_OP_OPEN_OUT:
         fd =
             path != NULL && path[0] != '/' ? open_out(path, &answer->detail) : (errno = EINVAL, -1);
+        answer->error = fd < 0 ? errno : 0;
+        break;
+    case INIT_OP_OPEN_FOLDER:
+        fd = path != NULL && path[0] != '/' ? open_folder(path) : (errno = EINVAL, -1);
         answer->error = fd < 0 ? errno : 0;
         break;
     case INIT_OP_SYMLINK:

@@ -63,11 +63,14 @@ struct command {
     size_t arg_count;
     const char **env;
     size_t env_count;
+    char **own; /* of env: those of a prepared build */
+    size_t own_count;
 };
 
 static void command_free(struct command *command)
 {
     free(command->args);
+    prepared_environment_free(command->own, command->own_count);
     free(command->env);
 }
 
@@ -99,7 +102,13 @@ static int fill_in_command(const struct judge_settings *settings, const struct l
     size_t value_count = COUNT_OF(values) - (prepared == NULL ? 1 : 0);
     if (command_words(template, values, value_count, &out->args, &out->arg_count, err) < 0)
         return error_wrap(err, "command of %s", language->id);
-    out->env = language_environment(language, settings->env, settings->env_count, &out->env_count);
+    if (prepared != NULL &&
+        prepared_environment(language, prepared, &out->own, &out->own_count, err) < 0) {
+        command_free(out);
+        return -1;
+    }
+    out->env = language_environment_after((const char *const *)out->own, out->own_count, language,
+                                          settings->env, settings->env_count, &out->env_count);
     if (out->env == NULL) {
         command_free(out);
         return error_set(err, ERROR_SYSTEM, ENOMEM, "command of %s: out of memory", language->id);

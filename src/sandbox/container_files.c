@@ -123,3 +123,14 @@ int container_open_out(struct container *container, const char *path, int *fd, b
     *not_regular = answer.detail != 0;
     return answer.error != 0 ? container_answer_error(&answer, err) : 0;
 }
+
+int container_open_folder(struct container *container, const char *path, int *fd,
+                          struct cj_error *err)
+{
+    struct init_answer answer;
+    if (container->lost)
+        return error_set(err, ERROR_REQUEST, ENOENT, "%s", strerror(ENOENT));
+    if (ask_about_path(container, INIT_OP_OPEN_FOLDER, path, NULL, &answer, fd, err) < 0)
+        return -1;
+    return answer.error != 0 ? container_answer_error(&answer, err) : 0;
+}

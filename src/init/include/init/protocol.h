@@ -303,6 +303,7 @@ enum init_op {
     INIT_OP_PING,
     INIT_OP_WARM, /* struct init_request, `warm`. Only between runs */
     INIT_OP_LOOK, /* CPU time and memory of the run's live processes (levels without cgroup) */
+    INIT_OP_OPEN_FOLDER, /* open the directory arena[path] for reading. Answer carries it */
 };
 
 enum init_warm_action {

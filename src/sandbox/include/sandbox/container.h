@@ -42,6 +42,10 @@ WARN_UNUSED int container_symlink(struct container *container, const char *path,
 WARN_UNUSED int container_open_out(struct container *container, const char *path, int *fd,
                                    bool *not_regular, struct cj_error *err);
 
+/* Opens a directory for reading, likewise. What lies in it is a program's: no link of it is to be followed. */
+WARN_UNUSED int container_open_folder(struct container *container, const char *path, int *fd,
+                                      struct cj_error *err);
+
 /* "K=V" lines of /.env as they were when the container was made: environment of every program. */
 const char *const *container_environment(const struct container *container, size_t *count);
 
