@@ -47,7 +47,7 @@ static DIR *open_stream(int dir_fd)
 /* ---- out of the container ---- */
 
 struct copying {
-    uint64_t *bytes_left;
+    uint64_t bytes_left;
     size_t entries;
     unsigned depth;
     char path[PREPARED_DEPTH_MAX *
@@ -63,10 +63,10 @@ static int copy_file(struct copying *copying, int from_dir, int to_dir, const ch
         return error_errno(err, "open %.300s%.200s", copying->path, name);
     if (!S_ISREG(info.st_mode))
         return error_entry(err, copying->path, name, "is neither a file nor a folder");
-    if ((uint64_t)info.st_size > *copying->bytes_left)
+    if ((uint64_t)info.st_size > copying->bytes_left)
         return error_entry(err, copying->path, name,
                            "is too much: its files have more bytes than a build may keep");
-    *copying->bytes_left -= (uint64_t)info.st_size;
+    copying->bytes_left -= (uint64_t)info.st_size;
     auto_fd int to =
         openat(to_dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (to < 0)
@@ -160,12 +160,14 @@ static int make_folders(int to_fd, const char *name, int *out, struct cj_error *
 int prepared_files_copy(int from_fd, int to_fd, const char *name, uint64_t *bytes_left,
                         struct cj_error *err)
 {
-    struct copying copying = {.bytes_left = bytes_left};
+    struct copying copying = {.bytes_left = *bytes_left};
     auto_fd int to = -1;
     snprintf(copying.path, sizeof(copying.path), "%s", name);
     if (make_folders(to_fd, name, &to, err) < 0)
         return -1;
-    return copy_entries(&copying, from_fd, to, err);
+    int done = copy_entries(&copying, from_fd, to, err);
+    *bytes_left = copying.bytes_left;
+    return done;
 }
 
 /* ---- in the folder ---- */
