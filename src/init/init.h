@@ -93,9 +93,9 @@ int kept_watch_queues(void);
 /* Makes what is kept under that number anew. Returns 0, or -1 with errno. */
 int kept_make(enum init_kept number);
 
-/* made.c: the launcher's thread only */
+/* made.c: the launcher's thread only, but for the first */
 
-/* A name in the work directory; size bytes can be read from it. */
+/* A name in the work directory; size bytes can be read from it. Pure. */
 bool made_name_valid(const char *name, size_t size);
 /* Makes the file, which must not be there. Returns 0, or -1 with errno; then made_end() ends what was made
  * before it. */
@@ -170,6 +170,24 @@ void files_remember_network(void);
 /* Cleans what dirt (enum init_dirt) names. Empties the tmpfs mounts of the mask (enum init_dirt): a few plain files are removed, anything more
  * is mounted anew. Returns 0, or -1 with errno: the container has to be replaced. */
 int files_reset(uint32_t dirt);
+/* The same. *held: whether the held file is to stay; then, whether it does. */
+int files_reset_around_held(uint32_t dirt, bool *held);
+
+/* held.c: the janitor's thread, between runs */
+
+/* Holds the file, which is there; path: in the work directory itself, without '/' in front. Another one is not held any
+ * more. Returns 0, or -1 with errno: EOPNOTSUPP where none can be held. */
+int held_begin(const char *path);
+/* Whether a run has had it for writing, or changed it. Also the launcher's thread. */
+bool held_touched(void);
+/* Whether it lies in that tmpfs, untouched; *now is what it is. */
+bool held_is_there(const struct tmpfs *tmpfs, struct stat *now);
+bool held_is(const char *name);
+/* From here on it is a file like others. */
+void held_forget(void);
+void held_forget_in(const struct tmpfs *tmpfs); /* if it lies there */
+/* The tmpfs that it lies in, as a bit of enum init_dirt; 0: there is none. */
+uint32_t held_dirt(void);
 
 /* look.c: where no control group has the figures */
 

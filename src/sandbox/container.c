@@ -311,6 +311,7 @@ static void end_init(struct container *container)
 
 static void unmake(struct container *container)
 {
+    container_forget_held(container);
     fd_close(&container->run_fd);
     fd_close(&container->exec_fd);
     fd_close(&container->end_fd);
@@ -354,6 +355,7 @@ static void clear(struct container *container)
     memset(container->made_fds, -1, sizeof(container->made_fds));
     container->running = container->broken = container->copied_in = container->lost = false;
     container->outputs_given = 0;
+    container->held = (struct container_held){0}; /* container_forget_held() has been called */
     container->dirt = 0;
     container->arena_used = 0;
 }
@@ -409,12 +411,15 @@ static int clean(struct container *container, struct cj_error *err)
         .op = INIT_OP_RESET,
         .dirt = (container->copied_in ? ALL_TMPFS : container->dirt & ALL_TMPFS) |
                 (container->dirt & DIRT_SOCKETS),
+        .keep_held = container->held.key != 0,
     };
     struct init_answer answer;
     if (container_ask(container, &request, -1, &answer, NULL, err) < 0)
         return -1;
     if (answer.error != 0)
         return container_answer_error(&answer, err);
+    if (answer.detail == 0)
+        container_forget_held(container);
     container->copied_in = false;
     return 0;
 }
@@ -442,6 +447,7 @@ static int refresh(struct container *container, struct cj_error *err)
         }
     }
     container->outputs_given = 0;
+    container->held.wanted = false;
     if (container->arena_used > ARENA_KEEP)
         (void)madvise(container->arena, INIT_MADE_OFFSET, MADV_REMOVE);
     container->arena_used = 0;

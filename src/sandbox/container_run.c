@@ -150,6 +150,10 @@ int container_start(struct container *container, const struct container_run *run
 {
     if (container->broken)
         return error_set(err, ERROR_INTERNAL, 0, "the container is broken");
+    if (container->held.key != 0 && !container->held.wanted) {
+        error_set(err, ERROR_INTERNAL, 0, "a file of another run is there");
+        return container_break(container, err, "start a run");
+    }
     struct init_exec request;
     memset(&request, 0, offsetof(struct init_exec, descriptors));
     int passed[INIT_DESCRIPTORS_MAX];

@@ -308,6 +308,9 @@ enum init_op {
     INIT_OP_PING,
     INIT_OP_WARM, /* struct init_request, `warm`. Only between runs */
     INIT_OP_LOOK, /* CPU time and memory of the run's live processes (levels without cgroup) */
+    INIT_OP_HOLD, /* the file arena[path] of the work directory stays over resets that say so, while no run has had it for
+                     * writing; one at a time. EOPNOTSUPP where that cannot be */
+    INIT_OP_OPEN_FOLDER, /* open the directory arena[path] for reading. Answer carries it */
 };
 
 enum init_warm_action {
@@ -340,6 +343,7 @@ struct init_request {
     uint32_t target_offset, target_length;
     uint32_t index;
     uint32_t dirt;
+    uint32_t keep_held;                        /* RESET: the held file may stay */
     uint32_t warm_action;                      /* enum init_warm_action */
     uint32_t arg_count, env_count, arena_used; /* WARM_START, as in struct init_exec */
     uint32_t streams[3];                       /* WARM_START: enum init_warm_stream */
@@ -354,11 +358,11 @@ struct init_request {
 struct init_answer {
     uint32_t magic;
     uint32_t sequence;
-    int32_t error; /* errno, 0 = done */
-    uint32_t
-        detail;     /* OPEN_OUT: 1 = there, but not a regular file; WARM: enum init_warm_obstacle */
-    int64_t value;  /* LOOK: CPU time, ns */
-    uint64_t tasks; /* LOOK: tasks alive */
+    int32_t error;   /* errno, 0 = done */
+    uint32_t detail; /* OPEN_OUT: 1 = there, but not a regular file; RESET: 1 = the held file stays;
+                       WARM: enum init_warm_obstacle */
+    int64_t value;   /* LOOK: CPU time, ns */
+    uint64_t tasks;  /* LOOK: tasks alive */
     uint64_t
         memory_bytes; /* LOOK: of the largest process, and of all files and segments; WARM_START: what the
                             * interpreter holds for itself */
