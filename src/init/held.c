@@ -43,12 +43,8 @@ static struct {
 /* The work directory, where it is a tmpfs that can be told to be as it was; NULL. */
 static const struct tmpfs *place_of_work(void)
 {
-    for (unsigned i = 0; i < self.tmpfs_count; i++) {
-        const struct tmpfs *tmpfs = &self.tmpfs[i];
-        if (strcmp(tmpfs->target, self.work_dir) == 0)
-            return tmpfs->pinned || tmpfs->filled ? NULL : tmpfs;
-    }
-    return NULL;
+    const struct tmpfs *tmpfs = mounts_work();
+    return tmpfs == NULL || tmpfs->pinned || tmpfs->filled ? NULL : tmpfs;
 }
 
 /* What is behind the work directory in a path without '/' in front; NULL when it is no name right in it. */

@@ -325,7 +325,10 @@ static int begin_one(struct container *container, unsigned number, struct cj_err
 {
     struct interpreter *interpreter = &container->warm->interpreters[number];
     struct init_request request = {.index = number, .warm_action = WARM_START};
-    bool done;
+    bool done, there;
+    /* It starts among no file of a stranger's. */
+    if (container_want_held(container, "", 0, &there, err) < 0)
+        return -1;
     interpreter->runs = 0;
     put_spec(container, interpreter->spec, &request);
     if (ask(container, &request, -1, &done, err) < 0)
