@@ -54,8 +54,8 @@ struct stub_page {
     struct stub_python python;
     uint64_t finish, gettrace, getprofile; /* objects of the text */
     uint64_t unfreeze;                     /* too; 0: none */
-    uint64_t looked; /* arguments for finish, when we have looked at all objects */
-    uint64_t ends;   /* bytes (stub_end.h); 0: finish has to look itself */
+    uint64_t looked;           /* arguments for finish, when we have looked at all objects */
+    uint64_t ends;             /* bytes (stub_end.h); 0: finish has to look itself */
     uint64_t last_middle_aged; /* object (stub_end.h); 0: not known */
     uint64_t stream_versions[STUB_STREAM_DICTS];
     uint64_t outside;                 /* a dictionary: what it holds that is not its own */
