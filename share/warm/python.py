@@ -4,8 +4,8 @@
 # writes to for the first time. So an end that nobody could see is left out: finish() says whether it can be.
 #
 # This namespace is nobody's module: nothing of it is in sys.modules, builtins or __main__. Names are taken from
-# builtins here, once, because a program may put others there. Objects are few, and none is left for the garbage
-# collector: what it has seen, and when it comes next, decides about the order of a program's last words.
+# builtins here, once, because a program may put others there. The garbage collector does not know its objects
+# (stub_collector.h), so they cannot be taken apart: outside is what has to be let go.
 # In front of it stands what came ahead: ahead.py, or a line that says nothing did.
 import sys
 before = list(sys.modules)
@@ -17,15 +17,14 @@ import _weakref
 import atexit
 import io
 
-id, len, map, set, type, vars = id, len, map, set, type, vars
-modules, stdout, stderr = sys.modules, sys.stdout, sys.stderr
+below, next, reversed, id, len, list, map, set, type, vars = getattr, next, reversed, id, len, list, map, set, type, vars
+references = sys.getrefcount
+outside = {"modules": sys.modules, "filters": _warnings.filters, "streams": (sys.__stdin__, sys.stdout, sys.stderr)}
 gettrace, getprofile = sys.gettrace, sys.getprofile
 allocated = sys.getallocatedblocks
 unfreeze = gc.unfreeze if came_ahead else None
 get_objects, get_stats, callbacks = gc.get_objects, gc.get_stats, atexit._ncallbacks
 threads = _thread._count
-filters = _warnings.filters # unfinished things are told of where a program asks for it
-plain = {"mode": "w"} # of a stream: nobody has given it a flush() of its own
 mro_of = type.__dict__["__mro__"].__get__
 dict_of = type.__dict__["__dict__"].__get__
 reference = _weakref.ReferenceType
@@ -87,13 +86,42 @@ def calls_back(one):
     return callback is not None and not (type(callback) is builtin and callback.__name__ == "_destroy") # _abc's
 
 
-def is_unseen():
-    """Whether nothing is left that could be seen to end; then what was printed has been written."""
+def names_of_ends():
+    """More of them: somebody has put one on a class, maybe on one that was there before."""
+    return references("__del__")
+
+
+def dictionaries(stream):
+    """Of a stream and what is below it: a program may have given it a flush() of its own."""
+    found = []
+    while stream is not None:
+        found.append(vars(stream))
+        stream = below(stream, "buffer", None) or below(stream, "raw", None)
+    return found
+
+
+def attributes(stream):
+    return [list(one.items()) for one in dictionaries(stream)]
+
+
+def is_harmless(modules):
+    """What is imported comes last."""
+    return (len(modules) == modules_at_start and next(reversed(modules)) == last_module) or modules.keys() <= known
+
+
+def is_quiet():
+    """Whether nobody waits for the end, and the streams are those of the start."""
+    modules, filters, (_, stdout, stderr) = outside["modules"], outside["filters"], outside["streams"]
     if callbacks() or threads() or sys.stdout is not stdout or sys.stderr is not stderr:
         return False
-    if not modules.keys() <= known or vars(stdout) != plain or vars(stderr) != plain:
-        return False
+    # Unfinished things are told of where a program asks for it.
     if filters != filters_at_start and [one for one in filters if id(one) not in filters_ahead] != filters_at_start:
+        return False
+    return names_of_ends() == ends_at_start and is_harmless(modules)
+
+
+def objects_end_unseen():
+    if list(map(attributes, outside["streams"])) != attributes_at_start:
         return False
     if allocated() - blocks > 4 * MOST: # a list of the objects would be memory that the program has not asked for
         return False
@@ -111,9 +139,6 @@ def is_unseen():
         elif reference in mro_of(kind):
             if is_new(objects, kind, calls_back):
                 return False
-    del objects
-    stdout.flush()
-    stderr.flush()
     return True
 
 
@@ -121,29 +146,35 @@ def collections():
     return [one["collections"] for one in get_stats()]
 
 
-def finish():
-    """1: the end can be left out. 0: the interpreter is to end as usual, and nothing is held here any more; 2: with what is
-    frozen."""
+def finish(looked=False):
+    """1: the end can be left out, and what was printed has been written. 0: the interpreter is to end as usual, and nothing is
+    held here any more; 2: with what is frozen. looked: no object could be seen to end (stub_end.h)."""
     try:
-        if is_unseen():
+        if is_quiet() and (looked or objects_end_unseen()):
+            for stream in outside["streams"][1:]:
+                stream.flush()
             return 1
     except BaseException:
         pass
     unfreeze = leave_out is not None and leave_out()
-    space.clear()
+    (space if came_ahead else outside).clear() # what came ahead, the collector knows
     return 2 if unfreeze else 0
 
 
-for name in list(modules):
+for name in list(sys.modules):
     if name not in before:
-        del modules[name]
-known = harmless | set(modules)
-filters_at_start = list(filters)
+        del sys.modules[name]
+known, modules_at_start, last_module = harmless | set(sys.modules), len(sys.modules), next(reversed(sys.modules))
+filters_at_start, attributes_at_start = list(_warnings.filters), list(map(attributes, outside["streams"]))
+ends_at_start = names_of_ends()
 space = globals()
 collected = collections()
 blocks = allocated()
 old = {id(one) for one in get_objects()
        if type in mro_of(type(one)) or reference in mro_of(type(one)) or has_end(type(one))}
+looked = (True,)
+places = [id(one) for stream in outside["streams"] for one in dictionaries(stream)]
+ends = b"".join([one.to_bytes(8, "little") for one in (len(old), *sorted(old), *places, *collected)]) if len(places) == 9 else None
 del before, name, atexit, io, _thread, _warnings, _weakref
 gc.enable()
 del gc

@@ -137,6 +137,12 @@ void streams_mark_late(struct streams *streams)
         keep_mark(&streams->streams[i].keep);
 }
 
+void streams_unmark_late(struct streams *streams)
+{
+    for (size_t i = 0; i < streams->count; i++)
+        keep_unmark(&streams->streams[i].keep);
+}
+
 void streams_cut_late(struct streams *streams)
 {
     for (size_t i = 0; i < streams->count; i++)

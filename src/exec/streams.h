@@ -56,6 +56,9 @@ bool streams_flooded(const struct streams *streams);
 /* The run's wall time has passed: what is collected from now on may have been written too late. */
 void streams_mark_late(struct streams *streams);
 
+/* Its time begins anew. */
+void streams_unmark_late(struct streams *streams);
+
 /* It was, for the run went on beyond its wall time: that is forgotten, so that what comes back does not
  * depend on how soon a kill reaches the program. */
 void streams_cut_late(struct streams *streams);

@@ -25,6 +25,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #if defined(__x86_64__)
 
@@ -211,6 +212,14 @@ INLINE int place(int fd, const struct stub_request *request, volatile int *fds)
     return (int)first;
 }
 
+/* Its group is the top of what the run sees of groups. */
+INLINE void unshare_cgroups(int fd)
+{
+    long done = call3(SYS_unshare, CLONE_NEWCGROUP, 0, 0);
+    if (done < 0)
+        fail(fd, STEP_CGROUP_NS, 0, done);
+}
+
 /* As child_main() of child.c, in its order. */
 INLINE void become_run(const struct stub_page *page, int fd, uint32_t fork_flags)
 {
@@ -228,11 +237,9 @@ INLINE void become_run(const struct stub_page *page, int fd, uint32_t fork_flags
     long done = call3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, PTR(&filter));
     if (done < 0)
         fail(fd, STEP_FILTER, 0, done);
-    /* So that init, which is the same user, can open its oom_score_adj. To others it makes no difference: they have
-     * another uid, and no rights. */
-    done = call3(SYS_prctl, PR_SET_DUMPABLE, 1, 0);
-    if (done < 0)
-        fail(fd, STEP_CREDENTIALS, 2, done);
+    const bool own_group = (fork_flags & STUB_INTO_CGROUP) != 0; /* nobody moves it meanwhile */
+    if ((fork_flags & STUB_NEW_CGROUP_NS) != 0 && own_group)
+        unshare_cgroups(fd);
     if (send_whole(fd, &started, sizeof(started)) < 0)
         end();
     long count = receive_whole(fd, &request, sizeof(request), fds);
@@ -242,11 +249,8 @@ INLINE void become_run(const struct stub_page *page, int fd, uint32_t fork_flags
                                : call3(SYS_setpgid, 0, 0, 0); /* child.c, become_leader() */
     if (done < 0)
         fail(fd, STEP_SESSION, 0, done);
-    if ((fork_flags & STUB_NEW_CGROUP_NS) != 0) {
-        done = call3(SYS_unshare, CLONE_NEWCGROUP, 0, 0);
-        if (done < 0)
-            fail(fd, STEP_CGROUP_NS, 0, done);
-    }
+    if ((fork_flags & STUB_NEW_CGROUP_NS) != 0 && !own_group)
+        unshare_cgroups(fd);
     if ((request.flags & RUN_CPU_SET) != 0) {
         done = call3(SYS_sched_setaffinity, 0, sizeof(request.cpu_mask), PTR(request.cpu_mask));
         if (done < 0)
@@ -301,6 +305,10 @@ INLINE void forget_secrets(struct stub_page *page)
 
 #define FUNCTION(address, type) ((type)(uintptr_t)(address))
 typedef void *(*call_object)(void *, void *);
+typedef void *(*get_item)(void *, const volatile char *);
+
+#include "stub_collector.h"
+#include "stub_end.h"
 
 /* Gives the interpreter's Py_FinalizeEx() other first bytes. */
 INLINE long patch(const struct stub_page *page, const volatile uint8_t *bytes)
@@ -328,6 +336,53 @@ INLINE bool gives_none(const struct stub_page *page, uint64_t function)
            FUNCTION(page->python.none, void *);
 }
 
+/* An audit hook is called for what finish() does. To make an event of this is an error, which only who has one finds. */
+INLINE bool is_audited(const struct stub_python *python)
+{
+    volatile char event[1], format[2];
+    event[0] = '\0';
+    format[0] = '!';
+    format[1] = '\0';
+    if (FUNCTION(python->audit,
+                 int (*)(const volatile char *, const volatile char *, ...))(event, format) == 0)
+        return false;
+    FUNCTION(python->clear, void (*)(void))();
+    return true;
+}
+
+/* What finish() says: with the collector as it was, unless the end is left out. */
+INLINE long ask_finish(const struct stub_page *page)
+{
+    const struct stub_python *python = &page->python;
+    volatile struct collector *collector = FUNCTION(page->collector, volatile struct collector *);
+    int32_t on = 0, counted = 0;
+    long answer = 2;
+    void *looked = end_is_unseen(page) ? FUNCTION(page->looked, void *) : NULL;
+    if (collector != NULL) {
+        counted = collector->generations[0].count;
+        on = collector_switch(collector, 0);
+    }
+    void *said = FUNCTION(python->call, call_object)(FUNCTION(page->finish, void *), looked);
+    if (said != NULL)
+        answer = FUNCTION(python->as_long, long (*)(void *))(said);
+    if (answer == 1)
+        return answer;
+    FUNCTION(python->clear, void (*)(void))();
+    if (collector != NULL) {
+        collector->generations[0].count = counted;
+        collector_switch(collector, on);
+    }
+    return answer;
+}
+
+/* Whether memory is shared with a process that it has forked, or that has forked it: the end makes its own of this, and is
+ * charged for that. */
+INLINE bool is_alone(void)
+{
+    return call3(SYS_getsid, 0, 0, 0) == call3(SYS_getpid, 0, 0, 0) &&
+           call6(SYS_waitid, P_ALL, 0, 0, WEXITED | WNOHANG | WNOWAIT, 0, 0) == -ECHILD;
+}
+
 /* In a program's process, in place of Py_FinalizeEx(): leaves out an end that nobody can see. A program that
  * watches calls would see ours. */
 __attribute__((section("cj_stub"), used, noinline, no_stack_protector,
@@ -336,19 +391,28 @@ stub_finalize(struct stub_page *page)
 {
     const struct stub_python *python = &page->python;
     long answer = 2;
-    if (gives_none(page, page->gettrace) && gives_none(page, page->getprofile)) {
-        void *said = FUNCTION(python->call, call_object)(FUNCTION(page->finish, void *), NULL);
-        if (said != NULL)
-            answer = FUNCTION(python->as_long, long (*)(void *))(said);
-        if (answer == 1)
-            return 0;
-        FUNCTION(python->clear, void (*)(void))();
-    }
+    if (is_alone() && gives_none(page, page->gettrace) && gives_none(page, page->getprofile) &&
+        !is_audited(python))
+        answer = ask_finish(page);
+    else
+        FUNCTION(python->dict_clear, void (*)(void *))(FUNCTION(page->outside, void *));
+    if (answer == 1)
+        return 0;
+    end_let_last_go(page);
     if (answer != 0 && page->unfreeze != 0)
         FUNCTION(python->call, call_object)(FUNCTION(page->unfreeze, void *), NULL);
     if (patch(page, page->patched) < 0)
         return -1;
     return FUNCTION(python->finalize, int (*)(void))();
+}
+
+/* What has that name, which is given as it lies in memory: of at most 15 bytes, in two halves. 0: nothing has. */
+INLINE uint64_t named(get_item item, void *space, uint64_t begin, uint64_t rest)
+{
+    volatile uint64_t name[2];
+    name[0] = begin;
+    name[1] = rest;
+    return (uint64_t)(uintptr_t)item(space, (const volatile char *)name);
 }
 
 /* Runs the text in a namespace of its own. Returns 0 or -errno. */
@@ -359,34 +423,38 @@ INLINE long prepare_python(struct stub_page *page, uint64_t finalize)
         return 0;
     if (FUNCTION(python->is_initialized, int (*)(void))() == 0)
         return -EPROTO; /* it has named its program while it starts */
-    volatile char name[12];
     int state = FUNCTION(python->ensure, int (*)(void))();
+    volatile struct collector *collector = collector_find(python);
+    struct collector_before before;
+    page->collector = (uint64_t)(uintptr_t)collector;
+    collector_begin(python, collector, &before);
     void *space = FUNCTION(python->dict_new, void *(*)(void))();
-    void *(*item)(void *, const volatile char *) =
-        FUNCTION(python->get_item, void *(*)(void *, const volatile char *));
+    get_item item = FUNCTION(python->get_item, get_item);
     void *done = FUNCTION(python->run, void *(*)(const char *, int, void *, void *, void *))(
         FUNCTION(python->text, const char *), 257 /* Py_file_input */, space, space, NULL);
     if (done == NULL)
         FUNCTION(python->clear, void (*)(void))();
-    *(volatile uint64_t *)name = 0x6873696e6966; /* "finish" */
-    page->finish = (uint64_t)(uintptr_t)item(space, name);
-    *(volatile uint64_t *)name = 0x6563617274746567; /* "gettrace" */
-    name[8] = '\0';
-    page->gettrace = (uint64_t)(uintptr_t)item(space, name);
-    *(volatile uint64_t *)name = 0x69666f7270746567; /* "getprofile" */
-    name[8] = 'l';
-    name[9] = 'e';
-    name[10] = '\0';
-    page->getprofile = (uint64_t)(uintptr_t)item(space, name);
-    *(volatile uint64_t *)name = 0x657a656572666e75; /* "unfreeze" */
-    name[8] = '\0';
-    page->unfreeze = (uint64_t)(uintptr_t)item(space, name);
+    else
+        FUNCTION(python->drop, void (*)(void *))(done);
+    page->finish = named(item, space, 0x6873696e6966, 0);              /* "finish" */
+    page->looked = named(item, space, 0x64656b6f6f6c, 0);              /* "looked" */
+    page->ends = named(item, space, 0x73646e65, 0);                    /* "ends" */
+    page->gettrace = named(item, space, 0x6563617274746567, 0);        /* "gettrace" */
+    page->getprofile = named(item, space, 0x69666f7270746567, 0x656c); /* "getprofile" */
+    page->outside = named(item, space, 0x6564697374756f, 0);           /* "outside" */
+    page->unfreeze = named(item, space, 0x657a656572666e75, 0);        /* "unfreeze" */
     if (page->unfreeze == python->none)
         page->unfreeze = 0;
     else if (page->unfreeze != 0) /* finish() empties the namespace before it is called */
         FUNCTION(python->take, void (*)(void *))(FUNCTION(page->unfreeze, void *));
+    collector_end(python, collector, &before);
+    if (collector == NULL || page->ends == python->none || !end_knows_types(python))
+        page->ends = 0;
+    if (page->ends != 0)
+        end_remember(page);
     FUNCTION(python->release, void (*)(int))(state);
-    if (done == NULL || page->finish == 0 || page->gettrace == 0 || page->getprofile == 0)
+    if (done == NULL || page->finish == 0 || page->gettrace == 0 || page->getprofile == 0 ||
+        page->looked == 0 || page->outside == 0)
         return -EPROTO;
     const volatile uint8_t *from = FUNCTION(python->finalize, const volatile uint8_t *);
     for (unsigned i = 0; i < STUB_PATCH_SIZE; i++)

@@ -18,26 +18,32 @@ enum {
 
 /* What the stub calls in a CPython, by its C API; finalize 0: it is none, or has not all of them. */
 struct stub_python {
-    uint64_t is_initialized;     /* Py_IsInitialized */
-    uint64_t ensure, release;    /* PyGILState_ */
-    uint64_t dict_new, get_item; /* PyDict_New, PyDict_GetItemString */
-    uint64_t run;                /* PyRun_StringFlags */
-    uint64_t call;               /* PyObject_CallObject */
-    uint64_t as_long;            /* PyLong_AsLong */
-    uint64_t clear;              /* PyErr_Clear */
-    uint64_t take;               /* Py_IncRef */
-    uint64_t none;               /* _Py_NoneStruct */
-    uint64_t finalize;           /* Py_FinalizeEx: taken over */
-    uint64_t text;               /* share/warm/python.py */
+    uint64_t is_initialized;      /* Py_IsInitialized */
+    uint64_t ensure, release;     /* PyGILState_ */
+    uint64_t dict_new, get_item;  /* PyDict_New, PyDict_GetItemString */
+    uint64_t run;                 /* PyRun_StringFlags */
+    uint64_t call;                /* PyObject_CallObject */
+    uint64_t as_long;             /* PyLong_AsLong */
+    uint64_t clear;               /* PyErr_Clear */
+    uint64_t take, drop;          /* Py_IncRef, Py_DecRef */
+    uint64_t list_new, tuple_new; /* PyList_New, PyTuple_New */
+    uint64_t dict_clear;          /* PyDict_Clear */
+    uint64_t untrack;             /* PyObject_GC_UnTrack */
+    uint64_t audit;               /* PySys_Audit */
+    uint64_t interpreter;         /* PyInterpreterState_Get; 0 before CPython 3.9 */
+    uint64_t generator, list, type, object, reference; /* PyGen_Type, ...; 0: not there */
+    uint64_t none;                                     /* _Py_NoneStruct */
+    uint64_t finalize;                                 /* Py_FinalizeEx: taken over */
+    uint64_t text;                                     /* share/warm/python.py */
 };
 
-enum { STUB_PATCH_SIZE = 22 };
+enum { STUB_PATCH_SIZE = 22, STUB_STREAM_DICTS = 9 };
 
 /* Behind the stub's code. */
 struct stub_page {
     struct user_regs_struct
         registers;                /* where the interpreter stopped: at the entry of a system call */
-    uint64_t clone3_args_address; /* as init's; 0: none */
+    uint64_t clone3_args_address; /* of the interpreter's own filter; 0: none */
     uint64_t tid_address, robust_list, robust_size;
     uint32_t uid, gid;     /* of programs */
     uint32_t capabilities; /* that the interpreter keeps until a run begins */
@@ -48,7 +54,13 @@ struct stub_page {
     struct stub_python python;
     uint64_t finish, gettrace, getprofile; /* objects of the text */
     uint64_t unfreeze;                     /* too; 0: none */
-    uint8_t patched[STUB_PATCH_SIZE];      /* what stood in finalize */
+    uint64_t looked;           /* arguments for finish, when we have looked at all objects */
+    uint64_t ends;             /* bytes (stub_end.h); 0: finish has to look itself */
+    uint64_t last_middle_aged; /* object (stub_end.h); 0: not known */
+    uint64_t stream_versions[STUB_STREAM_DICTS];
+    uint64_t outside;                 /* a dictionary: what it holds that is not its own */
+    uint64_t collector;               /* its state (stub_collector.h); 0: not known */
+    uint8_t patched[STUB_PATCH_SIZE]; /* what stood in finalize */
 };
 
 enum stub_fork_flags {

@@ -124,6 +124,12 @@ static bool find_all(const struct image *image, struct stub_python *out)
         {"PyLong_AsLong", &out->as_long},
         {"PyErr_Clear", &out->clear},
         {"Py_IncRef", &out->take},
+        {"Py_DecRef", &out->drop},
+        {"PyList_New", &out->list_new},
+        {"PyTuple_New", &out->tuple_new},
+        {"PyDict_Clear", &out->dict_clear},
+        {"PyObject_GC_UnTrack", &out->untrack},
+        {"PySys_Audit", &out->audit},
         {"_Py_NoneStruct", &out->none},
         {"Py_FinalizeEx", &out->finalize},
     };
@@ -132,6 +138,12 @@ static bool find_all(const struct image *image, struct stub_python *out)
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
         if ((*wanted[i].to = address_of(image, wanted[i].name)) == 0)
             return false;
+    out->interpreter = address_of(image, "PyInterpreterState_Get");
+    out->generator = address_of(image, "PyGen_Type");
+    out->list = address_of(image, "PyList_Type");
+    out->type = address_of(image, "PyType_Type");
+    out->object = address_of(image, "PyBaseObject_Type");
+    out->reference = address_of(image, "_PyWeakref_RefType");
     return true;
 }
 

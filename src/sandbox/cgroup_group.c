@@ -246,6 +246,12 @@ int group_open_procs(const struct cgroup *cg, int fds[static CGROUP_HIERARCHIES_
 
 /* ---- a run ---- */
 
+/* Its first process is there before, and nothing else has happened in the group since. */
+static bool is_ahead(const struct cgroup *cg)
+{
+    return cg->is_beside && cg->begin.limits.first_is_there;
+}
+
 static int apply(struct cgroup *cg, const struct cgroup_setting *setting, struct cj_error *err)
 {
     if (setting->file == CGROUP_CPUSET_CPUS)
@@ -262,11 +268,19 @@ static int apply(struct cgroup *cg, const struct cgroup_setting *setting, struct
     return error_errno(err, "write '%s' to %s", setting->value, name);
 }
 
+/* v2: what the run's first process holds already is the run's. */
+static void leave_out_first(struct cgroup *cg)
+{
+    if (is_ahead(cg) && cg->begin.usage_bytes > cg->before_first_bytes)
+        cg->begin.usage_bytes = cg->before_first_bytes;
+}
+
 int group_read_memory_before(struct cgroup *cg, struct cj_error *err)
 {
     if (group_read(cg, CGROUP_MEMORY_USAGE, &cg->begin.usage_bytes, err) < 0 ||
         group_read(cg, CGROUP_MEMORY_KERNEL, &cg->begin.kernel_bytes, err) < 0)
         return -1;
+    leave_out_first(cg);
     return 0;
 }
 
@@ -339,6 +353,17 @@ static uint64_t limit_share(const struct cgroup *cg)
     return is_there ? written - asked : share + AHEAD_BYTES;
 }
 
+int group_write_ahead(struct cgroup *cg, struct cj_error *err)
+{
+    const struct cgroup_limits limits = cg->begin.limits;
+    cg->begin.limits.cpu_rate = 0;
+    cg->begin.tasks = 0;
+    cg->begin.usage_bytes = cg->before_first_bytes;
+    int done = group_write_plan(cg, limit_share(cg), err);
+    cg->begin.limits = limits;
+    return done;
+}
+
 /* v1 refuses a limit below what stands in the group even after it has given back what it could: more than
  * init's share then is there (kernel memory that goes a little later, or that stays with init's name).
  * The run gets what it asked for beside that; whether it took more is for its figure to say. */
@@ -406,7 +431,9 @@ int group_begin(struct cgroup *cg, const struct cgroup_limits *limits, struct cj
     }
     if (read_oom_before(cg, limit_before, err) < 0)
         return -1;
-    cg->seen.valid = false; /* until the run is over */
+    if (is_ahead(cg))
+        cg->begin.peak_bytes = 0; /* of that process only */
+    cg->seen.valid = false;       /* until the run is over */
     group_mark(cg);
     return 0;
 }

@@ -50,7 +50,10 @@ struct cgroup {
      * the common ancestor of both belongs to one container's uid only. */
     int box_fd;
     char box_name[TREE_NAME_SIZE];
-    int init_fd; /* v2 */
+    int init_fd;                 /* v2 */
+    bool is_beside;              /* cgroup_new_beside(): the box is another one's */
+    char run_kind[16];           /* v2: what the names of its directories begin with */
+    uint64_t before_first_bytes; /* what the group held when its first process was not there yet */
     int run_fd[CGROUP_HIERARCHIES_MAX];
     char run_name[CGROUP_HIERARCHIES_MAX][TREE_NAME_SIZE];
     int files[CGROUP_FILE_COUNT];
@@ -140,6 +143,10 @@ WARN_UNUSED int group_read_memory_before(struct cgroup *cg, struct cj_error *err
 /* Writes the run's limits, memory raised by memory_share. */
 WARN_UNUSED int group_write_plan(struct cgroup *cg, uint64_t memory_share, struct cj_error *err);
 
+/* Where the first process is about to come, before the run is known: the limits of the last run, as the next one's are
+ * mostly the same and then need not be written. Without its rate, which would be in the way of who comes. */
+WARN_UNUSED int group_write_ahead(struct cgroup *cg, struct cj_error *err);
+
 /* ---- cgroup_garbage.c ---- */
 
 /* Learns anew what stands in the group beside any run, after group_reclaim(): nobody but init is in it. */
@@ -188,6 +195,9 @@ WARN_UNUSED int v2_prepare_base(struct cgroup_host *host, bool processes_rule,
                                 struct cj_error *err);
 WARN_UNUSED int v2_prepare_host(struct cgroup_host *host, struct cj_error *err);
 WARN_UNUSED int v2_new(struct cgroup *cg, struct cj_error *err);
+WARN_UNUSED int v2_new_beside(const struct cgroup *of, struct cgroup *cg, unsigned number,
+                              struct cj_error *err);
+WARN_UNUSED int v2_await_first(struct cgroup *cg, pid_t init_pid, struct cj_error *err);
 WARN_UNUSED int v2_adopt_init(struct cgroup *cg, pid_t init_pid, struct cj_error *err);
 WARN_UNUSED int v2_recycle(struct cgroup *cg, pid_t init_pid, struct cj_error *err);
 WARN_UNUSED int v2_kill_all(struct cgroup *cg, int64_t deadline_ns, struct cj_error *err);
