@@ -379,7 +379,7 @@ INLINE long ask_finish(const struct stub_page *page)
  * charged for that. */
 INLINE bool is_alone(void)
 {
-    return call3(SYS_getsid, 0, 0, 0) == call3(SYS_getpid, 0, 0, 0) &&
+    return call3(SYS_getpgid, 0, 0, 0) == call3(SYS_getpid, 0, 0, 0) &&
            call6(SYS_waitid, P_ALL, 0, 0, WEXITED | WNOHANG | WNOWAIT, 0, 0) == -ECHILD;
 }
 
