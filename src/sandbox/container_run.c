@@ -170,8 +170,10 @@ int container_start(struct container *container, const struct container_run *run
     container->run_cgroup = container->cgroup;
     container_warm_begin(container, run, &request, &limits);
     if (container->cgroup != NULL) {
-        if (cgroup_begin(container->run_cgroup, &limits, err) < 0)
+        if (cgroup_begin(container->run_cgroup, &limits, err) < 0) {
+            container_warm_withdraw(container);
             return -1;
+        }
         if (container->sandbox->into_cgroup)
             request.flags |= RUN_INTO_CGROUP;
         else if (container->cgroup_moved)

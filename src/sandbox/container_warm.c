@@ -207,6 +207,17 @@ void container_warm_begin(struct container *container, const struct container_ru
     warm->wanted = copy_of(spec);
 }
 
+void container_warm_withdraw(struct container *container)
+{
+    struct container_warm *warm = container->warm;
+    container->run_cgroup = container->cgroup;
+    if (warm == NULL || warm->running < 0)
+        return;
+    warm->interpreters[warm->running].waits = true;
+    warm->interpreters[warm->running].runs--;
+    warm->running = -1;
+}
+
 static void drop(struct interpreter *interpreter)
 {
     free(interpreter->spec);

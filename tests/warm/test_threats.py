@@ -299,6 +299,18 @@ def test_runs_of_others_leave_who_waits_alone(service):
     assert warm(service) == seed
 
 
+def test_a_request_that_cannot_begin_leaves_who_waits(service):
+    """What is wrong with its limits is seen late: whoever is the next run has his own, in a group that counts."""
+    seed = warm(service)
+    time.sleep(0.3 * SLOW)
+    refused = service.post_run({"cmd": [HELLO.request(cpuSetLimit="0-4095")]})
+    assert "Accepted" not in refused.body.decode(), refused
+    hog = run(service, "x = []\nwhile True: x.append(bytearray(1 << 22))", memoryLimit=128 * MIB)
+    assert (hog["status"], hog.get("warm")) == ("Memory Limit Exceeded", True), (refused, hog)
+    assert hog["memory"] <= 129 * MIB, hog
+    assert warm(service) == seed
+
+
 def test_the_way_into_a_group_is_shut(service):
     """Interpreters clone into the groups of runs by a call that only they may make, by where its arguments lie. A program
     that was forked from one tries it at every place that its memory has a word of."""
