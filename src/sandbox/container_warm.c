@@ -218,6 +218,14 @@ void container_warm_withdraw(struct container *container)
     warm->running = -1;
 }
 
+void container_warm_forgo(struct container *container, struct init_exec *request)
+{
+    int number = container->warm->running;
+    container_warm_withdraw(container);
+    container->warm->interpreters[number].waits = false;
+    request->flags &= ~(uint32_t)RUN_WARM;
+}
+
 static void drop(struct interpreter *interpreter)
 {
     free(interpreter->spec);

@@ -189,7 +189,7 @@ def test_what_is_read_before_the_interpreter_has_started(service, script):
         result = service.run({**HELLO.request(), "args": ["python3", script]})
         assert result["status"] == "Nonzero Exit Status" and not result.get("warm"), result
         service.run({**HELLO.request(), "args": ["python3", "absent.py"]})
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 5 * SLOW
     assert warm(service) == seed
 
 
@@ -368,8 +368,8 @@ def test_a_waiting_process_that_the_host_has_stopped(service):
     begin = time.monotonic()
     result = run(service, "import time\ntime.sleep(0.5)\nprint('all of it')", clockLimit=1_000_000_000)
     assert (result["status"], result["files"]["stdout"]) == ("Accepted", "all of it\n"), result
-    assert not result.get("warm") and 0.5e9 <= result["runTime"] < 1e9, result
-    assert time.monotonic() - begin < 5
+    assert not result.get("warm") and 0.5e9 <= result["runTime"] < 1e9 * SLOW, result
+    assert time.monotonic() - begin < 5 * SLOW
     warm(service)
 
 
