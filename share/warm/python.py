@@ -5,7 +5,9 @@
 #
 # This namespace is nobody's module: nothing of it is in sys.modules, builtins or __main__. Names are taken from
 # builtins here, once, because a program may put others there. The garbage collector does not know its objects
-# (stub_collector.h), so they cannot be taken apart: outside is what has to be let go.
+# (stub_collector.h), so they cannot be taken to pieces: outside is what has to be let go.
+# Mostly they are made apart (stub_apart.h): the interpreter knows nothing of them, none is ever freed, and they hold
+# nothing; held is what they refer to.
 # In front of it stands what came ahead: ahead.py, or a line that says nothing did.
 import sys
 before = list(sys.modules)
@@ -19,6 +21,7 @@ import io
 
 below, next, reversed, id, len, list, map, set, type, vars = getattr, next, reversed, id, len, list, map, set, type, vars
 references = sys.getrefcount
+apart = leave_out is None and sys.version_info >= (3, 10)
 outside = {"modules": sys.modules, "filters": _warnings.filters, "streams": (sys.__stdin__, sys.stdout, sys.stderr)}
 gettrace, getprofile = sys.gettrace, sys.getprofile
 allocated = sys.getallocatedblocks
@@ -91,17 +94,17 @@ def names_of_ends():
     return references("__del__")
 
 
-def dictionaries(stream):
-    """Of a stream and what is below it: a program may have given it a flush() of its own."""
+def and_below(stream):
     found = []
     while stream is not None:
-        found.append(vars(stream))
+        found.append(stream)
         stream = below(stream, "buffer", None) or below(stream, "raw", None)
     return found
 
 
 def attributes(stream):
-    return [list(one.items()) for one in dictionaries(stream)]
+    """Of a stream and what is below it: a program may have given it a flush() of its own."""
+    return [list(vars(one).items()) for one in and_below(stream)]
 
 
 def is_harmless(modules):
@@ -117,7 +120,7 @@ def is_quiet():
     # Unfinished things are told of where a program asks for it.
     if filters != filters_at_start and [one for one in filters if id(one) not in filters_ahead] != filters_at_start:
         return False
-    return names_of_ends() == ends_at_start and is_harmless(modules)
+    return (apart or names_of_ends() == ends_at_start) and is_harmless(modules)
 
 
 def objects_end_unseen():
@@ -157,8 +160,27 @@ def finish(looked=False):
     except BaseException:
         pass
     unfreeze = leave_out is not None and leave_out()
-    (space if came_ahead else outside).clear() # what came ahead, the collector knows
+    if not apart:
+        (space if came_ahead else outside).clear() # what came ahead, the collector knows
     return 2 if unfreeze else 0
+
+
+def referred_to(first):
+    """What is not apart, and referred to from there: beginning with an object that is."""
+    here, met, found, left = id(first) >> 24, set(), [], [first]
+    while left:
+        one = left.pop()
+        if id(one) in met:
+            continue
+        met.add(id(one))
+        if id(one) >> 24 != here:
+            found.append(one)
+            continue
+        left += gc.get_referents(one)
+        if type(one) is code:
+            left += [one.co_consts, one.co_names, *one.co_varnames, *one.co_cellvars, *one.co_freevars]
+            left += [one.co_filename, one.co_name, one.co_code, getattr(one, "co_qualname", None)]
+    return found
 
 
 for name in list(sys.modules):
@@ -173,8 +195,14 @@ blocks = allocated()
 old = {id(one) for one in get_objects()
        if type in mro_of(type(one)) or reference in mro_of(type(one)) or has_end(type(one))}
 looked = (True,)
-places = [id(one) for stream in outside["streams"] for one in dictionaries(stream)]
+places = [id(one) + type(one).__dictoffset__ for stream in outside["streams"] for one in and_below(stream)]
 ends = b"".join([one.to_bytes(8, "little") for one in (len(old), *sorted(old), *places, *collected)]) if len(places) == 9 else None
+held, end_name, code = [], "__del__", type(finish.__code__)
 del before, name, atexit, io, _thread, _warnings, _weakref
-gc.enable()
-del gc
+if apart: # code that has never run, in place of what has: it would remember types by the numbers that they have got here
+    for one in [one for one in space.values() if type(one) is function]:
+        one.__code__ = one.__code__.replace()
+    held += referred_to(space)
+else:
+    gc.enable()
+    del gc, held, code, referred_to

@@ -307,6 +307,7 @@ INLINE void forget_secrets(struct stub_page *page)
 typedef void *(*call_object)(void *, void *);
 typedef void *(*get_item)(void *, const volatile char *);
 
+#include "stub_apart.h"
 #include "stub_collector.h"
 #include "stub_end.h"
 
@@ -379,8 +380,15 @@ INLINE long ask_finish(const struct stub_page *page)
  * charged for that. */
 INLINE bool is_alone(void)
 {
-    return call3(SYS_getsid, 0, 0, 0) == call3(SYS_getpid, 0, 0, 0) &&
+    return call3(SYS_getpgid, 0, 0, 0) == call3(SYS_getpid, 0, 0, 0) &&
            call6(SYS_waitid, P_ALL, 0, 0, WEXITED | WNOHANG | WNOWAIT, 0, 0) == -ECHILD;
+}
+
+/* Whether there are as many references to the name __del__ as in the beginning. An object begins with their number; where it
+ * never changes (CPython 3.12) this tells nothing. */
+INLINE bool has_no_new_end(const struct stub_page *page)
+{
+    return page->end_name == 0 || word_at(page->end_name) == page->end_names;
 }
 
 /* In a program's process, in place of Py_FinalizeEx(): leaves out an end that nobody can see. A program that
@@ -391,14 +399,16 @@ stub_finalize(struct stub_page *page)
 {
     const struct stub_python *python = &page->python;
     long answer = 2;
-    if (is_alone() && gives_none(page, page->gettrace) && gives_none(page, page->getprofile) &&
-        !is_audited(python))
+    if (is_alone() && has_no_new_end(page) && gives_none(page, page->gettrace) &&
+        gives_none(page, page->getprofile) && !is_audited(python))
         answer = ask_finish(page);
-    else
+    else if (page->held == 0)
         FUNCTION(python->dict_clear, void (*)(void *))(FUNCTION(page->outside, void *));
     if (answer == 1)
         return 0;
     end_let_last_go(page);
+    if (page->held != 0)
+        apart_hold(python, page->held, python->drop);
     if (answer != 0 && page->unfreeze != 0)
         FUNCTION(python->call, call_object)(FUNCTION(page->unfreeze, void *), NULL);
     if (patch(page, page->patched) < 0)
@@ -415,27 +425,31 @@ INLINE uint64_t named(get_item item, void *space, uint64_t begin, uint64_t rest)
     return (uint64_t)(uintptr_t)item(space, (const volatile char *)name);
 }
 
-/* Runs the text in a namespace of its own. Returns 0 or -errno. */
-INLINE long prepare_python(struct stub_page *page, uint64_t finalize)
+/* Runs the text in the interpreter itself: where something comes ahead, which has to be there, or it is an old one. Returns its
+ * namespace. */
+INLINE uint64_t prepare_in_place(const struct stub_page *page)
 {
     const struct stub_python *python = &page->python;
-    if (python->finalize == 0)
-        return 0;
-    if (FUNCTION(python->is_initialized, int (*)(void))() == 0)
-        return -EPROTO; /* it has named its program while it starts */
-    int state = FUNCTION(python->ensure, int (*)(void))();
-    volatile struct collector *collector = collector_find(python);
+    volatile struct collector *collector = FUNCTION(page->collector, volatile struct collector *);
     struct collector_before before;
-    page->collector = (uint64_t)(uintptr_t)collector;
     collector_begin(python, collector, &before);
     void *space = FUNCTION(python->dict_new, void *(*)(void))();
-    get_item item = FUNCTION(python->get_item, get_item);
     void *done = FUNCTION(python->run, void *(*)(const char *, int, void *, void *, void *))(
         FUNCTION(python->text, const char *), 257 /* Py_file_input */, space, space, NULL);
     if (done == NULL)
         FUNCTION(python->clear, void (*)(void))();
     else
         FUNCTION(python->drop, void (*)(void *))(done);
+    collector_end(python, collector, &before);
+    return done != NULL ? (uint64_t)(uintptr_t)space : 0;
+}
+
+/* What is needed of the text's namespace. Returns whether it is all there. */
+INLINE bool take_names(struct stub_page *page, uint64_t space_at)
+{
+    const struct stub_python *python = &page->python;
+    get_item item = FUNCTION(python->get_item, get_item);
+    void *space = FUNCTION(space_at, void *);
     page->finish = named(item, space, 0x6873696e6966, 0);              /* "finish" */
     page->looked = named(item, space, 0x64656b6f6f6c, 0);              /* "looked" */
     page->ends = named(item, space, 0x73646e65, 0);                    /* "ends" */
@@ -447,15 +461,42 @@ INLINE long prepare_python(struct stub_page *page, uint64_t finalize)
         page->unfreeze = 0;
     else if (page->unfreeze != 0) /* finish() empties the namespace before it is called */
         FUNCTION(python->take, void (*)(void *))(FUNCTION(page->unfreeze, void *));
-    collector_end(python, collector, &before);
-    if (collector == NULL || page->ends == python->none || !end_knows_types(python))
+    if (python->apart != 0) {
+        page->held = named(item, space, 0x646c6568, 0);             /* "held" */
+        page->end_name = named(item, space, 0x656d616e5f646e65, 0); /* "end_name" */
+        if (page->held == 0 || page->end_name == 0)
+            return false;
+        apart_hold(python, page->held, python->take);
+        page->end_names = word_at(page->end_name);
+    }
+    return page->finish != 0 && page->gettrace != 0 && page->getprofile != 0 && page->looked != 0 &&
+           page->outside != 0;
+}
+
+/* Runs the text in a namespace of its own. Returns 0 or -errno. */
+INLINE long prepare_python(struct stub_page *page, uint64_t finalize)
+{
+    const struct stub_python *python = &page->python;
+    if (python->finalize == 0)
+        return 0;
+    if (FUNCTION(python->is_initialized, int (*)(void))() == 0)
+        return -EPROTO; /* it has named its program while it starts */
+    int state = FUNCTION(python->ensure, int (*)(void))();
+    uint64_t space = 0;
+    long done = 0;
+    page->collector = (uint64_t)(uintptr_t)collector_find(python);
+    if (python->apart != 0)
+        done = apart_prepare(python, &space);
+    else
+        space = prepare_in_place(page);
+    bool complete = space != 0 && done == 0 && take_names(page, space);
+    if (page->collector == 0 || page->ends == python->none || !end_knows_types(python))
         page->ends = 0;
-    if (page->ends != 0)
+    if (complete && page->ends != 0)
         end_remember(page);
     FUNCTION(python->release, void (*)(int))(state);
-    if (done == NULL || page->finish == 0 || page->gettrace == 0 || page->getprofile == 0 ||
-        page->looked == 0 || page->outside == 0)
-        return -EPROTO;
+    if (!complete)
+        return done < 0 ? done : -EPROTO;
     const volatile uint8_t *from = FUNCTION(python->finalize, const volatile uint8_t *);
     for (unsigned i = 0; i < STUB_PATCH_SIZE; i++)
         page->patched[i] = from[i];

@@ -31,6 +31,15 @@ struct stub_python {
     uint64_t untrack;             /* PyObject_GC_UnTrack */
     uint64_t audit;               /* PySys_Audit */
     uint64_t interpreter;         /* PyInterpreterState_Get; 0 before CPython 3.9 */
+    /* for what is made apart (stub_apart.h) */
+    uint64_t float_new, list_size, list_item; /* PyFloat_FromDouble, PyList_Size, PyList_GetItem */
+    uint64_t set_item;                        /* PyDict_SetItemString */
+    uint64_t bytes_data, bytes_size;          /* PyBytes_AsString, PyBytes_Size */
+    uint64_t compile, eval, builtins; /* Py_CompileString, PyEval_EvalCode, PyEval_GetBuiltins */
+    uint64_t marshal, unmarshal; /* PyMarshal_WriteObjectToString, PyMarshal_ReadObjectFromString */
+    uint64_t get_allocator, set_allocator; /* PyMem_ */
+    uint64_t collector_off;                /* PyGC_Disable */
+    uint64_t apart;                        /* 1: all of them are there, and nothing comes ahead */
     uint64_t generator, list, type, object, reference; /* PyGen_Type, ...; 0: not there */
     uint64_t none;                                     /* _Py_NoneStruct */
     uint64_t finalize;                                 /* Py_FinalizeEx: taken over */
@@ -58,6 +67,9 @@ struct stub_page {
     uint64_t ends;             /* bytes (stub_end.h); 0: finish has to look itself */
     uint64_t last_middle_aged; /* object (stub_end.h); 0: not known */
     uint64_t stream_versions[STUB_STREAM_DICTS];
+    uint64_t held; /* a list: of objects that those of the text refer to; 0: it was run in place */
+    uint64_t end_name; /* "__del__", and how many references to it there are; 0: not known */
+    uint64_t end_names;
     uint64_t outside;                 /* a dictionary: what it holds that is not its own */
     uint64_t collector;               /* its state (stub_collector.h); 0: not known */
     uint8_t patched[STUB_PATCH_SIZE]; /* what stood in finalize */

@@ -68,8 +68,8 @@ INLINE enum end_kind kind_of(const struct stub_python *python, uint64_t type)
     return END_PLAIN;
 }
 
-/* ends: the bytes of that name in share/warm/python.py: how many were there, which, in order, the dictionaries of the
- * streams, and how often each generation has been collected. */
+/* ends: the bytes of that name in share/warm/python.py: how many were there, which, in order, where the streams, their buffers and
+ * files have their dictionaries, and how often each generation has been collected. */
 INLINE bool was_there(uint64_t ends, uint64_t object)
 {
     uint64_t first = ends + BYTES_DATA + 8, low = 0, high = word_at(ends + BYTES_DATA);
@@ -85,7 +85,14 @@ INLINE bool was_there(uint64_t ends, uint64_t object)
     return false;
 }
 
-INLINE uint64_t stream_dict(uint64_t ends, unsigned i)
+/* Of an object that may have none. */
+INLINE uint64_t dict_version(uint64_t place)
+{
+    uint64_t dict = word_at(place);
+    return dict != 0 ? word_at(dict + DICT_VERSION) : 0;
+}
+
+INLINE uint64_t after_ends(uint64_t ends, unsigned i)
 {
     return word_at(ends + BYTES_DATA + 8 + (word_at(ends + BYTES_DATA) + i) * 8);
 }
@@ -93,7 +100,7 @@ INLINE uint64_t stream_dict(uint64_t ends, unsigned i)
 INLINE bool streams_are_as_they_were(const struct stub_page *page)
 {
     for (unsigned i = 0; i < STUB_STREAM_DICTS; i++)
-        if (word_at(stream_dict(page->ends, i) + DICT_VERSION) != page->stream_versions[i])
+        if (dict_version(after_ends(page->ends, i)) != page->stream_versions[i])
             return false;
     return true;
 }
@@ -102,7 +109,7 @@ INLINE bool was_collected(const struct stub_page *page, unsigned generation)
 {
     return FUNCTION(page->collector, const volatile struct collector *)
                ->stats[generation]
-               .collections != stream_dict(page->ends, STUB_STREAM_DICTS + generation);
+               .collections != after_ends(page->ends, STUB_STREAM_DICTS + generation);
 }
 
 /* What a start leaves, 5,000 objects, is in the middle generation, and nothing is in the old one. They stand there in front
@@ -111,7 +118,7 @@ INLINE bool was_collected(const struct stub_page *page, unsigned generation)
 INLINE void end_remember(struct stub_page *page)
 {
     for (unsigned i = 0; i < STUB_STREAM_DICTS; i++)
-        page->stream_versions[i] = word_at(stream_dict(page->ends, i) + DICT_VERSION);
+        page->stream_versions[i] = dict_version(after_ends(page->ends, i));
     const volatile struct collector *collector =
         FUNCTION(page->collector, const volatile struct collector *);
     uint64_t head = (uint64_t)(uintptr_t)&collector->generations[1];

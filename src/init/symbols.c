@@ -147,6 +147,34 @@ static bool find_all(const struct image *image, struct stub_python *out)
     return true;
 }
 
+/* Not before CPython 3.10. */
+static bool find_for_apart(const struct image *image, struct stub_python *out)
+{
+    const struct {
+        const char *name;
+        uint64_t *to;
+    } wanted[] = {
+        {"PyFloat_FromDouble", &out->float_new},
+        {"PyList_Size", &out->list_size},
+        {"PyList_GetItem", &out->list_item},
+        {"PyDict_SetItemString", &out->set_item},
+        {"PyBytes_AsString", &out->bytes_data},
+        {"PyBytes_Size", &out->bytes_size},
+        {"Py_CompileString", &out->compile},
+        {"PyEval_EvalCode", &out->eval},
+        {"PyEval_GetBuiltins", &out->builtins},
+        {"PyMarshal_WriteObjectToString", &out->marshal},
+        {"PyMarshal_ReadObjectFromString", &out->unmarshal},
+        {"PyMem_GetAllocator", &out->get_allocator},
+        {"PyMem_SetAllocator", &out->set_allocator},
+        {"PyGC_Disable", &out->collector_off},
+    };
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+        if ((*wanted[i].to = address_of(image, wanted[i].name)) == 0)
+            return false;
+    return true;
+}
+
 /* Each file is mapped in pieces, from its beginning on: proc_pid_maps(5). */
 bool symbols_find_python(pid_t pid, struct stub_python *out)
 {
@@ -162,6 +190,8 @@ bool symbols_find_python(pid_t pid, struct stub_python *out)
         found = sscanf(line, "%lx-%*x %*s %lx %*s %*s %15s", &base, &offset, path) == 3 &&
                 offset == 0 && path[0] == '/' && open_image(pid, base, &image) &&
                 find_all(&image, out);
+        if (found)
+            out->apart = find_for_apart(&image, out);
     }
     if (maps != NULL)
         fclose(maps);

@@ -395,6 +395,8 @@ static int put_stub(pid_t pid)
     warm_tell_ids(pid, self.setup->uid, self.setup->gid);
     if (symbols_find_python(pid, &page.python))
         page.python.text = data + sizeof(page);
+    if (start.preload != NULL)
+        page.python.apart = 0;
     if (!write_into(pid, begin, code.begin, code.size) ||
         !write_into(pid, data, &page, sizeof(page)) ||
         !write_text(pid, data + sizeof(page), &text) ||

@@ -491,6 +491,18 @@ def test_memory_is_that_of_a_cold_start(service, cjudge, tmp_path, source):
             assert sorted(result["time"] for result in one)[2] < sorted(result["time"] for result in other)[2]
 
 
+def test_an_end_that_nobody_sees_is_left_out(service):
+    """Of two programs that take as long, the one whose end can be seen has to be taken to pieces."""
+    warm(service)
+    seen = "class A:\n    def __del__(self): pass\na = A()\n"
+    times = {"pass": [], seen: []}
+    for _ in range(15):
+        for source, taken in times.items():
+            taken.append(run(service, source)["time"])
+    unseen, usual = (sorted(taken)[7] for taken in times.values())
+    assert unseen < 0.8 * usual, (unseen, usual)
+
+
 @pytest.mark.parametrize("source", ["x = [[] for _ in range(1500000)]", "x = [{} for _ in range(600000)]"])
 def test_an_end_with_many_objects_needs_no_memory(service, cjudge, tmp_path, source):
     warm(service)
