@@ -204,7 +204,7 @@ static int follow_user(struct cgroup *cg, uint64_t user, struct cj_error *err)
 {
     uint64_t stock = group_stock_bytes(cg, 0), now = 0;
     bool fits = user >= cg->user_floor && user <= cg->user_floor + stock, known = false;
-    bool paused = !cg->seen.valid || cg->begin.time_ns - cg->seen.time_ns > PAUSE_NS;
+    bool paused = cg->begin.time_ns - cg->seen.time_ns > PAUSE_NS;
     if ((!fits || paused || ++cg->user_runs >= USER_AGAIN_RUNS) &&
         group_read_user(cg, &now, &known, err) < 0)
         return -1;

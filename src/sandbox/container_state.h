@@ -21,6 +21,7 @@ struct container_held {
     char path[INIT_PATH_MAX];
     bool wanted;         /* by the run that is prepared or goes on */
     uint64_t key_before; /* what was copied in last */
+    bool refused;        /* nothing can be held in this one */
 };
 
 struct container {
