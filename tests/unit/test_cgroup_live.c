@@ -837,6 +837,7 @@ static void who_is_there_before_is_the_runs(void **state)
         assert_true(usage.memory_bytes < 2 * MIB);
         recycle();
         ok(cgroup_begin(beside, &first, &err));
+        assert_false(cgroup_lacks_first(beside));
         uint64_t tasks;
         ok(cgroup_tasks(beside, &tasks, &err));
         assert_int_equal(tasks, 1);
@@ -875,6 +876,12 @@ static void who_is_left_there_is_seen(void **state)
     assert_true(usage.somebody_left);
     end_waiting(other);
     ok(cgroup_await_first(beside, init.pid, &err));
+    ok(cgroup_begin(beside, &first, &err));
+    assert_true(cgroup_lacks_first(beside));
+    ok(cgroup_finish(beside, NULL, &usage, &err));
+    ok(cgroup_begin(group, &ordinary, &err)); /* where none is said to be */
+    assert_false(cgroup_lacks_first(group));
+    ok(cgroup_finish(group, NULL, &usage, &err));
     cgroup_free(beside);
 }
 
