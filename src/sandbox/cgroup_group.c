@@ -425,6 +425,7 @@ int group_begin(struct cgroup *cg, const struct cgroup_limits *limits, struct cj
         cg->begin.limits.memory_bytes -= limits->forked_bytes;
     if (read_before(cg, err) < 0)
         return -1;
+    cg->lacks_first = is_ahead(cg) && group_has(cg, CGROUP_PIDS_CURRENT) && cg->begin.tasks == 0;
     if (limits->first_is_there && cg->begin.tasks > 0)
         cg->begin.tasks--;
     if (cache_is_in_the_way(cg)) {

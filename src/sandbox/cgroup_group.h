@@ -53,6 +53,7 @@ struct cgroup {
     int init_fd;                 /* v2 */
     bool is_beside;              /* cgroup_new_beside(): the box is another one's */
     char run_kind[16];           /* v2: what the names of its directories begin with */
+    bool lacks_first;            /* cgroup_lacks_first() */
     uint64_t before_first_bytes; /* what the group held when its first process was not there yet */
     int run_fd[CGROUP_HIERARCHIES_MAX];
     char run_name[CGROUP_HIERARCHIES_MAX][TREE_NAME_SIZE];
