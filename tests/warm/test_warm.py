@@ -88,7 +88,31 @@ def load(path):
     return [Program(name, text) for name, text in zip(parts[::2], parts[1::2])]
 
 
-PROGRAMS = load(os.path.join(HERE, "programs.txt"))
+# Words that choose the interpreter without modules ahead (src/exec/warm_preload.c).
+TELLING = re.compile(r"\b_*(imp|importlib|import__|frozen_importlib\w*|builtins|meta_path|modules|path_hooks|path_importer_cache|pkgutil|reload|"
+                     r"runpy|subclasses__|gc|getallocatedblocks|getrefcount|tracemalloc|settrace|setprofile|environ|putenv|del__|atexit|"
+                     r"weakref|setrlimit|run_exitfuncs|spec__)\b")
+
+
+def hidden(program):
+    """The same names in letters that Python takes for these, and the service does not (NFKC, PEP 3131): what the text's look leaves to
+    chance has to do as well."""
+    def disguise(match):
+        word = match[0]
+        at = re.search("[a-z]", word).start()
+        return word[:at] + chr(0x1d5ba + ord(word[at]) - ord("a")) + word[at + 1:]
+    other = Program(program.name + "_hidden", "")
+    other.stdin, other.args, other.env = program.stdin, program.args, program.env
+    other.source = TELLING.sub(disguise, program.source)
+    return other
+
+
+def with_hidden(programs):
+    both = [(program, hidden(program)) for program in programs if program.name.startswith("numpy_")]
+    return programs + [other for program, other in both if other.source != program.source]
+
+
+PROGRAMS = with_hidden(load(os.path.join(HERE, "programs.txt")))
 # Not exactly an interpreter and its script, or a variable that what loads it might obey.
 ALWAYS_COLD = {"optimize", "dev_mode"}
 # What a process of init's knows of itself that one of an interpreter's does not, or the other way round.
