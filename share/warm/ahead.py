@@ -7,7 +7,7 @@
 import gc
 import sys
 import _frozen_importlib as bootstrap
-from _frozen_importlib_external import PathFinder
+from _frozen_importlib_external import ExtensionFileLoader, FileFinder, PathFinder
 import _thread
 import _warnings
 import atexit
@@ -211,12 +211,33 @@ if {name for order in orders.values() for _, name, _ in order} < set(ahead):
     raise ImportError("some came from nowhere")
 tops = {name for name in ahead if "." not in name and getattr(ahead[name].__spec__, "has_location", False)}
 meta_path, path_hooks, back = list(sys.meta_path), list(sys.path_hooks), set()
+mixed, again = False, set()
 
 # ---- coming back ----
 
 
+def is_found_in(entry):
+    """Whether any of them would be another file's, in an entry of the path that is looked into first."""
+    if not isinstance(entry, str):
+        return isinstance(entry, bytes) and sys.version_info < (3, 11) # others are passed over
+    finder = path_importer(entry)
+    if finder is None:
+        return False
+    names = tops
+    if type(finder) is FileFinder:
+        try:
+            names = {one.partition(".")[0] for one in listdir(finder.path)} & tops
+        except OSError:
+            return False
+    for name in names:
+        spec = finder.find_spec(name)
+        if spec is not None and spec.loader is not None and spec.origin != ahead[name].__spec__.origin:
+            return True
+    return False
+
+
 def is_shadowed():
-    """As the path is now: whether any of them would be another file's."""
+    """As the path is now."""
     now = sys.path
     if sys.meta_path != meta_path or sys.path_hooks != path_hooks or builtins.__import__ is not plain_import:
         return True
@@ -226,16 +247,32 @@ def is_shadowed():
             return True
         first += 1
     for entry in now[:first]:
-        if path_importer(entry) is None:
-            continue
-        try:
-            names = listdir(entry)
-        except OSError:
-            continue
-        for one in names:
-            if one.partition(".")[0] in tops:
-                return True
+        if is_found_in(entry):
+            return True
     return False
+
+
+def is_overridden(name):
+    """Whether the program has put another module in the place of one that would come back, or taken one away again."""
+    for table, key, value in order_for(name):
+        if table is modules and (key in table or key in back) and table.get(key) is not value:
+            return True
+    return False
+
+
+def filters_now():
+    return vars(modules["warnings"])["filters"] if "warnings" in modules else filters
+
+
+def add_filters(own):
+    """As warnings.filterwarnings() does, whose list a program may have replaced."""
+    for one in reversed(own):
+        try:
+            filters_now().remove(one)
+        except ValueError:
+            pass
+        filters_now().insert(0, one)
+    filters_mutated()
 
 
 def fresh(name, module):
@@ -254,8 +291,12 @@ def fresh(name, module):
 special = {"random", "threading", "numpy.random.mtrand", "importlib"}
 
 
+def order_for(name):
+    return orders[name] if name in orders else order_of(name, set(), [])
+
+
 def come_back(name):
-    for table, key, value in orders[name] if name in orders else order_of(name, set(), []):
+    for table, key, value in order_for(name):
         if key in table:
             continue
         table[key] = value
@@ -268,17 +309,53 @@ def come_back(name):
         if key in special:
             fresh(key, value)
         if key in own_filters:
-            filters[:0] = own_filters[key]
-            filters_mutated()
+            add_filters(own_filters[key])
     if len(back) == len(ahead):
         find_and_load.__code__ = plain_code
 
 
+def import_needs(name):
+    """An extension is not executed a second time: what it imports then, it would not."""
+    if name in again or type(ahead[name].__spec__.loader) is not ExtensionFileLoader:
+        return
+    again.add(name)
+    for kind, need in needs[name]:
+        if kind == "import" and need in ahead and need not in modules:
+            plain_import(need)
+
+
+def load_again(name, import_):
+    """From disk, though it is in memory: numpy would warn of that, and means somebody who has imported it twice."""
+    import_needs(name)
+    if name not in own_filters:
+        return load(name, import_)
+    unheard, now = ("ignore", None, UserWarning, None, 0), filters_now()
+    now.insert(0, unheard)
+    filters_mutated()
+    try:
+        return load(name, import_)
+    finally:
+        now[:] = [one for one in now if one is not unheard]
+        filters_mutated()
+
+
+def can_come_back(name):
+    try:
+        return not is_overridden(name) and not is_shadowed()
+    except BaseException: # what a program may have put into these tables, or no room to look at them
+        return False
+
+
 def find_or_load(name, import_):
-    if name in ahead and name not in back and not is_shadowed():
-        come_back(name)
-        return modules[name]
-    return load(name, import_)
+    """Once one is loaded from disk, all are, that they do not mix."""
+    global mixed
+    if name not in ahead or name in back and name not in own_filters:
+        return load(name, import_)
+    if name in back or mixed or not can_come_back(name):
+        mixed = True
+        return load_again(name, import_)
+    come_back(name)
+    return modules[name]
 
 
 # ---- what is left alone ----
@@ -342,7 +419,8 @@ def leave_out():
     return False
 
 
-for one in (find_or_load, come_back, order_of, fresh, is_shadowed, load):
+for one in (find_or_load, can_come_back, come_back, import_needs, load_again, order_for, order_of, fresh, is_shadowed, is_overridden, is_found_in,
+            filters_now, add_filters, load):
     one.__code__ = one.__code__.replace(co_filename=plain_code.co_filename)
 gc.collect()
 for name in ("random", "threading", "numpy.random.mtrand"): # now, or nobody could
