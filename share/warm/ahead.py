@@ -109,7 +109,6 @@ def import_all(roots):
 
 own_filters = import_all(preload)
 ahead = {name: module for name, module in modules.items() if name not in started}
-lengths = {name: len(vars(module)) for name, module in ahead.items()}
 
 # ---- what has changed ----
 
@@ -398,25 +397,43 @@ def holders_of(stream):
 needed = {"threading", "warnings", "linecache"} # by the end itself
 
 
+def prepare_end():
+    """Before an end as usual."""
+    threading = modules.get("threading")
+    if threading is not None:
+        if threading is not ahead["threading"] or threading._shutdown is not shutdown:
+            return 2 # it would be called twice
+        calls[:2] = threading, shutdown
+    return 0
+
+
+def ends_unseen(types):
+    for one in types:
+        if one is None or has_end(one):
+            return False
+    return True
+
+
 def leave_out():
-    """At an end as usual: what came ahead is not taken apart, unless the program has put something into it. Returns whether
-    it is to be."""
+    """When threads and callbacks have ended: what came ahead is not taken apart, unless somebody could see it. Returns whether
+    it is to be; then nothing is held here any more."""
     find_and_load.__code__ = plain_code
-    if None in holders:
-        return True
-    for name in back:
-        if len(vars(ahead[name])) > lengths[name]:
-            return True
-    for found in holders: # of a stream, which is written to the end when nobody has it any more
-        for one, name in found:
-            if name is not None:
-                setattr(one, name, None)
-            else:
-                one.__defaults__ = None # the program does not call it any more
-    for name in back:
-        if name not in needed and modules.get(name) is ahead[name]:
-            del modules[name]
-    return False
+    try:
+        if threads() or None in holders or not ends_unseen(calls[3]):
+            return 2
+        for found in holders: # of a stream, which is written to the end when nobody has it any more
+            for one, name in found:
+                if name is not None:
+                    setattr(one, name, None)
+                else:
+                    one.__defaults__ = None # the program does not call it any more
+        for name in back:
+            if name not in needed and modules.get(name) is ahead[name]:
+                del modules[name]
+        return 0
+    finally:
+        calls[3].clear()
+        space.clear()
 
 
 for one in (find_or_load, can_come_back, come_back, import_needs, load_again, order_for, order_of, fresh, is_shadowed, is_overridden, is_found_in,
@@ -429,8 +446,13 @@ for name in ("random", "threading", "numpy.random.mtrand"): # now, or nobody cou
 started.clear()
 holders = [holders_of(sys.stdout), holders_of(sys.stderr)]
 find_and_load.__code__ = hooked(find_or_load)
-kept = [ahead, needs, orders, found, own_filters]
+first = {id(one) for one in at_first}
+first.update(id(one) for one in gc.get_referrers(sys.stdout, sys.stderr) if type(one) is tuple)
+shutdown = ahead["threading"]._shutdown if "threading" in ahead else None
+calls = [None, None, atexit._run_exitfuncs, [], leave_out, [one for one in gc.get_objects() if id(one) not in first and one is not at_first],
+         [one for one in at_first if one is not vars(modules["__main__"])]]
+kept = [ahead, needs, orders, found, own_filters, calls]
 kept.append(kept) # and never collected, since it is frozen: what is left out of the end stays as it is
 freeze_but(at_first, ahead["ctypes"])
 came_ahead, filters_ahead = set(ahead), {id(one) for own in own_filters.values() for one in own}
-del at_first, started, one, name, posix, changes
+del at_first, first, started, one, name, posix, changes

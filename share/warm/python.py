@@ -87,9 +87,13 @@ def calls_back(one):
     return callback is not None and not (type(callback) is builtin and callback.__name__ == "_destroy") # _abc's
 
 
+def has_callbacks_of_threads():
+    return bool("threading" in modules and modules["threading"]._threading_atexits)
+
+
 def is_unseen():
     """Whether nothing is left that could be seen to end; then what was printed has been written."""
-    if callbacks() or threads() or sys.stdout is not stdout or sys.stderr is not stderr:
+    if callbacks() or threads() or has_callbacks_of_threads() or sys.stdout is not stdout or sys.stderr is not stderr:
         return False
     if not modules.keys() <= known or vars(stdout) != plain or vars(stderr) != plain:
         return False
@@ -122,16 +126,17 @@ def collections():
 
 
 def finish():
-    """1: the end can be left out. 0: the interpreter is to end as usual, and nothing is held here any more; 2: with what is
-    frozen."""
+    """1: the end can be left out. 0: the interpreter is to end as usual, and nothing is held here any more, unless modules
+    came ahead: then it is to go on with what stands in calls. 2: all is to be taken apart."""
     try:
         if is_unseen():
             return 1
     except BaseException:
         pass
-    unfreeze = leave_out is not None and leave_out()
+    if calls is not None:
+        return prepare_end()
     space.clear()
-    return 2 if unfreeze else 0
+    return 0
 
 
 for name in list(modules):

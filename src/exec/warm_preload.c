@@ -189,8 +189,7 @@ static const struct exec_copy_in *find_script(const struct exec_warm *warm,
         else if (may_shadow(&request->copy_in[i]))
             return NULL;
     }
-    bool readable =
-        found != NULL && found->kind == EXEC_COPY_CONTENT && found->size <= TEXT_MAX;
+    bool readable = found != NULL && found->kind == EXEC_COPY_CONTENT && found->size <= TEXT_MAX;
     return readable && !might_tell(found->data, found->size) ? found : NULL;
 }
 

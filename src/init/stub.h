@@ -27,11 +27,35 @@ struct stub_python {
     uint64_t clear;              /* PyErr_Clear */
     uint64_t take;               /* Py_IncRef */
     uint64_t none;               /* _Py_NoneStruct */
+    uint64_t write_unraisable;   /* PyErr_WriteUnraisable */
+    uint64_t append, set_slice;  /* PyList_Append, PyList_SetSlice */
+    uint64_t is_tracked;         /* PyObject_GC_IsTracked */
+    uint64_t slot;               /* PyType_GetSlot */
     uint64_t finalize;           /* Py_FinalizeEx: taken over */
     uint64_t text;               /* share/warm/python.py */
 };
 
 enum { STUB_PATCH_SIZE = 22 };
+
+/* What the text leaves in its list "calls", where modules came ahead (share/warm/ahead.py). */
+enum stub_call {
+    CALL_THREADING, /* the module, when it has been imported; else None */
+    CALL_WAIT,      /* its _shutdown() */
+    CALL_AT_EXIT,   /* calls what is to be called at exit */
+    CALL_TYPES,     /* a list, for types of what the program has hung on what came ahead */
+    CALL_LEAVE_OUT, /* then to be called */
+    CALL_AHEAD,     /* a list: all that came ahead, which stays as long as the interpreter */
+    CALL_BEFORE,    /* a list: what there was before, of which only the addresses are kept */
+};
+
+/* What came ahead, and what the program has hung on it (stub.c): a table of addresses, 0 where there is none, and what is
+ * still to be looked at. */
+struct stub_hung {
+    uint64_t objects, count; /* that came ahead: PyObject *[] */
+    uint64_t table, mask;
+    uint64_t found, found_count;
+    uint64_t visit; /* the function */
+};
 
 /* Behind the stub's code. */
 struct stub_page {
@@ -47,7 +71,9 @@ struct stub_page {
     struct stub_python python;
     uint64_t finish, gettrace, getprofile; /* objects of the text */
     uint64_t unfreeze;                     /* too; 0: none */
-    uint8_t patched[STUB_PATCH_SIZE];      /* what stood in finalize */
+    uint64_t calls;                        /* too, a list: enum stub_call; 0: none */
+    struct stub_hung hung;
+    uint8_t patched[STUB_PATCH_SIZE]; /* what stood in finalize */
 };
 
 enum stub_fork_flags {
@@ -92,6 +118,7 @@ struct stub_code {
     const char *begin;
     uint64_t size, entry;
     uint64_t finalize; /* what takes Py_FinalizeEx over */
+    uint64_t visit;
 };
 struct stub_code stub_code(void);
 

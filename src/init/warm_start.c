@@ -291,7 +291,7 @@ static void put_text_together(struct text *text)
     int length = ahead ? snprintf(text->first_line, sizeof(text->first_line),
                                   "preload = '%s'.split(',')\n", start.preload)
                        : snprintf(text->first_line, sizeof(text->first_line),
-                                  "came_ahead, filters_ahead, leave_out = set(), set(), None\n");
+                                  "came_ahead, filters_ahead, calls = set(), set(), None\n");
     text->parts[0] = (struct iovec){text->first_line, (size_t)length};
     text->parts[1] = (struct iovec){(void *)(uintptr_t)warm_ahead,
                                     ahead ? (size_t)(warm_ahead_end - warm_ahead) : 0};
@@ -336,6 +336,7 @@ static int put_stub(pid_t pid)
     uint64_t begin = (uint64_t)base, data = begin + code_size;
     if (symbols_find_python(pid, &page.python))
         page.python.text = data + sizeof(page);
+    page.hung.visit = begin + code.visit;
     if (!write_into(pid, begin, code.begin, code.size) ||
         !write_into(pid, data, &page, sizeof(page)) ||
         !write_text(pid, data + sizeof(page), &text) ||
