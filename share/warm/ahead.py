@@ -90,8 +90,17 @@ def logged_load(name, import_):
 
 
 def import_all(roots):
-    """Returns the filters of warnings that each brings."""
+    """Returns the filters of warnings that each brings. The modules lie side by side, each in a place that has been kept for it:
+    when they come back, they are written to, and with each the page where it stands."""
+    places = [bytes(sys.getsizeof(sys) - 33) for _ in range(256)]
+
+    def new_module(name):
+        if places:
+            places.pop() # what is allocated next, of this size, comes here
+        return plain_module(name)
+
     own_filters = {}
+    plain_module, bootstrap._new_module = bootstrap._new_module, new_module
     builtins.__import__ = logged_import
     find_and_load.__code__ = hooked(logged_load)
     try:
@@ -104,6 +113,7 @@ def import_all(roots):
     finally:
         builtins.__import__ = plain_import
         find_and_load.__code__ = plain_code
+        bootstrap._new_module = plain_module
     return own_filters
 
 
@@ -374,6 +384,24 @@ def freeze_but(these, ctypes):
     gc.collect(1) # and they are as old as they were
 
 
+def fill_pools():
+    """What the program makes is to lie on pages of its own, not in gaps between what came ahead, each of which would be a page
+    copied. Returns what fills them: one size after another, until many in a row come from a pool in its order, as from one
+    that is new."""
+    fillers = [None] * 400000
+    count = 0
+    for size in range(16, 513, 16):
+        in_a_row, last = 0, 0
+        while in_a_row < 16:
+            one = object() if size == 16 else float(size) if size == 32 else bytes(size - 33)
+            at = id(one)
+            in_a_row = in_a_row + 1 if last < at < last + 4 * size and last >> 14 == at >> 14 else 0
+            fillers[count] = one
+            count, last = count + 1, at
+    del fillers[count:]
+    return fillers
+
+
 def holders_of(stream):
     """Who came ahead and has it, as (function, None) or (object, attribute); None: somebody else, too."""
     found = []
@@ -451,7 +479,7 @@ first.update(id(one) for one in gc.get_referrers(sys.stdout, sys.stderr) if type
 shutdown = ahead["threading"]._shutdown if "threading" in ahead else None
 calls = [None, None, atexit._run_exitfuncs, [], leave_out, [one for one in gc.get_objects() if id(one) not in first and one is not at_first],
          [one for one in at_first if one is not vars(modules["__main__"])]]
-kept = [ahead, needs, orders, found, own_filters, calls]
+kept = [ahead, needs, orders, found, own_filters, calls, fill_pools()]
 kept.append(kept) # and never collected, since it is frozen: what is left out of the end stays as it is
 freeze_but(at_first, ahead["ctypes"])
 came_ahead, filters_ahead = set(ahead), {id(one) for own in own_filters.values() for one in own}
