@@ -443,25 +443,28 @@ def ends_unseen(types):
 
 
 def leave_out():
-    """When threads and callbacks have ended: what came ahead is not taken apart, unless somebody could see it. Returns whether
-    it is to be; then nothing is held here any more."""
+    """When threads and callbacks have ended: what came ahead is not taken apart, nor what we have, unless somebody could see
+    it. Returns whether it is to be."""
     find_and_load.__code__ = plain_code
     try:
-        if threads() or None in holders or not ends_unseen(calls[3]):
-            return 2
-        for found in holders: # of a stream, which is written to the end when nobody has it any more
-            for one, name in found:
-                if name is not None:
-                    setattr(one, name, None)
-                else:
-                    one.__defaults__ = None # the program does not call it any more
-        for name in back:
-            if name not in needed and modules.get(name) is ahead[name]:
-                del modules[name]
-        return 0
-    finally:
-        calls[3].clear()
+        left = not threads() and None not in holders and ends_unseen(calls[3])
+    except BaseException:
+        left = False
+    calls[3].clear()
+    if not left:
         space.clear()
+        return 2
+    for found in holders: # of a stream, which is written to the end when nobody has it any more
+        for one, name in found:
+            if name is not None:
+                setattr(one, name, None)
+            else:
+                one.__defaults__ = None # the program does not call it any more
+    for name in back:
+        if name not in needed and modules.get(name) is ahead[name]:
+            del modules[name]
+    del space["stdout"], space["stderr"]
+    return 0
 
 
 for one in (find_or_load, can_come_back, come_back, import_needs, load_again, order_for, order_of, fresh, is_shadowed, is_overridden, is_found_in,

@@ -16,8 +16,9 @@ import _warnings
 import _weakref
 import atexit
 import io
+from _frozen_importlib_external import SourceFileLoader
 
-id, len, map, set, type, vars = id, len, map, set, type, vars
+getattr, id, len, map, set, type, vars = getattr, id, len, map, set, type, vars
 modules, stdout, stderr = sys.modules, sys.stdout, sys.stderr
 gettrace, getprofile = sys.gettrace, sys.getprofile
 allocated = sys.getallocatedblocks
@@ -30,16 +31,19 @@ mro_of = type.__dict__["__mro__"].__get__
 dict_of = type.__dict__["__dict__"].__get__
 reference = _weakref.ReferenceType
 
-# Modules whose objects end unseen. Whatever else is imported has the interpreter end as usual.
+# Modules whose objects end unseen. Whatever else is imported that is not written in Python has the interpreter end as usual.
 harmless = set("""
-    __future__ _ast _bisect _blake2 _collections _collections_abc _contextvars _datetime _decimal _functools _hashlib _heapq
-    _json _locale _md5 _opcode _operator _pydecimal _random _sha1 _sha256 _sha3 _sha512 _sre _statistics _string _struct
-    _typing _weakref _weakrefset abc array ast base64 binascii bisect calendar cmath collections collections.abc copy
-    copyreg dataclasses datetime decimal dis enum errno fractions functools genericpath hashlib heapq importlib
+    __future__ _ast _bisect _posixsubprocess _signal _socket _uuid atexit fcntl gc grp mmap pwd select signal
+    _bisect _blake2 _bz2 _collections _collections_abc _compat_pickle _compression _contextvars _csv
+    _datetime _decimal _functools _hashlib _heapq _json _locale _lzma _md5 _opcode _operator _pickle _pydecimal _queue
+    _random _sha1 _sha256 _sha3 _sha512 _sre _statistics _string _struct _typing _weakref _weakrefset abc argparse array
+    ast base64 binascii bisect bz2 calendar cmath collections collections.abc contextlib contextvars copy copyreg csv
+    dataclasses datetime decimal dis enum errno fnmatch fractions functools genericpath gettext hashlib heapq hmac importlib
     importlib._abc importlib._bootstrap importlib._bootstrap_external inspect io itertools json json.decoder
-    json.encoder json.scanner keyword linecache locale math numbers opcode operator os os.path pprint random re
-    re._casefix re._compiler re._constants re._parser reprlib sre_compile sre_constants sre_parse stat statistics string
-    struct textwrap time token tokenize traceback types typing typing.io typing.re unicodedata warnings weakref
+    json.encoder json.scanner keyword linecache locale lzma math numbers opcode operator os os.path pickle pprint queue random
+    re re._casefix re._compiler re._constants re._parser reprlib resource secrets shutil sre_compile sre_constants sre_parse
+    stat statistics string struct textwrap threading time timeit token tokenize traceback types typing typing.io typing.re
+    unicodedata warnings weakref zlib
     """.split()) | came_ahead
 
 def generator():
@@ -56,6 +60,9 @@ waiting = coroutine()
 seen_to_end = {type(generator()), type(waiting), type(async_generator()), io.TextIOWrapper, io.BufferedReader,
                io.BufferedWriter, io.BufferedRandom, io.BufferedRWPair, io.FileIO, io.IOBase, io.RawIOBase,
                io.BufferedIOBase, io.TextIOBase}
+files = {io.TextIOWrapper, io.BufferedReader, io.BufferedWriter, io.BufferedRandom, io.FileIO, io.BytesIO, io.StringIO}
+buffers = files - {io.TextIOWrapper}
+text_file = io.TextIOWrapper
 function, builtin = type(generator), type(gc.disable)
 waiting.close()
 del waiting, generator, coroutine, async_generator
@@ -76,6 +83,36 @@ def is_new(objects, kind, seen):
     return False
 
 
+def is_written_by_flush(one):
+    """A file as open() makes it, and nobody's own: its end is to write what it still holds, whoever has it."""
+    if type(one) is not text_file:
+        return True
+    return vars(one).keys() <= plain.keys() and type(one.buffer) in buffers
+
+
+def is_new_file(objects, kinds):
+    """One that has more to do at its end than that."""
+    for one in objects:
+        if type(one) in kinds and id(one) not in old and not is_written_by_flush(one):
+            return True
+    return False
+
+
+def has_other_filters():
+    """By which an open file would be told of."""
+    return filters != filters_at_start and [one for one in filters if id(one) not in filters_ahead] != filters_at_start
+
+
+def write_out(objects, kinds):
+    """What files that are still open hold, in the order in which they were made. As at their end, errors are nobody's."""
+    for one in objects:
+        if type(one) in kinds and id(one) not in old:
+            try:
+                one.flush()
+            except Exception:
+                pass
+
+
 def always(one):
     return True
 
@@ -87,6 +124,11 @@ def calls_back(one):
     return callback is not None and not (type(callback) is builtin and callback.__name__ == "_destroy") # _abc's
 
 
+def is_python(module):
+    """Loaded from its text: all that it has is among the objects below."""
+    return type(module) is type(sys) and type(getattr(module.__spec__, "loader", None)) is SourceFileLoader
+
+
 def has_callbacks_of_threads():
     return bool("threading" in modules and modules["threading"]._threading_atexits)
 
@@ -95,17 +137,22 @@ def is_unseen():
     """Whether nothing is left that could be seen to end; then what was printed has been written."""
     if callbacks() or threads() or has_callbacks_of_threads() or sys.stdout is not stdout or sys.stderr is not stderr:
         return False
-    if not modules.keys() <= known or vars(stdout) != plain or vars(stderr) != plain:
+    if vars(stdout) != plain or vars(stderr) != plain:
         return False
-    if filters != filters_at_start and [one for one in filters if id(one) not in filters_ahead] != filters_at_start:
-        return False
+    for name in modules.keys() - known:
+        if not is_python(modules[name]):
+            return False
     if allocated() - blocks > 4 * MOST: # a list of the objects would be memory that the program has not asked for
         return False
     # What has come since the start is young as long as the collector has not been there.
     objects = get_objects(0) if collections() == collected else get_objects()
     if len(objects) > MOST:
         return False
-    for kind in set(map(type, objects)):
+    kinds = set(map(type, objects))
+    open_files = kinds & files
+    if open_files and (has_other_filters() or is_new_file(objects, open_files)):
+        return False
+    for kind in kinds - open_files:
         if has_end(kind):
             if is_new(objects, kind, always):
                 return False
@@ -115,9 +162,10 @@ def is_unseen():
         elif reference in mro_of(kind):
             if is_new(objects, kind, calls_back):
                 return False
-    del objects
     stdout.flush()
     stderr.flush()
+    write_out(objects, open_files)
+    del objects
     return True
 
 
