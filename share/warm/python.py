@@ -99,8 +99,10 @@ def is_new_file(objects, kinds):
 
 
 def has_other_filters():
-    """By which an open file would be told of."""
-    return filters != filters_at_start and [one for one in filters if id(one) not in filters_ahead] != filters_at_start
+    """By which unfinished things, such as open files, would be told of."""
+    if filters == filters_at_start:
+        return False
+    return [one for one in filters if id(one) not in filters_ahead and (one[0] != "ignore" or one in filters_at_start)] != filters_at_start
 
 
 def write_out(objects, kinds):
@@ -142,6 +144,8 @@ def is_unseen():
     for name in modules.keys() - known:
         if not is_python(modules[name]):
             return False
+    if has_other_filters():
+        return False
     if allocated() - blocks > 4 * MOST: # a list of the objects would be memory that the program has not asked for
         return False
     # What has come since the start is young as long as the collector has not been there.
@@ -150,7 +154,7 @@ def is_unseen():
         return False
     kinds = set(map(type, objects))
     open_files = kinds & files
-    if open_files and (has_other_filters() or is_new_file(objects, open_files)):
+    if is_new_file(objects, open_files):
         return False
     for kind in kinds - open_files:
         if has_end(kind):
