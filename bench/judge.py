@@ -165,17 +165,27 @@ import os, sys
 os.sched_setaffinity(0, {int(sys.argv[1])})
 for _ in range(int(sys.argv[2])):
     pid = os.fork()
-    if pid == 0: os._exit(0)
+    if pid == 0: {end}(0)
     os.waitpid(pid, 0)
 """
 
 
-def warm_fork_rate(_, __):
+def rate_of_forks(end):
     """Of an interpreter that has started: a child that is born and ends. 400 on each CPU."""
     begin = time.monotonic()
-    cpu = wait_all([os.posix_spawn(PYTHON, [PYTHON, "-c", WARM_FORKS, str(cpu), "400"], ENVIRONMENT) for cpu in CPUS])
+    program = WARM_FORKS.replace("{end}", end)
+    cpu = wait_all([os.posix_spawn(PYTHON, [PYTHON, "-c", program, str(cpu), "400"], ENVIRONMENT) for cpu in CPUS])
     count = 400 * len(CPUS)
     return count / (time.monotonic() - begin), cpu / count
+
+
+def warm_fork_rate(_, __):
+    return rate_of_forks("os._exit")
+
+
+def warm_end_rate(_, __):
+    """The end of an interpreter is most of what a fork costs."""
+    return rate_of_forks("sys.exit")
 
 
 # ---- served ----
@@ -245,6 +255,7 @@ ROWS = [
     Row("echo", "Python echo, /judge/long-batch", through_batch, echo_work, 500, cold=0.9, warm=6),
     Row("echo-cases", "Python echo, cases of /v1/judge", through_cases, echo_work, 500, cold=0.9),
     Row("echo-forks", "the same / fork+exit of a warm one", through_batch, echo_work, 500, baseline=warm_fork_rate, warm=0.6),
+    Row("echo-ends", "the same / fork+usual end of a warm one", through_batch, echo_work, 500, baseline=warm_end_rate),
     Row("numpy", "Python with numpy, /judge/long-batch", through_batch, numpy_work, 100, bare_count=40, cold=0.9, warm=40),
     Row("distinct", "C++ distinct, /judge/long-batch", through_batch, distinct(plain_cpp), 12, cold=0.9),
     Row("distinct-v1", "C++ distinct, /v1/judge/batch", through_tasks, distinct(plain_cpp), 12, cold=0.9),

@@ -463,7 +463,7 @@ def leave_out():
     for name in back:
         if name not in needed and modules.get(name) is ahead[name]:
             del modules[name]
-    del space["stdout"], space["stderr"]
+    outside.clear()
     return 0
 
 
@@ -480,7 +480,7 @@ find_and_load.__code__ = hooked(find_or_load)
 first = {id(one) for one in at_first}
 first.update(id(one) for one in gc.get_referrers(sys.stdout, sys.stderr) if type(one) is tuple)
 shutdown = ahead["threading"]._shutdown if "threading" in ahead else None
-calls = [None, None, atexit._run_exitfuncs, [], leave_out, [one for one in gc.get_objects() if id(one) not in first and one is not at_first],
+calls = [None, None, atexit._run_exitfuncs, [], prepare_end, leave_out, [one for one in gc.get_objects() if id(one) not in first and one is not at_first],
          [one for one in at_first if one is not vars(modules["__main__"])]]
 kept = [ahead, needs, orders, found, own_filters, calls, fill_pools()]
 kept.append(kept) # and never collected, since it is frozen: what is left out of the end stays as it is

@@ -4,8 +4,10 @@
 # writes to for the first time. So an end that nobody could see is left out: finish() says whether it can be.
 #
 # This namespace is nobody's module: nothing of it is in sys.modules, builtins or __main__. Names are taken from
-# builtins here, once, because a program may put others there. Objects are few, and none is left for the garbage
-# collector: what it has seen, and when it comes next, decides about the order of a program's last words.
+# builtins here, once, because a program may put others there. The garbage collector does not know its objects
+# (stub_collector.h), so they cannot be taken to pieces: outside is what has to be let go.
+# Mostly they are made apart (stub_apart.h): the interpreter knows nothing of them, none is ever freed, and they hold
+# nothing; held is what they refer to.
 # In front of it stands what came ahead: ahead.py, or a line that says nothing did.
 import sys
 before = list(sys.modules)
@@ -18,15 +20,15 @@ import atexit
 import io
 from _frozen_importlib_external import SourceFileLoader
 
-getattr, id, len, map, set, type, vars = getattr, id, len, map, set, type, vars
-modules, stdout, stderr = sys.modules, sys.stdout, sys.stderr
+below, next, reversed, id, len, list, map, set, type, vars = getattr, next, reversed, id, len, list, map, set, type, vars
+references = sys.getrefcount
+apart = calls is None and sys.version_info >= (3, 10)
+outside = {"modules": sys.modules, "filters": _warnings.filters, "streams": (sys.__stdin__, sys.stdout, sys.stderr)}
 gettrace, getprofile = sys.gettrace, sys.getprofile
 allocated = sys.getallocatedblocks
 unfreeze = gc.unfreeze if came_ahead else None
 get_objects, get_stats, callbacks = gc.get_objects, gc.get_stats, atexit._ncallbacks
 threads = _thread._count
-filters = _warnings.filters # unfinished things are told of where a program asks for it
-plain = {"mode": "w"} # of a stream: nobody has given it a flush() of its own
 mro_of = type.__dict__["__mro__"].__get__
 dict_of = type.__dict__["__dict__"].__get__
 reference = _weakref.ReferenceType
@@ -62,7 +64,7 @@ seen_to_end = {type(generator()), type(waiting), type(async_generator()), io.Tex
                io.BufferedIOBase, io.TextIOBase}
 files = {io.TextIOWrapper, io.BufferedReader, io.BufferedWriter, io.BufferedRandom, io.FileIO, io.BytesIO, io.StringIO}
 buffers = files - {io.TextIOWrapper}
-text_file = io.TextIOWrapper
+text_file, of_open, module = io.TextIOWrapper, {"mode"}, type(sys)
 function, builtin = type(generator), type(gc.disable)
 waiting.close()
 del waiting, generator, coroutine, async_generator
@@ -87,7 +89,7 @@ def is_written_by_flush(one):
     """A file as open() makes it, and nobody's own: its end is to write what it still holds, whoever has it."""
     if type(one) is not text_file:
         return True
-    return vars(one).keys() <= plain.keys() and type(one.buffer) in buffers
+    return vars(one).keys() <= of_open and type(one.buffer) in buffers
 
 
 def is_new_file(objects, kinds):
@@ -98,21 +100,20 @@ def is_new_file(objects, kinds):
     return False
 
 
-def has_other_filters():
+def has_other_filters(filters):
     """By which unfinished things, such as open files, would be told of."""
     if filters == filters_at_start:
         return False
     return [one for one in filters if id(one) not in filters_ahead and (one[0] != "ignore" or one in filters_at_start)] != filters_at_start
 
 
-def write_out(objects, kinds):
-    """What files that are still open hold, in the order in which they were made. As at their end, errors are nobody's."""
-    for one in objects:
-        if type(one) in kinds and id(one) not in old:
-            try:
-                one.flush()
-            except Exception:
-                pass
+def write_out(left):
+    """What they hold, in the order in which they were made. As at their end, errors are nobody's."""
+    for one in left:
+        try:
+            one.flush()
+        except Exception:
+            pass
 
 
 def always(one):
@@ -126,81 +127,138 @@ def calls_back(one):
     return callback is not None and not (type(callback) is builtin and callback.__name__ == "_destroy") # _abc's
 
 
-def is_python(module):
-    """Loaded from its text: all that it has is among the objects below."""
-    return type(module) is type(sys) and type(getattr(module.__spec__, "loader", None)) is SourceFileLoader
+def names_of_ends():
+    """More of them: somebody has put one on a class, maybe on one that was there before."""
+    return references("__del__")
 
 
-def has_callbacks_of_threads():
-    return bool("threading" in modules and modules["threading"]._threading_atexits)
+def and_below(stream):
+    found = []
+    while stream is not None:
+        found.append(stream)
+        stream = below(stream, "buffer", None) or below(stream, "raw", None)
+    return found
 
 
-def is_unseen():
-    """Whether nothing is left that could be seen to end; then what was printed has been written."""
-    if callbacks() or threads() or has_callbacks_of_threads() or sys.stdout is not stdout or sys.stderr is not stderr:
-        return False
-    if vars(stdout) != plain or vars(stderr) != plain:
-        return False
+def attributes(stream):
+    """Of a stream and what is below it: a program may have given it a flush() of its own."""
+    return [list(vars(one).items()) for one in and_below(stream)]
+
+
+def is_python(one):
+    """A module that is loaded from its text: all that it has is among the objects that are looked at."""
+    return type(one) is module and type(below(one.__spec__, "loader", None)) is SourceFileLoader
+
+
+def is_harmless(modules):
+    """What is imported comes last."""
+    if len(modules) == modules_at_start and next(reversed(modules)) == last_module:
+        return True
     for name in modules.keys() - known:
         if not is_python(modules[name]):
             return False
-    if has_other_filters():
+    return not ("threading" in modules and modules["threading"]._threading_atexits)
+
+
+def is_quiet():
+    """Whether nobody waits for the end, and the streams are those of the start."""
+    modules, filters, (_, stdout, stderr) = outside["modules"], outside["filters"], outside["streams"]
+    if callbacks() or threads() or sys.stdout is not stdout or sys.stderr is not stderr:
         return False
+    if has_other_filters(filters):
+        return False
+    return (apart or names_of_ends() == ends_at_start) and is_harmless(modules)
+
+
+def files_left():
+    """Those that hold something yet; None: more could be seen to end."""
+    if list(map(attributes, outside["streams"])) != attributes_at_start:
+        return None
     if allocated() - blocks > 4 * MOST: # a list of the objects would be memory that the program has not asked for
-        return False
+        return None
     # What has come since the start is young as long as the collector has not been there.
     objects = get_objects(0) if collections() == collected else get_objects()
     if len(objects) > MOST:
-        return False
+        return None
     kinds = set(map(type, objects))
-    open_files = kinds & files
-    if is_new_file(objects, open_files):
-        return False
-    for kind in kinds - open_files:
+    if is_new_file(objects, kinds & files):
+        return None
+    for kind in kinds - files:
         if has_end(kind):
             if is_new(objects, kind, always):
-                return False
+                return None
         elif type in mro_of(kind):
             if is_new(objects, kind, has_end):
-                return False
+                return None
         elif reference in mro_of(kind):
             if is_new(objects, kind, calls_back):
-                return False
-    stdout.flush()
-    stderr.flush()
-    write_out(objects, open_files)
-    del objects
-    return True
+                return None
+    return [one for one in objects if type(one) in files and id(one) not in old]
 
 
 def collections():
     return [one["collections"] for one in get_stats()]
 
 
-def finish():
-    """1: the end can be left out. 0: the interpreter is to end as usual, and nothing is held here any more, unless modules
-    came ahead: then it is to go on with what stands in calls. 2: all is to be taken apart."""
+def finish(looked=False):
+    """1: the end can be left out, and what was printed has been written. 0: the interpreter is to end as usual, and nothing is
+    held here any more, unless modules came ahead: then it is to go on with what stands in calls. looked: no object could
+    be seen to end (stub_end.h)."""
     try:
-        if is_unseen():
+        left = None
+        if is_quiet():
+            left = [] if looked else files_left()
+        if left is not None:
+            for stream in outside["streams"][1:]:
+                stream.flush()
+            write_out(left)
             return 1
     except BaseException:
         pass
-    if calls is not None:
-        return prepare_end()
-    space.clear()
+    left = None
+    if not apart:
+        outside.clear()
     return 0
 
 
-for name in list(modules):
+def referred_to(first):
+    """What is not apart, and referred to from there: beginning with an object that is."""
+    here, met, found, left = id(first) >> 24, set(), [], [first]
+    while left:
+        one = left.pop()
+        if id(one) in met:
+            continue
+        met.add(id(one))
+        if id(one) >> 24 != here:
+            found.append(one)
+            continue
+        left += gc.get_referents(one)
+        if type(one) is code:
+            left += [one.co_consts, one.co_names, *one.co_varnames, *one.co_cellvars, *one.co_freevars]
+            left += [one.co_filename, one.co_name, one.co_code, getattr(one, "co_qualname", None)]
+    return found
+
+
+for name in list(sys.modules):
     if name not in before:
-        del modules[name]
-known = harmless | set(modules)
-filters_at_start = list(filters)
+        del sys.modules[name]
+known, modules_at_start, last_module = harmless | set(sys.modules), len(sys.modules), next(reversed(sys.modules))
+filters_at_start, attributes_at_start = list(_warnings.filters), list(map(attributes, outside["streams"]))
+ends_at_start = names_of_ends()
 space = globals()
 collected = collections()
 blocks = allocated()
 old = {id(one) for one in get_objects()
        if type in mro_of(type(one)) or reference in mro_of(type(one)) or has_end(type(one))}
+looked = (True,)
+places = [id(one) + type(one).__dictoffset__ for stream in outside["streams"] for one in and_below(stream)]
+ends = b"".join([one.to_bytes(8, "little") for one in (len(old), *sorted(old), *places, *collected)]) if len(places) == 9 else None
+held, end_name, code = [], "__del__", type(finish.__code__)
 del before, name, atexit, io, _thread, _warnings, _weakref
-gc.enable()
-del gc
+if apart: # code that has never run, in place of what has: it would remember types by the numbers that they have got here
+    for one in [one for one in space.values() if type(one) is function]:
+        one.__code__ = one.__code__.replace()
+    held += referred_to(space)
+else:
+    gc.enable()
+    del gc, held, code, referred_to

@@ -144,6 +144,7 @@ void command_start(struct command *command)
     const char *const *env = container_environment(command->container, &env_count);
     if (warm_plan(command->settings->warm, request, env, env_count, program) == WARM_PLAN_YES) {
         spec.warm_program = program;
+        spec.warm_text = warm_text(command->settings->warm, request);
         spec.warm_preload = warm_preload(command->settings->warm, request, preload);
     }
     cpu_set_t every;
@@ -279,12 +280,24 @@ void command_mark_late(struct command *command)
 
 /* ---- after ---- */
 
+/* A process that waited to be the run has not begun within the run's time, such as one that the host had stopped. The
+ * program has all of it still. */
+static void begin_again(struct command *command)
+{
+    if (command->killed == KILL_WALL)
+        command->killed = KILL_NONE;
+    command->started_ns = monotonic_ns();
+    streams_unmark_late(command->streams);
+}
+
 void command_end(struct command *command)
 {
     struct cj_error err;
     if (container_finish(command->container, FINISH_TIMEOUT, &command->end, &err) < 0)
         command_fail(command, &err);
-    else if (!command->end.again)
+    else if (command->end.again)
+        begin_again(command);
+    else
         command->state = COMMAND_ENDED;
 }
 

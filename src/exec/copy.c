@@ -104,6 +104,27 @@ static int copy_in_file(struct container *container, const struct exec_copy_in *
     if (copied < 0)
         return record_in(result, item->name, EXEC_COPY_IN_COPY_CONTENT, failed, err, "write",
                          item->name, errno);
+    fd_close(&to);
+    return item->hold_key != 0 ? container_hold(container, path, item->hold_key, err) : 0;
+}
+
+/* Before anything is copied: what an earlier run has left goes, unless it is wanted again. *there: the item that need not
+ * be copied; NULL. */
+static int want_held(struct command *command, const struct exec_copy_in **there,
+                     struct cj_error *err)
+{
+    const struct exec_request *request = command->request;
+    char path[EXEC_PATH_MAX] = "";
+    const struct exec_copy_in *wanted = NULL;
+    bool is_there;
+    for (size_t i = 0; i < request->copy_in_count && wanted == NULL; i++)
+        if (request->copy_in[i].hold_key != 0 &&
+            exec_path_resolve(command_work_dir(command), request->copy_in[i].name, path) == 0)
+            wanted = &request->copy_in[i];
+    if (container_want_held(command->container, path, wanted != NULL ? wanted->hold_key : 0,
+                            &is_there, err) < 0)
+        return -1;
+    *there = is_there ? wanted : NULL;
     return 0;
 }
 
@@ -141,10 +162,13 @@ int copy_in_all(struct command *command, bool *failed, struct cj_error *err)
     struct exec_result *result = command->result;
     char path[EXEC_PATH_MAX];
     unsigned link_failures = 0;
+    const struct exec_copy_in *there;
+    if (want_held(command, &there, err) < 0)
+        return -1;
     for (int links = 0; links < 2; links++) { /* files first: links may point at them */
         for (size_t i = 0; i < request->copy_in_count && !(links && *failed); i++) {
             const struct exec_copy_in *item = &request->copy_in[i];
-            if ((item->kind == EXEC_COPY_SYMLINK) != (links == 1))
+            if (item == there || (item->kind == EXEC_COPY_SYMLINK) != (links == 1))
                 continue;
             int resolved = resolve(item, command_work_dir(command), path, result, failed, err);
             if (resolved < 0)

@@ -144,6 +144,11 @@ void keep_mark(struct keep *keep)
     keep->marked = true;
 }
 
+void keep_unmark(struct keep *keep)
+{
+    keep->marked = false;
+}
+
 void keep_cut_to_mark(struct keep *keep)
 {
     if (!keep->marked || keep->seen <= keep->mark)

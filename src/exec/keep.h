@@ -44,6 +44,9 @@ void keep_file(struct keep *keep, int fd, uint64_t size);
 /* What comes from now on may be too late: the first mark counts. */
 void keep_mark(struct keep *keep);
 
+/* It was not. */
+void keep_unmark(struct keep *keep);
+
 /* It was: forgets what came after the mark, if there is one. */
 void keep_cut_to_mark(struct keep *keep);
 

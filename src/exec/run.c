@@ -84,6 +84,8 @@ static void serve_poll(struct running *running, size_t used)
         streams_move(command->streams, fds + command->poll_end + 1, command->poll_streams);
         if (fds[command->poll_end].revents != 0) {
             command_end(command);
+            if (command->state == COMMAND_ENDED)
+                streams_ended(command->streams, fds + command->poll_end + 1, command->poll_streams);
             if (command->state != COMMAND_RUNNING)
                 pipes_ended(running->pipes, i);
         } else if (streams_flooded(command->streams))

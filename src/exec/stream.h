@@ -18,6 +18,8 @@ struct stream {
     int same_as;      /* index of the stream with the same collector; -1 */
     bool collects;    /* its output comes into the result */
     int made;         /* which of the run's made files it is; -1 */
+    int kept;         /* which of the container's output pipes it reads; -1 */
+    bool dry;         /* ... and there is nothing in it for good */
     int pass_fd;      /* what the program gets, when it is ours to close; -1 */
     int read_fd;      /* end that we read; -1 */
     int write_fd;     /* end that we write; -1 */

@@ -120,10 +120,27 @@ void streams_move(struct streams *streams, const struct pollfd *fds, size_t coun
     }
 }
 
+/* Nobody but the run writes into the container's own pipes, and poll(2) has looked at them after the end, which comes
+ * before them in the set: everything had been written by then. */
+void streams_ended(struct streams *streams, const struct pollfd *fds, size_t count)
+{
+    for (size_t i = 0; i < streams->count; i++) {
+        struct stream *stream = &streams->streams[i];
+        stream->dry = stream->kept >= 0 && stream->poll_read >= 0 &&
+                      (size_t)stream->poll_read < count && fds[stream->poll_read].revents == 0;
+    }
+}
+
 void streams_mark_late(struct streams *streams)
 {
     for (size_t i = 0; i < streams->count; i++)
         keep_mark(&streams->streams[i].keep);
+}
+
+void streams_unmark_late(struct streams *streams)
+{
+    for (size_t i = 0; i < streams->count; i++)
+        keep_unmark(&streams->streams[i].keep);
 }
 
 void streams_cut_late(struct streams *streams)
@@ -143,20 +160,28 @@ bool streams_flooded(const struct streams *streams)
     return false;
 }
 
+static void finish(struct streams *streams, struct stream *stream, int cancel_fd, int64_t grace_ns)
+{
+    for (;;) {
+        if (stream->kind == EXEC_FILE_FORWARD) /* first: a full buffer takes nothing more */
+            stream_finish_forward(stream, cancel_fd, grace_ns);
+        uint64_t before = stream->keep.seen;
+        stream_read_output(stream, streams->chunk);
+        if (stream->keep.seen == before)
+            return;
+    }
+}
+
 void streams_finish(struct streams *streams, int cancel_fd, int64_t grace_ns)
 {
     for (size_t i = 0; i < streams->count; i++) {
         struct stream *stream = &streams->streams[i];
         if (stream->kind != EXEC_FILE_COLLECT && stream->kind != EXEC_FILE_FORWARD)
             continue;
-        for (;;) {
-            if (stream->kind == EXEC_FILE_FORWARD) /* first: a full buffer takes nothing more */
-                stream_finish_forward(stream, cancel_fd, grace_ns);
-            uint64_t before = stream->keep.seen;
-            stream_read_output(stream, streams->chunk);
-            if (stream->keep.seen == before)
-                break;
-        }
+        if (stream->kind == EXEC_FILE_FORWARD || !stream->dry)
+            finish(streams, stream, cancel_fd, grace_ns);
+        if (stream->kept >= 0 && stream_wants_input(stream))
+            container_output_emptied(streams->container, stream->kept);
     }
 }
 

@@ -45,12 +45,19 @@ size_t streams_poll(struct streams *streams, int64_t now_ns, int64_t *next_ns, s
 /* Moves what can be moved without waiting. fds: as filled in by streams_poll() and poll(2). */
 void streams_move(struct streams *streams, const struct pollfd *fds, size_t count);
 
+/* The run had ended when poll(2) filled in fds, as streams_move() got them: a pipe that had nothing then is not read
+ * again. */
+void streams_ended(struct streams *streams, const struct pollfd *fds, size_t count);
+
 /* True when a collector or forward got so much more than it takes (1 MiB) that the program is flooding
  * and need not be waited for. */
 bool streams_flooded(const struct streams *streams);
 
 /* The run's wall time has passed: what is collected from now on may have been written too late. */
 void streams_mark_late(struct streams *streams);
+
+/* Its time begins anew. */
+void streams_unmark_late(struct streams *streams);
 
 /* It was, for the run went on beyond its wall time: that is forgotten, so that what comes back does not
  * depend on how soon a kill reaches the program. */

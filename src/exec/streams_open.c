@@ -36,6 +36,7 @@ static int open_output(struct streams *streams, struct stream *stream, unsigned 
     if (*outputs < CONTAINER_OUTPUTS) {
         int which = (int)(*outputs)++;
         stream->read_fd = container_output_fd(streams->container, which);
+        stream->kept = which;
         *descriptor = (struct container_descriptor){CONTAINER_OUTPUT, which};
         return 0;
     }
@@ -216,6 +217,7 @@ static void describe(struct stream *stream, const struct exec_file *file)
                               .same_as = -1,
                               .collects = is_collector(file),
                               .made = -1,
+                              .kept = -1,
                               .pass_fd = -1,
                               .read_fd = -1,
                               .write_fd = -1,

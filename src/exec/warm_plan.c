@@ -3,6 +3,8 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* ---- the environment ---- */
 
@@ -130,6 +132,15 @@ static bool by_name(const struct exec_warm *warm, const char *name, const char *
 
 /* ---- its files ---- */
 
+/* By a collector. */
+static bool has_file_made(const struct exec_request *request, const char *name)
+{
+    for (size_t i = 0; i < request->file_count; i++)
+        if (request->files[i].name != NULL && strcmp(request->files[i].name, name) == 0)
+            return true;
+    return false;
+}
+
 /* The work directory is searched first. Whatever is called so, somewhere, will do for a no. */
 static bool has_file_named(const struct exec_request *request, const char *name)
 {
@@ -138,10 +149,7 @@ static bool has_file_named(const struct exec_request *request, const char *name)
         if (strcmp(slash != NULL ? slash + 1 : request->copy_in[i].name, name) == 0)
             return true;
     }
-    for (size_t i = 0; i < request->file_count; i++)
-        if (request->files[i].name != NULL && strcmp(request->files[i].name, name) == 0)
-            return true;
-    return false;
+    return has_file_made(request, name);
 }
 
 /* Packages of a user's own are below ~/.local; no interpreter looks for anything in a home directory that is not
@@ -184,6 +192,57 @@ static bool is_script(const struct exec_warm *warm, const struct exec_request *r
         script[0] != '/' || (strncmp(script, warm->work_dir, length) == 0 && script[length] == '/');
     return script[0] != '\0' && script[0] != '-' && inside && !leads_up(script) &&
            length + 1 + strlen(script) < PATH_MAX;
+}
+
+/* ---- its text ---- */
+
+/* The script's name in the work directory; it may lie below that. */
+static const char *script_name(const struct exec_warm *warm, const struct exec_request *request)
+{
+    const char *script = request->args[1];
+    size_t length = strlen(warm->work_dir);
+    return strncmp(script, warm->work_dir, length) == 0 && script[length] == '/'
+               ? script + length + 1
+               : script;
+}
+
+/* Where Python looks whether a file is a zip archive: at the end, with a comment of at most 64 KiB behind
+ * (Lib/zipimport.py, _read_directory()). */
+static bool may_be_archive(const char *data, size_t size)
+{
+    static const char mark[] = {'P', 'K', 5, 6};
+    size_t looked_at = 65536 + 22;
+    size_t from = size > looked_at ? size - looked_at : 0;
+    return memmem(data + from, size - from, mark, sizeof(mark)) != NULL;
+}
+
+static bool fd_may_be_archive(int fd)
+{
+    enum { MOST = 64 * 1024 };
+    struct stat info;
+    char text[MOST];
+    if (fstat(fd, &info) < 0 || !S_ISREG(info.st_mode) || info.st_size > MOST)
+        return true;
+    ssize_t got = pread(fd, text, sizeof(text), 0);
+    return got != info.st_size || may_be_archive(text, (size_t)got);
+}
+
+bool warm_text(const struct exec_warm *warm, const struct exec_request *request)
+{
+    const char *script = script_name(warm, request);
+    const struct exec_copy_in *found = NULL;
+    if (strchr(script, '/') != NULL || has_file_made(request, script))
+        return false;
+    for (size_t i = 0; i < request->copy_in_count; i++) {
+        if (strcmp(request->copy_in[i].name, script) != 0)
+            continue;
+        if (found != NULL)
+            return false;
+        found = &request->copy_in[i];
+    }
+    if (found != NULL && found->kind == EXEC_COPY_CONTENT)
+        return !may_be_archive(found->data, found->size);
+    return found != NULL && found->kind == EXEC_COPY_FD && !fd_may_be_archive(found->fd);
 }
 
 /* ---- public ---- */

@@ -32,4 +32,7 @@ enum warm_answer warm_plan(const struct exec_warm *warm, const struct exec_reque
 const char *warm_preload(const struct exec_warm *warm, const struct exec_request *request,
                          char out[static WARM_PRELOAD_SIZE]);
 
+/* Of a run that may be warm: whether its script is a plain text in the work directory itself. */
+bool warm_text(const struct exec_warm *warm, const struct exec_request *request);
+
 #endif

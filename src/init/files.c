@@ -100,10 +100,12 @@ static bool ipc_left(void)
 static long count_sockets(void)
 {
     char text[32];
+    static const char before[] = "sockets: used ";
     ssize_t length = pread(self.sockets_fd, text, sizeof(text) - 1, 0);
     text[length > 0 ? length : 0] = '\0';
-    long used = -1;
-    return sscanf(text, "sockets: used %ld", &used) == 1 ? used - (long)warm_sockets() : -1;
+    if (strncmp(text, before, sizeof(before) - 1) != 0) /* sscanf(3) would take 1 us */
+        return -1;
+    return strtol(text + sizeof(before) - 1, NULL, 10) - (long)warm_sockets();
 }
 
 static bool sockets_left(void)
@@ -165,6 +167,8 @@ uint32_t files_dirt(void)
     for (unsigned i = 0; i < self.tmpfs_count; i++)
         if (files_touched(&self.tmpfs[i]))
             dirt |= (uint32_t)DIRT_TMPFS << i;
+    if (held_touched())
+        dirt |= held_dirt();
     if (ipc_left() || loopback_used())
         dirt |= DIRT_IPC;
     if ((self.setup->flags & SETUP_SINGLE_ID) != 0 && own_changed())
@@ -179,12 +183,22 @@ uint32_t files_dirt(void)
 
 /* ---- making it fresh ---- */
 
-/* Removes a few plain entries. Returns false when there is more to it: a directory, many entries,
+/* st_blocks has units of 512 bytes, inode(7). */
+static uint64_t blocks_of(const struct stat *info, const struct statfs *space)
+{
+    return (uint64_t)info->st_blocks * 512 / (uint64_t)space->f_bsize;
+}
+
+/* Removes a few plain entries, but the held file. Returns false when there is more to it: a directory, many entries,
  * attributes of the root directory itself. */
 static bool wipe_entries(struct tmpfs *tmpfs)
 {
     char entries[4096];
     unsigned removed = 0;
+    struct stat held;
+    const bool holds = held_is_there(tmpfs, &held);
+    if (!holds)
+        held_forget_in(tmpfs); /* its space is given back when we have it open no more */
     lseek(tmpfs->dir_fd, 0, SEEK_SET);
     for (;;) {
         long length = syscall(SYS_getdents64, tmpfs->dir_fd, entries, sizeof(entries));
@@ -195,7 +209,8 @@ static bool wipe_entries(struct tmpfs *tmpfs)
         for (long at = 0; at < length;) {
             const struct dirent64 *entry = (const struct dirent64 *)(void *)(entries + at);
             at += entry->d_reclen;
-            if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+                (holds && held_is(entry->d_name)))
                 continue;
             if (++removed > WIPE_ENTRIES_MAX || unlinkat(tmpfs->dir_fd, entry->d_name, 0) < 0)
                 return false; /* EISDIR for a directory, unlink(2) */
@@ -208,8 +223,8 @@ static bool wipe_entries(struct tmpfs *tmpfs)
         now.st_mode != tmpfs->fresh.st_mode || now.st_uid != tmpfs->fresh.st_uid ||
         now.st_gid != tmpfs->fresh.st_gid || flistxattr(tmpfs->dir_fd, NULL, 0) > 0 ||
         (ioctl(tmpfs->dir_fd, FS_IOC_GETFLAGS, &attributes) == 0 && attributes != 0) ||
-        (uint64_t)space.f_bfree != tmpfs->fresh_blocks ||
-        (uint64_t)space.f_ffree != tmpfs->fresh_files)
+        (uint64_t)space.f_bfree + (holds ? blocks_of(&held, &space) : 0) != tmpfs->fresh_blocks ||
+        (uint64_t)space.f_ffree + (holds ? 1 : 0) != tmpfs->fresh_files)
         return false;
     tmpfs->fresh = now;
     return true;
@@ -226,13 +241,9 @@ static void prove_place(const struct tmpfs *tmpfs)
         give_up("asked to clean a place that is not ours");
 }
 
-int files_reset(uint32_t dirt)
+static int clean_tmpfs(uint32_t dirt)
 {
     unsigned first = self.tmpfs_count; /* to be mounted anew */
-    if ((dirt & DIRT_SOCKETS) != 0 && !collect_sockets()) {
-        errno = EBUSY;
-        return -1;
-    }
     for (unsigned i = 0; i < self.tmpfs_count; i++) {
         if ((dirt & (uint32_t)DIRT_TMPFS << i) == 0)
             continue;
@@ -246,9 +257,38 @@ int files_reset(uint32_t dirt)
     }
     if (first == self.tmpfs_count)
         return 0;
+    if (held_dirt() >= (uint32_t)DIRT_TMPFS << first)
+        held_forget();
     return mounts_remount_tmpfs(first) < 0
                ? -1
                : chdir(self.work_dir); /* init may stand in the old one */
+}
+
+int files_reset_around_held(uint32_t dirt, bool *held)
+{
+    struct stat info;
+    if ((dirt & DIRT_SOCKETS) != 0 && !collect_sockets()) {
+        errno = EBUSY;
+        return -1;
+    }
+    if (!*held) {
+        dirt |= held_dirt();
+        held_forget();
+    }
+    if (clean_tmpfs(dirt) < 0)
+        return -1;
+    *held = false;
+    for (unsigned i = 0; i < self.tmpfs_count; i++)
+        *held = *held || held_is_there(&self.tmpfs[i], &info);
+    if (!*held)
+        held_forget();
+    return 0;
+}
+
+int files_reset(uint32_t dirt)
+{
+    bool held = false;
+    return files_reset_around_held(dirt, &held);
 }
 
 /* ---- files in and out ---- */
@@ -378,6 +418,17 @@ static int open_out(const char *path, uint32_t *not_regular)
     return fd;
 }
 
+static int open_folder(const char *path)
+{
+    int fd = open_beneath_root(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (fd >= 0 && is_special(fd)) {
+        close(fd);
+        errno = EINVAL;
+        return -1;
+    }
+    return fd;
+}
+
 /* ---- killing ---- */
 
 /* With the programs' uid this thread reaches processes of that uid only: an interpreter has another one until a
@@ -388,6 +439,7 @@ static int open_out(const char *path, uint32_t *not_regular)
 void files_kill_run(void)
 {
     uid_t uid = run_uid();
+    warm_kill_handed(); /* as who waits, stopped by the host, he has not got it */
     if (!warm_any() || syscall(SYS_setresuid, uid, uid, 0) < 0) {
         kill(-1, SIGKILL);
         return;
@@ -435,14 +487,24 @@ static int serve(const struct init_request *request, int *passed, struct init_an
     const char *path = request_path(request->path_offset, request->path_length, path_copy);
     const char *target = request_path(request->target_offset, request->target_length, target_copy);
     int fd = -1;
+    bool held;
     switch (request->op) {
     case INIT_OP_OPEN_IN:
         fd = path != NULL && path[0] != '/' ? open_in(path) : (errno = EINVAL, -1);
         answer->error = fd < 0 ? errno : 0;
         break;
+    case INIT_OP_HOLD:
+        errno = EINVAL;
+        if (path == NULL || path[0] == '/' || held_begin(path) < 0)
+            answer->error = errno;
+        break;
     case INIT_OP_OPEN_OUT:
         fd =
             path != NULL && path[0] != '/' ? open_out(path, &answer->detail) : (errno = EINVAL, -1);
+        answer->error = fd < 0 ? errno : 0;
+        break;
+    case INIT_OP_OPEN_FOLDER:
+        fd = path != NULL && path[0] != '/' ? open_folder(path) : (errno = EINVAL, -1);
         answer->error = fd < 0 ? errno : 0;
         break;
     case INIT_OP_SYMLINK:
@@ -460,8 +522,10 @@ static int serve(const struct init_request *request, int *passed, struct init_an
         *passed = -1;
         break;
     case INIT_OP_RESET:
-        if (files_reset(request->dirt) < 0)
+        held = request->keep_held != 0;
+        if (files_reset_around_held(request->dirt, &held) < 0)
             answer->error = errno;
+        answer->detail = held;
         break;
     case INIT_OP_LOOK:
         look_around(answer);
@@ -470,7 +534,7 @@ static int serve(const struct init_request *request, int *passed, struct init_an
         files_kill_run();
         break;
     case INIT_OP_WARM:
-        warm_ask(request, answer);
+        warm_ask(request, *passed, answer);
         break;
     case INIT_OP_PING:
         break;

@@ -44,6 +44,7 @@ struct init {
     struct tmpfs tmpfs[INIT_TMPFS_MAX];
     unsigned tmpfs_count;
     struct sock_fprog filter;
+    struct sock_fprog warm_filter; /* of interpreters that are kept warm */
     int starting; /* atomic: a process has been cloned that is still on our memory */
 };
 
@@ -76,6 +77,8 @@ int mounts_make_tmpfs(unsigned i);
 /* Mounts the tmpfs from number first to the last again, empty, in their order, so that the table of
  * mounts looks as it did; remembers what fresh looks like. */
 int mounts_remount_tmpfs(unsigned first);
+/* The one that is the work directory; NULL. */
+struct tmpfs *mounts_work(void);
 /* Takes what the tmpfs looks like now for fresh. */
 void mounts_remember_fresh(struct tmpfs *tmpfs);
 /* mount_setattr(2): sets attributes (MOUNT_ATTR_*) of the mount that fd is the root of. */
@@ -90,9 +93,9 @@ int kept_watch_queues(void);
 /* Makes what is kept under that number anew. Returns 0, or -1 with errno. */
 int kept_make(enum init_kept number);
 
-/* made.c: the launcher's thread only */
+/* made.c: the launcher's thread only, but for the first */
 
-/* A name in the work directory; size bytes can be read from it. */
+/* A name in the work directory; size bytes can be read from it. Pure. */
 bool made_name_valid(const char *name, size_t size);
 /* Makes the file, which must not be there. Returns 0, or -1 with errno; then made_end() ends what was made
  * before it. */
@@ -122,15 +125,17 @@ bool symbols_find_python(pid_t pid, struct stub_python *out);
 
 /* siblings.c: a filter on top of the other one */
 
-enum { NO_SIBLINGS_COUNT = 6 };
+enum { NO_SIBLINGS_COUNT = 6, NO_CLONE3_COUNT = 8 };
 extern const struct sock_filter no_siblings[NO_SIBLINGS_COUNT];
+/* The same, and clone3(2) is refused wherever its arguments lie. */
+extern const struct sock_filter no_clone3[NO_CLONE3_COUNT];
 
 /* warm.c: programs that have begun before their run */
 
 /* Starts the thread, where the setup wants it. Before the launcher filters itself. */
 void warm_start_keeper(void);
-/* The janitor's: INIT_OP_WARM. */
-void warm_ask(const struct init_request *request, struct init_answer *answer);
+/* The janitor's: INIT_OP_WARM. group_fd: what came with it, which stays the caller's; -1. */
+void warm_ask(const struct init_request *request, int group_fd, struct init_answer *answer);
 /* Sockets that stand open for them. */
 unsigned warm_sockets(void);
 /* The launcher's thread only, from here on. A process has been reaped, whoever it was. */
@@ -146,6 +151,8 @@ pid_t warm_hand_over(unsigned number, const struct init_exec *request, const int
                      int *socket);
 /* When it has ended: whether it was the program that ran. Closes the socket. */
 bool warm_has_begun(int socket);
+/* Any thread's: SIGKILL to who has been given a request, while he may not be the run yet. */
+void warm_kill_handed(void);
 /* It is not to be trusted any more. */
 void warm_give_up(unsigned number);
 
@@ -163,6 +170,24 @@ void files_remember_network(void);
 /* Cleans what dirt (enum init_dirt) names. Empties the tmpfs mounts of the mask (enum init_dirt): a few plain files are removed, anything more
  * is mounted anew. Returns 0, or -1 with errno: the container has to be replaced. */
 int files_reset(uint32_t dirt);
+/* The same. *held: whether the held file is to stay; then, whether it does. */
+int files_reset_around_held(uint32_t dirt, bool *held);
+
+/* held.c: the janitor's thread, between runs */
+
+/* Holds the file, which is there; path: in the work directory itself, without '/' in front. Another one is not held any
+ * more. Returns 0, or -1 with errno: EOPNOTSUPP where none can be held. */
+int held_begin(const char *path);
+/* Whether a run has had it for writing, or changed it. Also the launcher's thread. */
+bool held_touched(void);
+/* Whether it lies in that tmpfs, untouched; *now is what it is. */
+bool held_is_there(const struct tmpfs *tmpfs, struct stat *now);
+bool held_is(const char *name);
+/* From here on it is a file like others. */
+void held_forget(void);
+void held_forget_in(const struct tmpfs *tmpfs); /* if it lies there */
+/* The tmpfs that it lies in, as a bit of enum init_dirt; 0: there is none. */
+uint32_t held_dirt(void);
 
 /* look.c: where no control group has the figures */
 

@@ -85,7 +85,7 @@ static bool run_warm(struct init_end *end)
     end->start = START_FELL_BACK;
     warm_give_up(run.request.warm);
     end->user_ns = end->system_ns = end->all_cpu_ns = 0;
-    end->max_rss_bytes = 0;
+    end->max_rss_bytes = end->faults = 0;
     end->reaped = 0;
     return false;
 }

@@ -23,14 +23,6 @@ static struct {
 
 /* ---- before the run ---- */
 
-static struct tmpfs *place_of_work(void)
-{
-    for (unsigned i = 0; i < self.tmpfs_count; i++)
-        if (strcmp(self.tmpfs[i].target, self.work_dir) == 0)
-            return &self.tmpfs[i];
-    return NULL;
-}
-
 /* For writing, too: the program opens its own by name, and what we read from later is this one, wherever
  * the name leads then. */
 static int make(const char *name)
@@ -70,7 +62,7 @@ int made_open(const char *name)
 void made_ready(void)
 {
     struct stat now;
-    struct tmpfs *place = made.count > 0 ? place_of_work() : NULL;
+    struct tmpfs *place = made.count > 0 ? mounts_work() : NULL;
     if (place == NULL || fstat(place->dir_fd, &now) < 0)
         return;
     made.place = place;

@@ -202,6 +202,14 @@ void mounts_remember_fresh(struct tmpfs *tmpfs)
     tmpfs->fresh_files = (uint64_t)space.f_ffree;
 }
 
+struct tmpfs *mounts_work(void)
+{
+    for (unsigned i = 0; i < self.tmpfs_count; i++)
+        if (strcmp(self.tmpfs[i].target, self.work_dir) == 0)
+            return &self.tmpfs[i];
+    return NULL;
+}
+
 static const unsigned long tmpfs_flags = MS_NOSUID | MS_NODEV | MS_NOATIME;
 
 static int mount_tmpfs(struct tmpfs *tmpfs)

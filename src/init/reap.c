@@ -15,6 +15,7 @@ static void account(struct init_end *end, const struct rusage *usage)
     uint64_t rss = (uint64_t)usage->ru_maxrss * 1024;
     if (rss > end->max_rss_bytes)
         end->max_rss_bytes = rss;
+    end->faults += (uint64_t)usage->ru_minflt + (uint64_t)usage->ru_majflt;
     end->all_cpu_ns += timeval_ns(usage->ru_utime) + timeval_ns(usage->ru_stime);
 }
 

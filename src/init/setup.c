@@ -98,7 +98,9 @@ bool setup_valid(const struct init_setup *setup, size_t size)
         !array_valid(setup, setup->mask_offset, setup->mask_count, sizeof(struct init_text)) ||
         !array_valid(setup, setup->filter_offset, setup->filter_count,
                      sizeof(struct sock_filter)) ||
-        setup->filter_count > INIT_FILTER_MAX)
+        !array_valid(setup, setup->warm_filter_offset, setup->warm_filter_count,
+                     sizeof(struct sock_filter)) ||
+        setup->filter_count > INIT_FILTER_MAX || setup->warm_filter_count > INIT_FILTER_MAX)
         return false;
     if (!text_valid(setup, setup->work_dir) || !text_valid(setup, setup->host_name) ||
         !text_valid(setup, setup->domain_name) || !text_valid(setup, setup->init_command))
@@ -304,6 +306,12 @@ int setup_container(const char **step)
         .len = (unsigned short)setup->filter_count,
         .filter = (struct sock_filter *)((char *)(uintptr_t)setup + setup->filter_offset),
     };
+    self.warm_filter = self.filter;
+    if (setup->warm_filter_count > 0)
+        self.warm_filter = (struct sock_fprog){
+            .len = (unsigned short)setup->warm_filter_count,
+            .filter = (struct sock_filter *)((char *)(uintptr_t)setup + setup->warm_filter_offset),
+        };
     if ((setup->flags & SETUP_CGROUP_NS) != 0 && unshare(CLONE_NEWCGROUP) < 0)
         return setup_fail("unshare the cgroup namespace");
     if (syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, NULL) < 0 && errno != ENOSYS &&

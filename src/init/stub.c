@@ -25,6 +25,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #if defined(__x86_64__)
 
@@ -211,6 +212,14 @@ INLINE int place(int fd, const struct stub_request *request, volatile int *fds)
     return (int)first;
 }
 
+/* Its group is the top of what the run sees of groups. */
+INLINE void unshare_cgroups(int fd)
+{
+    long done = call3(SYS_unshare, CLONE_NEWCGROUP, 0, 0);
+    if (done < 0)
+        fail(fd, STEP_CGROUP_NS, 0, done);
+}
+
 /* As child_main() of child.c, in its order. */
 INLINE void become_run(const struct stub_page *page, int fd, uint32_t fork_flags)
 {
@@ -228,24 +237,20 @@ INLINE void become_run(const struct stub_page *page, int fd, uint32_t fork_flags
     long done = call3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, PTR(&filter));
     if (done < 0)
         fail(fd, STEP_FILTER, 0, done);
-    /* So that init, which is the same user, can open its oom_score_adj. To others it makes no difference: they have
-     * another uid, and no rights. */
-    done = call3(SYS_prctl, PR_SET_DUMPABLE, 1, 0);
-    if (done < 0)
-        fail(fd, STEP_CREDENTIALS, 2, done);
+    const bool own_group = (fork_flags & STUB_INTO_CGROUP) != 0; /* nobody moves it meanwhile */
+    if ((fork_flags & STUB_NEW_CGROUP_NS) != 0 && own_group)
+        unshare_cgroups(fd);
     if (send_whole(fd, &started, sizeof(started)) < 0)
         end();
     long count = receive_whole(fd, &request, sizeof(request), fds);
     if (count < 0 || request.magic != STUB_MAGIC || count != (long)request.fd_count)
         end();
-    done = call3(SYS_setsid, 0, 0, 0);
+    done = page->sessions != 0 ? call3(SYS_setsid, 0, 0, 0)
+                               : call3(SYS_setpgid, 0, 0, 0); /* child.c, become_leader() */
     if (done < 0)
         fail(fd, STEP_SESSION, 0, done);
-    if ((fork_flags & STUB_NEW_CGROUP_NS) != 0) {
-        done = call3(SYS_unshare, CLONE_NEWCGROUP, 0, 0);
-        if (done < 0)
-            fail(fd, STEP_CGROUP_NS, 0, done);
-    }
+    if ((fork_flags & STUB_NEW_CGROUP_NS) != 0 && !own_group)
+        unshare_cgroups(fd);
     if ((request.flags & RUN_CPU_SET) != 0) {
         done = call3(SYS_sched_setaffinity, 0, sizeof(request.cpu_mask), PTR(request.cpu_mask));
         if (done < 0)
@@ -300,6 +305,12 @@ INLINE void forget_secrets(struct stub_page *page)
 
 #define FUNCTION(address, type) ((type)(uintptr_t)(address))
 typedef void *(*call_object)(void *, void *);
+typedef void *(*get_item)(void *, const volatile char *);
+
+#include "stub_apart.h"
+#include "stub_collector.h"
+#include "stub_end.h"
+#include "stub_hung.h"
 
 /* Gives the interpreter's Py_FinalizeEx() other first bytes. */
 INLINE long patch(const struct stub_page *page, const volatile uint8_t *bytes)
@@ -327,173 +338,146 @@ INLINE bool gives_none(const struct stub_page *page, uint64_t function)
            FUNCTION(page->python.none, void *);
 }
 
-/* ---- what a program has hung on modules that came ahead ----
- *
- * At its end these are not taken apart. But what they have that is the program's is to end as ever: a file in a
- * function that is json.JSONEncoder.default now. To find that, all objects that came ahead are asked whom they have:
- * who is not among those that were there before is the program's, and then asked the same. What
- * answers are the types of whatever is found so, in a list of the text's: share/warm/ahead.py knows whose end
- * can be seen. The kernel copies no page for that, since nothing is written but what is found. */
-
-enum {
-    FOUND_MAX = 4096,  /* more of the program's: whatever they are, all is taken apart */
-    SLOT_TRAVERSE = 71 /* Py_tp_traverse, typeslots.h */
-};
-
-INLINE uint64_t *slot_of(const struct stub_hung *hung, uint64_t object)
+/* An audit hook is called for what finish() does. To make an event of this is an error, which only who has one finds. */
+INLINE bool is_audited(const struct stub_python *python)
 {
-    uint64_t *table = FUNCTION(hung->table, uint64_t *);
-    uint64_t at = (object >> 4) * UINT64_C(0x9e3779b97f4a7c15) >> 32;
-    while (table[at & hung->mask] != 0 && table[at & hung->mask] != object)
-        at++;
-    return &table[at & hung->mask];
+    volatile char event[1], format[2];
+    event[0] = '\0';
+    format[0] = '!';
+    format[1] = '\0';
+    if (FUNCTION(python->audit,
+                 int (*)(const volatile char *, const volatile char *, ...))(event, format) == 0)
+        return false;
+    FUNCTION(python->clear, void (*)(void))();
+    return true;
 }
 
-/* CPython's visitproc. */
-__attribute__((section("cj_stub"), used, noinline, no_stack_protector,
-               target("general-regs-only"))) static int
-stub_visit(void *object, void *argument)
+/* What finish() says: with the collector as it was, unless the end is left out. */
+INLINE long ask_finish(const struct stub_page *page)
 {
-    struct stub_page *page = argument;
-    struct stub_hung *hung = &page->hung;
-    uint64_t *slot = slot_of(hung, (uint64_t)(uintptr_t)object);
-    if (*slot != 0 || FUNCTION(page->python.is_tracked, int (*)(void *))(object) == 0)
-        return 0;
-    if (hung->found_count == FOUND_MAX)
-        return 1;
-    *slot = FUNCTION(hung->found, uint64_t *)[hung->found_count++] = (uint64_t)(uintptr_t)object;
-    return 0;
-}
-
-INLINE uint64_t type_of(uint64_t object)
-{
-    return FUNCTION(object, const uint64_t *)[1];
-}
-
-INLINE long ask_for_held(struct stub_page *page, uint64_t object)
-{
-    void *traverse =
-        FUNCTION(page->python.slot, void *(*)(uint64_t, int))(type_of(object), SLOT_TRAVERSE);
-    if (traverse == NULL)
-        return 0;
-    return FUNCTION(traverse, int (*)(uint64_t, uint64_t, void *))(object, page->hung.visit, page);
-}
-
-/* Leaves in the list what types they are of, and None when they are too many. */
-INLINE void find_hung(struct stub_page *page, void *types)
-{
-    struct stub_hung *hung = &page->hung;
-    long (*append)(void *, uint64_t) = FUNCTION(page->python.append, long (*)(void *, uint64_t));
-    uint64_t last = 0;
-    long many = 0;
-    for (uint64_t i = 0; many == 0 && i < hung->count; i++)
-        many = ask_for_held(page, FUNCTION(hung->objects, const uint64_t *)[i]);
-    for (uint64_t i = 0; many == 0 && i < hung->found_count; i++) {
-        uint64_t object = FUNCTION(hung->found, const uint64_t *)[i];
-        if (type_of(object) != last)
-            append(types, last = type_of(object));
-        many = ask_for_held(page, object);
-    }
-    if (many != 0)
-        append(types, page->python.none);
-}
-
-/* A PyListObject: behind its head (reference count, type, size) the address of what it has. */
-INLINE uint64_t list_size(const void *list)
-{
-    return ((const uint64_t *)list)[2];
-}
-
-INLINE uint64_t list_items(const void *list)
-{
-    return ((const uint64_t *)list)[3];
-}
-
-INLINE void remember(struct stub_hung *hung, const void *list)
-{
-    for (uint64_t i = 0; i < list_size(list); i++) {
-        uint64_t object = FUNCTION(list_items(list), const uint64_t *)[i];
-        *slot_of(hung, object) = object;
-    }
-}
-
-/* ahead: what came so, and lives as long as the interpreter; before: what had been there. Returns 0 or -errno. */
-INLINE long prepare_hung(struct stub_page *page, const void *ahead, void *before)
-{
-    struct stub_hung *hung = &page->hung;
-    uint64_t size = 1024, needed = 2 * (list_size(ahead) + list_size(before) + FOUND_MAX);
-    while (size < needed)
-        size *= 2;
-    long base = call6(SYS_mmap, 0, (long)((size + FOUND_MAX) * sizeof(uint64_t)),
-                      PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (base < 0)
-        return base;
-    hung->objects = list_items(ahead);
-    hung->count = list_size(ahead);
-    hung->table = (uint64_t)base;
-    hung->found = (uint64_t)base + size * sizeof(uint64_t);
-    hung->mask = size - 1;
-    remember(hung, ahead);
-    remember(hung, before);
-    return FUNCTION(page->python.set_slice, int (*)(void *, long, long, void *))(
-               before, 0, (long)list_size(before), NULL) == 0
-               ? 0
-               : -EPROTO;
-}
-
-/* ---- its end ---- */
-
-INLINE void *call_of(const struct stub_page *page, enum stub_call which)
-{
-    return FUNCTION(list_items(FUNCTION(page->calls, const void *)), void *const *)[which];
-}
-
-/* What it says; 2 when it fails. */
-INLINE long ask_python(const struct stub_page *page, const void *function)
-{
+    const struct stub_python *python = &page->python;
+    volatile struct collector *collector = FUNCTION(page->collector, volatile struct collector *);
+    int32_t on = 0, counted = 0;
     long answer = 2;
-    void *said = FUNCTION(page->python.call, call_object)((void *)(uintptr_t)function, NULL);
+    void *looked = end_is_unseen(page) ? FUNCTION(page->looked, void *) : NULL;
+    if (collector != NULL) {
+        counted = collector->generations[0].count;
+        on = collector_switch(collector, 0);
+    }
+    void *said = FUNCTION(python->call, call_object)(FUNCTION(page->finish, void *), looked);
     if (said != NULL)
-        answer = FUNCTION(page->python.as_long, long (*)(void *))(said);
-    FUNCTION(page->python.clear, void (*)(void))();
+        answer = FUNCTION(python->as_long, long (*)(void *))(said);
+    if (answer == 1)
+        return answer;
+    FUNCTION(python->clear, void (*)(void))();
+    if (collector != NULL) {
+        collector->generations[0].count = counted;
+        collector_switch(collector, on);
+    }
     return answer;
 }
 
-/* What Py_FinalizeEx() begins with, and will find done: both may still import what came ahead. No frame is below them. */
-INLINE void do_last_things(const struct stub_page *page)
+/* Whether memory is shared with a process that it has forked, or that has forked it: the end makes its own of this, and is
+ * charged for that. */
+INLINE bool is_alone(void)
 {
-    const struct stub_python *python = &page->python;
-    call_object call = FUNCTION(python->call, call_object);
-    void *wait = call_of(page, CALL_WAIT);
-    if (wait != FUNCTION(python->none, void *) && call(wait, NULL) == NULL)
-        FUNCTION(python->write_unraisable, void (*)(void *))(call_of(page, CALL_THREADING));
-    if (call(call_of(page, CALL_AT_EXIT), NULL) == NULL)
-        FUNCTION(python->clear, void (*)(void))();
+    return call3(SYS_getpgid, 0, 0, 0) == call3(SYS_getpid, 0, 0, 0) &&
+           call6(SYS_waitid, P_ALL, 0, 0, WEXITED | WNOHANG | WNOWAIT, 0, 0) == -ECHILD;
 }
 
-/* In a program's process, in place of Py_FinalizeEx(): leaves out an end that nobody can see, or of what came ahead. A
- * program that watches calls would see ours. */
+/* Whether there are as many references to the name __del__ as in the beginning. An object begins with their number; where it
+ * never changes (CPython 3.12) this tells nothing. */
+INLINE bool has_no_new_end(const struct stub_page *page)
+{
+    return page->end_name == 0 || word_at(page->end_name) == page->end_names;
+}
+
+/* In a program's process, in place of Py_FinalizeEx(): leaves out an end that nobody can see. A program that
+ * watches calls would see ours. */
 __attribute__((section("cj_stub"), used, noinline, no_stack_protector,
                target("general-regs-only"))) static int
 stub_finalize(struct stub_page *page)
 {
     const struct stub_python *python = &page->python;
-    bool watched = !gives_none(page, page->gettrace) || !gives_none(page, page->getprofile);
     long answer = 2;
-    if (!watched)
-        answer = ask_python(page, FUNCTION(page->finish, const void *));
+    bool watched = !gives_none(page, page->gettrace) || !gives_none(page, page->getprofile) ||
+                   is_audited(python);
+    if (!watched && is_alone() && has_no_new_end(page))
+        answer = ask_finish(page);
+    else if (page->held == 0)
+        FUNCTION(python->dict_clear, void (*)(void *))(FUNCTION(page->outside, void *));
     if (answer == 1)
         return 0;
-    if (answer == 0 && page->calls != 0) {
-        do_last_things(page);
-        find_hung(page, call_of(page, CALL_TYPES));
-        answer = ask_python(page, call_of(page, CALL_LEAVE_OUT));
-    }
+    end_let_last_go(page);
+    if (page->held != 0)
+        apart_hold(python, page->held, python->drop);
+    if (page->calls != 0 && !watched)
+        answer = leave_ahead_out(page);
     if (answer != 0 && page->unfreeze != 0)
         FUNCTION(python->call, call_object)(FUNCTION(page->unfreeze, void *), NULL);
     if (patch(page, page->patched) < 0)
         return -1;
     return FUNCTION(python->finalize, int (*)(void))();
+}
+
+/* What has that name, which is given as it lies in memory: of at most 15 bytes, in two halves. 0: nothing has. */
+INLINE uint64_t named(get_item item, void *space, uint64_t begin, uint64_t rest)
+{
+    volatile uint64_t name[2];
+    name[0] = begin;
+    name[1] = rest;
+    return (uint64_t)(uintptr_t)item(space, (const volatile char *)name);
+}
+
+/* Runs the text in the interpreter itself: where something comes ahead, which has to be there, or it is an old one. Returns its
+ * namespace. */
+INLINE uint64_t prepare_in_place(const struct stub_page *page)
+{
+    const struct stub_python *python = &page->python;
+    volatile struct collector *collector = FUNCTION(page->collector, volatile struct collector *);
+    struct collector_before before;
+    collector_begin(python, collector, &before);
+    void *space = FUNCTION(python->dict_new, void *(*)(void))();
+    void *done = FUNCTION(python->run, void *(*)(const char *, int, void *, void *, void *))(
+        FUNCTION(python->text, const char *), 257 /* Py_file_input */, space, space, NULL);
+    if (done == NULL)
+        FUNCTION(python->clear, void (*)(void))();
+    else
+        FUNCTION(python->drop, void (*)(void *))(done);
+    collector_end(python, collector, &before);
+    return done != NULL ? (uint64_t)(uintptr_t)space : 0;
+}
+
+/* What is needed of the text's namespace. Returns whether it is all there. */
+INLINE bool take_names(struct stub_page *page, uint64_t space_at)
+{
+    const struct stub_python *python = &page->python;
+    get_item item = FUNCTION(python->get_item, get_item);
+    void *space = FUNCTION(space_at, void *);
+    page->finish = named(item, space, 0x6873696e6966, 0);              /* "finish" */
+    page->looked = named(item, space, 0x64656b6f6f6c, 0);              /* "looked" */
+    page->ends = named(item, space, 0x73646e65, 0);                    /* "ends" */
+    page->gettrace = named(item, space, 0x6563617274746567, 0);        /* "gettrace" */
+    page->getprofile = named(item, space, 0x69666f7270746567, 0x656c); /* "getprofile" */
+    page->outside = named(item, space, 0x6564697374756f, 0);           /* "outside" */
+    page->unfreeze = named(item, space, 0x657a656572666e75, 0);        /* "unfreeze" */
+    page->calls = named(item, space, 0x736c6c6163, 0);                 /* "calls" */
+    if (page->calls == python->none)
+        page->calls = 0;
+    if (page->unfreeze == python->none)
+        page->unfreeze = 0;
+    else if (page->unfreeze != 0) /* finish() empties the namespace before it is called */
+        FUNCTION(python->take, void (*)(void *))(FUNCTION(page->unfreeze, void *));
+    if (python->apart != 0) {
+        page->held = named(item, space, 0x646c6568, 0);             /* "held" */
+        page->end_name = named(item, space, 0x656d616e5f646e65, 0); /* "end_name" */
+        if (page->held == 0 || page->end_name == 0)
+            return false;
+        apart_hold(python, page->held, python->take);
+        page->end_names = word_at(page->end_name);
+    }
+    return page->finish != 0 && page->gettrace != 0 && page->getprofile != 0 && page->looked != 0 &&
+           page->outside != 0;
 }
 
 /* Runs the text in a namespace of its own. Returns 0 or -errno. */
@@ -504,44 +488,24 @@ INLINE long prepare_python(struct stub_page *page, uint64_t finalize)
         return 0;
     if (FUNCTION(python->is_initialized, int (*)(void))() == 0)
         return -EPROTO; /* it has named its program while it starts */
-    volatile char name[12];
     int state = FUNCTION(python->ensure, int (*)(void))();
-    void *space = FUNCTION(python->dict_new, void *(*)(void))();
-    void *(*item)(void *, const volatile char *) =
-        FUNCTION(python->get_item, void *(*)(void *, const volatile char *));
-    void *done = FUNCTION(python->run, void *(*)(const char *, int, void *, void *, void *))(
-        FUNCTION(python->text, const char *), 257 /* Py_file_input */, space, space, NULL);
-    if (done == NULL)
-        FUNCTION(python->clear, void (*)(void))();
-    *(volatile uint64_t *)name = 0x6873696e6966; /* "finish" */
-    page->finish = (uint64_t)(uintptr_t)item(space, name);
-    *(volatile uint64_t *)name = 0x6563617274746567; /* "gettrace" */
-    name[8] = '\0';
-    page->gettrace = (uint64_t)(uintptr_t)item(space, name);
-    *(volatile uint64_t *)name = 0x69666f7270746567; /* "getprofile" */
-    name[8] = 'l';
-    name[9] = 'e';
-    name[10] = '\0';
-    page->getprofile = (uint64_t)(uintptr_t)item(space, name);
-    *(volatile uint64_t *)name = 0x657a656572666e75; /* "unfreeze" */
-    name[8] = '\0';
-    page->unfreeze = (uint64_t)(uintptr_t)item(space, name);
-    if (page->unfreeze == python->none)
-        page->unfreeze = 0;
-    else if (page->unfreeze != 0) /* finish() empties the namespace before it is called */
-        FUNCTION(python->take, void (*)(void *))(FUNCTION(page->unfreeze, void *));
-    *(volatile uint64_t *)name = 0x736c6c6163; /* "calls" */
-    page->calls = (uint64_t)(uintptr_t)item(space, name);
-    long hung = 0;
-    if (page->calls == python->none)
-        page->calls = 0;
-    else if (page->calls != 0)
-        hung = prepare_hung(page, call_of(page, CALL_AHEAD), call_of(page, CALL_BEFORE));
+    uint64_t space = 0;
+    long done = 0;
+    page->collector = (uint64_t)(uintptr_t)collector_find(python);
+    if (python->apart != 0)
+        done = apart_prepare(python, &space);
+    else
+        space = prepare_in_place(page);
+    bool complete = space != 0 && done == 0 && take_names(page, space);
+    if (page->collector == 0 || page->ends == python->none || !end_knows_types(python))
+        page->ends = 0;
+    if (complete && page->ends != 0)
+        end_remember(page);
+    if (complete && page->calls != 0)
+        done = prepare_hung(page, call_of(page, CALL_AHEAD), call_of(page, CALL_BEFORE));
     FUNCTION(python->release, void (*)(int))(state);
-    if (hung < 0)
-        return hung;
-    if (done == NULL || page->finish == 0 || page->gettrace == 0 || page->getprofile == 0)
-        return -EPROTO;
+    if (!complete || done < 0)
+        return done < 0 ? done : -EPROTO;
     const volatile uint8_t *from = FUNCTION(python->finalize, const volatile uint8_t *);
     for (unsigned i = 0; i < STUB_PATCH_SIZE; i++)
         page->patched[i] = from[i];

@@ -124,6 +124,12 @@ static bool find_all(const struct image *image, struct stub_python *out)
         {"PyLong_AsLong", &out->as_long},
         {"PyErr_Clear", &out->clear},
         {"Py_IncRef", &out->take},
+        {"Py_DecRef", &out->drop},
+        {"PyList_New", &out->list_new},
+        {"PyTuple_New", &out->tuple_new},
+        {"PyDict_Clear", &out->dict_clear},
+        {"PyObject_GC_UnTrack", &out->untrack},
+        {"PySys_Audit", &out->audit},
         {"_Py_NoneStruct", &out->none},
         {"PyErr_WriteUnraisable", &out->write_unraisable},
         {"PyList_Append", &out->append},
@@ -134,6 +140,40 @@ static bool find_all(const struct image *image, struct stub_python *out)
     };
     if (address_of(image, "Py_RunMain") == 0) /* before CPython 3.8 */
         return false;
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+        if ((*wanted[i].to = address_of(image, wanted[i].name)) == 0)
+            return false;
+    out->interpreter = address_of(image, "PyInterpreterState_Get");
+    out->generator = address_of(image, "PyGen_Type");
+    out->list = address_of(image, "PyList_Type");
+    out->type = address_of(image, "PyType_Type");
+    out->object = address_of(image, "PyBaseObject_Type");
+    out->reference = address_of(image, "_PyWeakref_RefType");
+    return true;
+}
+
+/* Not before CPython 3.10. */
+static bool find_for_apart(const struct image *image, struct stub_python *out)
+{
+    const struct {
+        const char *name;
+        uint64_t *to;
+    } wanted[] = {
+        {"PyFloat_FromDouble", &out->float_new},
+        {"PyList_Size", &out->list_size},
+        {"PyList_GetItem", &out->list_item},
+        {"PyDict_SetItemString", &out->set_item},
+        {"PyBytes_AsString", &out->bytes_data},
+        {"PyBytes_Size", &out->bytes_size},
+        {"Py_CompileString", &out->compile},
+        {"PyEval_EvalCode", &out->eval},
+        {"PyEval_GetBuiltins", &out->builtins},
+        {"PyMarshal_WriteObjectToString", &out->marshal},
+        {"PyMarshal_ReadObjectFromString", &out->unmarshal},
+        {"PyMem_GetAllocator", &out->get_allocator},
+        {"PyMem_SetAllocator", &out->set_allocator},
+        {"PyGC_Disable", &out->collector_off},
+    };
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
         if ((*wanted[i].to = address_of(image, wanted[i].name)) == 0)
             return false;
@@ -155,6 +195,8 @@ bool symbols_find_python(pid_t pid, struct stub_python *out)
         found = sscanf(line, "%lx-%*x %*s %lx %*s %*s %15s", &base, &offset, path) == 3 &&
                 offset == 0 && path[0] == '/' && open_image(pid, base, &image) &&
                 find_all(&image, out);
+        if (found)
+            out->apart = find_for_apart(&image, out);
     }
     if (maps != NULL)
         fclose(maps);

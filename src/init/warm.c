@@ -43,14 +43,16 @@ enum { START_SECONDS = 7, PROGRAM_PATH_MAX = 512 };
 struct warm {
     pid_t pid;   /* of the interpreter; 0: there is none */
     int control; /* to it */
+    int score;   /* its oom_score_adj */
+    char usual_score[8];
     pid_t child; /* who waits to be the next run; 0: nobody */
     int child_socket;
-    int child_score;             /* its oom_score_adj */
     char path[PROGRAM_PATH_MAX]; /* of its program */
     struct stat program;
 };
 
 static struct warm warms[INIT_WARM_MAX];
+static pid_t handed;     /* who has been given a request, until he is reaped; 0: nobody */
 static unsigned sockets; /* that stand open for them, both ends */
 
 /* One question of the janitor's to the keeper. */
@@ -76,16 +78,15 @@ static void forget_child(struct warm *warm)
 {
     warm->child = 0;
     close_socket(&warm->child_socket);
-    if (warm->child_score >= 0)
-        close(warm->child_score);
-    warm->child_score = -1;
 }
 
 static void forget(struct warm *warm)
 {
     forget_child(warm);
     close_socket(&warm->control);
-    *warm = (struct warm){.control = -1, .child_socket = -1, .child_score = -1};
+    if (warm->score >= 0)
+        close(warm->score);
+    *warm = (struct warm){.control = -1, .child_socket = -1, .score = -1};
 }
 
 /* Of what the keeper has cloned, which has no children of its own. */
@@ -130,6 +131,8 @@ uint32_t warm_alive(void)
 
 void warm_ended(pid_t pid)
 {
+    if (pid == handed)
+        __atomic_store_n(&handed, 0, __ATOMIC_RELEASE);
     for (unsigned i = 0; i < INIT_WARM_MAX; i++) {
         if (warms[i].child == pid)
             forget_child(&warms[i]);
@@ -190,6 +193,13 @@ static int make_sockets(int ends[static 2])
 
 /* ---- starting one ---- */
 
+static bool open_score(struct warm *warm)
+{
+    warm->score = warm_open_proc(warm->pid, "oom_score_adj", O_RDWR);
+    return warm->score >= 0 &&
+           pread(warm->score, warm->usual_score, sizeof(warm->usual_score) - 1, 0) > 0;
+}
+
 static enum init_warm_obstacle start_one(struct warm *warm, const struct init_request *request)
 {
     int ends[2];
@@ -202,6 +212,8 @@ static enum init_warm_obstacle start_one(struct warm *warm, const struct init_re
         else
             warm->pid = 0;
     }
+    if (obstacle == WARM_NONE && !open_score(warm))
+        obstacle = WARM_SYSTEM;
     int saved_errno = errno;
     job.pid = 0;
     if (obstacle != WARM_NONE)
@@ -212,7 +224,15 @@ static enum init_warm_obstacle start_one(struct warm *warm, const struct init_re
 
 /* ---- the next run's process ---- */
 
-static enum init_warm_obstacle prepare(struct warm *warm, uint32_t flags)
+/* Programs are offered to the OOM killer, init and interpreters are not (child.c): what is forked begins with the score
+ * of who forks it, as it is then. A file of the child's own would take 40 us, here and when the kernel forgets the process. So
+ * who waits may be the one that is killed for another one's memory, after which that one's turn comes; it is replaced. */
+static bool set_score(const struct warm *warm, const char *score)
+{
+    return pwrite(warm->score, score, strlen(score), 0) > 0;
+}
+
+static enum init_warm_obstacle fork_next(struct warm *warm, uint32_t flags, int group_fd)
 {
     struct stub_fork command = {.magic = STUB_MAGIC, .flags = flags};
     struct stub_forked failed = {.pid = -EPROTO};
@@ -224,7 +244,7 @@ static enum init_warm_obstacle prepare(struct warm *warm, uint32_t flags)
     if (make_sockets(ends) < 0)
         return WARM_SYSTEM;
     warm->child_socket = ends[0];
-    const int passed[] = {ends[1], self.cgroup_fd};
+    const int passed[] = {ends[1], group_fd};
     bool sent = send_message(warm->control, &command, sizeof(command), passed,
                              (flags & STUB_INTO_CGROUP) != 0 ? 2 : 1);
     close(ends[1]);
@@ -238,8 +258,19 @@ static enum init_warm_obstacle prepare(struct warm *warm, uint32_t flags)
     } else {
         return WARM_SILENT;
     }
-    warm->child_score = warm_open_proc(warm->child, "oom_score_adj", O_WRONLY);
-    return warm->child_score >= 0 ? WARM_NONE : WARM_SYSTEM;
+    return WARM_NONE;
+}
+
+static enum init_warm_obstacle prepare(struct warm *warm, uint32_t flags, int group_fd)
+{
+    if (!set_score(warm, "1000"))
+        return WARM_SYSTEM;
+    enum init_warm_obstacle obstacle = fork_next(warm, flags, group_fd);
+    int saved_errno = errno;
+    if (!set_score(warm, warm->usual_score))
+        return WARM_SYSTEM;
+    errno = saved_errno;
+    return obstacle;
 }
 
 /* ---- the keeper ---- */
@@ -284,13 +315,19 @@ static enum init_warm_obstacle serve(const struct init_request *request)
 }
 
 /* By whoever asks: it is the interpreter that clones, and nobody traces it any more. */
-static enum init_warm_obstacle serve_prepare(const struct init_request *request)
+static enum init_warm_obstacle serve_prepare(const struct init_request *request, int group_fd)
 {
     struct warm *warm = &warms[request->index];
+    bool into = group_fd >= 0;
     if (warm->pid == 0)
         return WARM_ENDED;
+    if (into && self.setup->warm_clone3_args_address == 0) {
+        errno = EINVAL;
+        return WARM_SYSTEM;
+    }
+    uint32_t flags = (request->dirt & STUB_NEW_CGROUP_NS) | (into ? STUB_INTO_CGROUP : 0U);
     enum init_warm_obstacle obstacle =
-        program_changed(warm) ? WARM_CHANGED : prepare(warm, request->dirt);
+        program_changed(warm) ? WARM_CHANGED : prepare(warm, flags, group_fd);
     int saved_errno = errno;
     if (obstacle != WARM_NONE)
         stop(warm);
@@ -333,7 +370,7 @@ void warm_start_keeper(void)
         give_up("start the keeper");
 }
 
-void warm_ask(const struct init_request *request, struct init_answer *answer)
+void warm_ask(const struct init_request *request, int group_fd, struct init_answer *answer)
 {
     if ((self.setup->flags & SETUP_WARM) == 0 || request->index >= INIT_WARM_MAX ||
         (request->warm_action == WARM_START && !warm_take_strings(request))) {
@@ -342,7 +379,7 @@ void warm_ask(const struct init_request *request, struct init_answer *answer)
         return;
     }
     if (request->warm_action == WARM_PREPARE) {
-        enum init_warm_obstacle obstacle = serve_prepare(request);
+        enum init_warm_obstacle obstacle = serve_prepare(request, group_fd);
         answer->detail = obstacle;
         answer->error = obstacle == WARM_SYSTEM ? errno : 0;
         return;
@@ -364,13 +401,6 @@ void warm_ask(const struct init_request *request, struct init_answer *answer)
 }
 
 /* ---- the launcher ---- */
-
-/* Programs are offered to the OOM killer, init and interpreters are not (child.c), and who waits is one of those until
- * it is the run: another one's memory would be its end. */
-static bool offer(const struct warm *warm)
-{
-    return pwrite(warm->child_score, "1000", 4, 0) == 4;
-}
 
 uint32_t warm_waiting(void)
 {
@@ -412,14 +442,25 @@ pid_t warm_hand_over(unsigned number, const struct init_exec *request, const int
             fds[message.fd_count++] = sources[i];
         message.places[i] = (uint16_t)known;
     }
-    if (!offer(&warms[number]) || !send_message(warms[number].child_socket, &message,
-                                                sizeof(message), fds, (int)message.fd_count))
+    if (!send_message(warms[number].child_socket, &message, sizeof(message), fds,
+                      (int)message.fd_count)) {
+        end_process(warms[number].child); /* it is no other run's, either */
+        forget_child(&warms[number]);
         return 0;
+    }
     pid_t pid = warms[number].child;
+    __atomic_store_n(&handed, pid, __ATOMIC_RELEASE);
     *socket = warms[number].child_socket;
     warms[number].child = 0;
     warms[number].child_socket = -1;
     return pid;
+}
+
+void warm_kill_handed(void)
+{
+    pid_t pid = __atomic_load_n(&handed, __ATOMIC_ACQUIRE);
+    if (pid > 0)
+        kill(pid, SIGKILL);
 }
 
 bool warm_has_begun(int socket)

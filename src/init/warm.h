@@ -19,6 +19,9 @@ bool warm_receive(int socket, void *message, size_t size, int flags);
 /* How long to wait for each. Returns 0, or -1 with errno. */
 int warm_be_patient(int socket, int milliseconds);
 
+/* warm_auxv.c: by its tracer, while it is stopped. What cannot be told, is not. */
+void warm_tell_ids(pid_t pid, uint32_t uid, uint32_t gid);
+
 /* warm_start.c */
 
 /* Arguments, environment and modules of the request, out of the arena. False: they are malformed. */

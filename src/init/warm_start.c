@@ -49,6 +49,7 @@ static struct {
     const char *preload; /* modules, with commas; NULL */
     int streams[3];
     int control;
+    bool has_text; /* the script is a plain text in the work directory */
     bool has_stack;
     uint64_t stack_bytes;
     volatile int error;
@@ -86,10 +87,51 @@ static int interpreter_main(void *nothing)
     if (place_streams() == 0 && chdir(self.work_dir) == 0 &&
         (!start.has_stack || syscall(SYS_prlimit64, 0, RLIMIT_STACK, &stack, NULL) == 0) &&
         syscall(SYS_ptrace, PTRACE_TRACEME, 0, 0, 0) == 0 && keep_capabilities() == 0 &&
-        syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &self.filter) == 0)
+        syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &self.warm_filter) == 0)
         execve(start.args[0], start.args, start.environment);
     start.error = errno;
     _exit(127);
+}
+
+/* ---- a script for it to look at ---- */
+
+/* CPython looks first whether its script is an archive, with an importer of its own language: half of what a short run
+ * takes. That is the same for every plain text, so it is done on this one, which goes before the script itself is opened. */
+static const char stand_in[] = "# the program comes later\n";
+
+static bool stand_in_path(char path[static 2 * INIT_PATH_MAX])
+{
+    const char *script = start.args[1];
+    size_t length = strlen(self.work_dir);
+    if (strncmp(script, self.work_dir, length) == 0 && script[length] == '/')
+        script += length + 1;
+    return strchr(script, '/') == NULL &&
+           snprintf(path, 2 * INIT_PATH_MAX, "%s/%s", self.work_dir, script) < 2 * INIT_PATH_MAX;
+}
+
+/* Without it an interpreter stops where it would look. */
+static bool put_stand_in(void)
+{
+    char path[2 * INIT_PATH_MAX];
+    if (!stand_in_path(path))
+        return false;
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return false;
+    bool written = write(fd, stand_in, strlen(stand_in)) == (ssize_t)strlen(stand_in);
+    close(fd);
+    if (!written)
+        unlink(path);
+    return written;
+}
+
+/* The work directory is as fresh as it was. */
+static void take_stand_in(bool was_touched)
+{
+    char path[2 * INIT_PATH_MAX];
+    struct tmpfs *place = mounts_work();
+    if (stand_in_path(path) && unlink(path) == 0 && place != NULL && !was_touched)
+        mounts_remember_fresh(place);
 }
 
 /* ---- to the program's name ---- */
@@ -159,9 +201,22 @@ static bool next_stop(pid_t pid)
     }
 }
 
-/* Returns 0 when it is stopped at the entry of that system call; -1 when it has ended. */
-static int go_to_program(pid_t pid)
+/* The C library's fopen(3) does not say O_CLOEXEC; io.open(), with which the importer reads, always does. */
+static bool opens_to_run(const struct ptrace_syscall_info *info)
 {
+#ifdef SYS_open
+    if (info->entry.nr == SYS_open)
+        return (info->entry.args[1] & (O_ACCMODE | O_CLOEXEC)) == O_RDONLY;
+#endif
+    return info->entry.nr == SYS_openat &&
+           (info->entry.args[2] & (O_ACCMODE | O_CLOEXEC)) == O_RDONLY;
+}
+
+/* Returns 0 when it is stopped at the entry of the first system call that names its program, or where there is something to
+ * look at, of the one that opens it to be run; -1 when it has ended. */
+static int go_to_program(pid_t pid, bool looks)
+{
+    struct stub_python python;
     int status;
     while (waitpid(pid, &status, __WALL) < 0)
         if (errno != EINTR)
@@ -174,7 +229,10 @@ static int go_to_program(pid_t pid)
         if (!next_stop(pid) ||
             ptrace(PTRACE_GET_SYSCALL_INFO, pid, (void *)sizeof(info), &info) <= 0)
             return -1;
-        if (info.op == PTRACE_SYSCALL_INFO_ENTRY && names_program(pid, &info))
+        if (info.op != PTRACE_SYSCALL_INFO_ENTRY || !names_program(pid, &info))
+            continue;
+        looks = looks && symbols_find_python(pid, &python);
+        if (!looks || opens_to_run(&info))
             return 0;
     }
 }
@@ -320,22 +378,25 @@ static int put_stub(pid_t pid)
     memset(&page, 0, sizeof(page));
     if (ptrace(PTRACE_GETREGS, pid, NULL, &page.registers) < 0)
         return -1;
-    page.clone3_args_address =
-        (self.setup->flags & SETUP_RUN_CGROUP_NS) != 0 ? self.setup->clone3_args_address : 0;
+    page.clone3_args_address = self.setup->warm_clone3_args_address;
     page.uid = self.setup->uid;
     page.gid = self.setup->gid;
     page.capabilities = (uint32_t)WARM_INHERITABLE;
-    _Static_assert(sizeof(no_siblings) <= sizeof(page.filter), "room for it");
-    memcpy(page.filter, no_siblings, sizeof(no_siblings));
-    page.filter_count = NO_SIBLINGS_COUNT;
+    page.sessions = (self.setup->flags & SETUP_SESSIONS) != 0;
+    _Static_assert(sizeof(no_clone3) <= sizeof(page.filter), "room for it");
+    memcpy(page.filter, no_clone3, sizeof(no_clone3));
+    page.filter_count = NO_CLONE3_COUNT;
     snprintf(page.work_dir, sizeof(page.work_dir), "%s", self.work_dir);
     long base = instead(pid, &page.registers, SYS_mmap, 0, code_size + sizeof(page) + text.size,
                         PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
     if (base <= 0)
         return -1;
     uint64_t begin = (uint64_t)base, data = begin + code_size;
+    warm_tell_ids(pid, self.setup->uid, self.setup->gid);
     if (symbols_find_python(pid, &page.python))
         page.python.text = data + sizeof(page);
+    if (start.preload != NULL)
+        page.python.apart = 0;
     page.hung.visit = begin + code.visit;
     if (!write_into(pid, begin, code.begin, code.size) ||
         !write_into(pid, data, &page, sizeof(page)) ||
@@ -439,6 +500,7 @@ bool warm_take_strings(const struct init_request *request)
 pid_t warm_begin(const struct init_request *request, int control)
 {
     pid_t pid = -1;
+    start.has_text = request->has_text != 0;
     start.has_stack = request->has_stack != 0;
     start.stack_bytes = request->stack_bytes;
     start.control = control;
@@ -455,7 +517,13 @@ pid_t warm_begin(const struct init_request *request, int control)
 enum init_warm_obstacle warm_bring_up(pid_t pid, int control)
 {
     struct stub_forked ready;
-    if (go_to_program(pid) < 0) {
+    struct tmpfs *place = mounts_work();
+    bool was_touched = place == NULL || files_touched(place);
+    bool looks = start.has_text && put_stand_in();
+    int came = go_to_program(pid, looks);
+    if (looks)
+        take_stand_in(was_touched);
+    if (came < 0) {
         errno = start.error != 0 ? start.error : ECHILD;
         return start.error != 0 ? WARM_SYSTEM : WARM_ENDED;
     }

@@ -87,7 +87,10 @@ struct judge_artefact *artefact_from_build(const struct language *language,
                                            const struct exec_copy_out *kept, size_t count,
                                            struct exec_result *result)
 {
+    static uint64_t keys;
     struct judge_artefact *artefact = artefact_alloc(language, count);
+    if (artefact != NULL)
+        artefact->key = __atomic_add_fetch(&keys, 1, __ATOMIC_RELAXED);
     for (size_t i = 0; artefact != NULL && i < count; i++) {
         for (size_t k = 0; k < result->file_count; k++) {
             if (result->files[k].name == NULL || strcmp(result->files[k].name, kept[i].name) != 0)

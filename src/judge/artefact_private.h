@@ -8,6 +8,8 @@
 struct judge_artefact {
     const struct language *language;
     unsigned owners;
+    uint64_t
+        key; /* of no other one; its runs share the largest file of a build by it. 0: it was not built */
     size_t count;
     struct exec_output files[];
 };

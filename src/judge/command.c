@@ -126,6 +126,29 @@ int command_words(const char *template, const struct command_value *values, size
     return done;
 }
 
+int command_text(const char *template, const struct command_value *values, size_t value_count,
+                 char **text, struct cj_error *err)
+{
+    struct words words = {0};
+    const char *at = template;
+    while (at != NULL && *at != '\0') {
+        if ((*at == '{' || *at == '}') && at[1] != *at) {
+            if (*at == '}')
+                at = (error_set(err, ERROR_CONFIG, 0, "'}' without '{': write '}}' for a brace"),
+                      NULL);
+            else
+                at = expand(&words, at + 1, values, value_count, err);
+            continue;
+        }
+        buf_append_char(&words.bytes, *at);
+        at += *at == '{' || *at == '}' ? 2 : 1;
+    }
+    if (at != NULL)
+        return buf_take(&words.bytes, text, NULL, err);
+    buf_free(&words.bytes);
+    return -1;
+}
+
 static bool is_among(const char *word, const char *const *names, size_t count)
 {
     const char *slash = strrchr(word, '/');

@@ -130,6 +130,7 @@ static int run_key(const struct evaluation *evaluation, const struct evaluation_
         digest_add(state, &task->artefact, sizeof(task->artefact));
     } else {
         digest_add_text(state, task->program->language->id);
+        digest_add_number(state, task->program->file_count);
         for (size_t i = 0; i < task->program->file_count; i++) {
             digest_add_text(state, i == 0 ? "" : task->program->files[i].name);
             digest_add(state, task->program->files[i].data, task->program->files[i].size);

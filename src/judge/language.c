@@ -129,14 +129,14 @@ static int read_examples(const struct yml_node *map, struct language_examples *e
     return 0;
 }
 
-/* Relative, without "." and "..". */
+/* Relative, without "." and "..". A folder ends with a slash. */
 static bool is_path_inside(const char *path)
 {
     for (const char *part = path; part != NULL; part += strcspn(part, "/") + 1) {
         size_t length = strcspn(part, "/");
         if (length == 0 || length > 200 || (part[0] == '.' && (length == 1 || part[1] == '.')))
             return false;
-        if (part[length] == '\0')
+        if (part[length] == '\0' || part[length + 1] == '\0')
             return strlen(path) < 400;
     }
     return false;
@@ -146,7 +146,7 @@ static bool is_path_inside(const char *path)
 static int read_prepared(const struct yml_node *map, struct language *language,
                          struct cj_error *err)
 {
-    static const char *const keys[] = {"command", "keep", "when", "build", NULL};
+    static const char *const keys[] = {"command", "keep", "env", "when", "build", NULL};
     struct language_prepared *prepared = &language->prepared;
     if (map == NULL)
         return 0;
@@ -154,12 +154,16 @@ static int read_prepared(const struct yml_node *map, struct language *language,
         require_text(map, "command", &prepared->command, err) < 0 ||
         require_text(map, "build", &prepared->build, err) < 0 ||
         read_text(map, "when", &prepared->when, err) < 0 ||
-        read_texts(map, "keep", &prepared->keep, err) < 0)
+        read_texts(map, "keep", &prepared->keep, err) < 0 ||
+        read_texts(map, "env", &prepared->env, err) < 0)
         return -1;
     if (language->build == NULL)
         return yml_fail(map, err, "there is no 'build' that it could make quick");
     if (prepared->keep.count == 0)
         return yml_fail(map, err, "'keep' is missing: the files that it makes");
+    if (prepared->keep.count > LANGUAGE_PREPARED_KEEP_MAX)
+        return yml_fail(yml_get(map, "keep"), err, "more than %d entries: keep a folder ('cache/')",
+                        LANGUAGE_PREPARED_KEEP_MAX);
     for (size_t i = 0; i < prepared->keep.count; i++)
         if (!is_path_inside(prepared->keep.items[i]))
             return yml_fail(yml_get(map, "keep"), err,
@@ -204,6 +208,11 @@ static bool is_same_command(const char *one, const char *other)
     return is_same;
 }
 
+static bool is_assignment(const char *text)
+{
+    return strchr(text, '=') != NULL && text[0] != '=';
+}
+
 /* Whether the commands of its preparation can be filled in. */
 static int check_prepared(const struct yml_node *map, const struct language *language,
                           struct cj_error *err)
@@ -224,6 +233,15 @@ static int check_prepared(const struct yml_node *map, const struct language *lan
     if (command_words(prepared->build, values, COUNT_OF(values), &words, &count, &why) < 0)
         return yml_fail(map, err, "build: %s", why.message);
     free(words);
+    for (size_t i = 0; i < prepared->env.count; i++) {
+        const char *entry = prepared->env.items[i];
+        char *text;
+        if (!is_assignment(entry))
+            return yml_fail(yml_get(map, "env"), err, "'%s' is not NAME=VALUE", entry);
+        if (command_text(entry, &values[2], 1, &text, &why) < 0)
+            return yml_fail(yml_get(map, "env"), err, "%s", why.message);
+        free(text);
+    }
     return 0;
 }
 
@@ -280,7 +298,7 @@ static int check_names(const struct yml_node *map, const struct language *langua
     if (language->exe != NULL && !is_file_name(language->exe))
         return yml_fail(yml_get(map, "exe"), err, "'%s' is not the name of a file", language->exe);
     for (size_t i = 0; language->env.items != NULL && i < language->env.count; i++)
-        if (strchr(language->env.items[i], '=') == NULL || language->env.items[i][0] == '=')
+        if (!is_assignment(language->env.items[i]))
             return yml_fail(yml_get(map, "env"), err, "'%s' is not NAME=VALUE",
                             language->env.items[i]);
     for (size_t i = 0; language->preload.items != NULL && i < language->preload.count; i++)
@@ -435,6 +453,7 @@ void languages_free(struct languages *languages)
         free(language->inputs.items);
         free(language->preload.items);
         free(language->prepared.keep.items);
+        free(language->prepared.env.items);
     }
     free(languages->items);
     yml_free(languages->document);

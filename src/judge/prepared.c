@@ -15,16 +15,20 @@
 #include "base/folder.h"
 #include "base/log.h"
 #include "base/remove_tree.h"
+#include "prepared_files.h"
 #include "standard_files.h"
 
-enum { CPU_RATE = 500 /* of 1000: half a CPU; requests go first */, KEEP_MAX = 16 };
+enum {
+    CPU_RATE = 500, /* of 1000: half a CPU; requests go first */
+    EXIT_NOTHING_TO_DO = 77,
+};
 
 /* What was made once: a folder. Removed by the last of its owners: the language, and builds that use it. */
 struct prepared_use {
     unsigned owners;
     char name[32];
-    struct digest identity;      /* of the toolchain it was made with */
-    struct stat files[KEEP_MAX]; /* as they were made */
+    struct digest identity;       /* of the toolchain it was made with */
+    struct prepared_files *files; /* as they were made */
 };
 
 struct item {
@@ -63,84 +67,150 @@ static void release(struct prepared *prepared, struct prepared_use *use)
     if (remove_tree(prepared->folder.fd, use->name) < 0)
         log_warn("what was prepared cannot be removed", log_text("name", use->name),
                  log_text("because", strerrordesc_np(errno)));
+    prepared_files_free(use->files);
     free(use);
 }
 
-static int stat_kept(const struct prepared *prepared, const struct language *language,
-                     const char *folder, struct stat *files)
+static int open_made(const struct prepared *prepared, const struct prepared_use *use)
 {
-    for (size_t i = 0; i < language->prepared.keep.count; i++) {
-        char path[512];
-        snprintf(path, sizeof(path), "%s/%s", folder, language->prepared.keep.items[i]);
-        if (fstatat(prepared->folder.fd, path, &files[i], AT_SYMLINK_NOFOLLOW) < 0)
-            return -1;
-    }
-    return 0;
+    return openat(prepared->folder.fd, use->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
 /* Whether its files are those that were made: nobody has written to them since. */
-static bool is_untouched(const struct prepared *prepared, const struct language *language,
-                         const struct prepared_use *use)
+static bool is_untouched(const struct prepared *prepared, const struct prepared_use *use)
 {
-    struct stat now[KEEP_MAX];
-    if (stat_kept(prepared, language, use->name, now) < 0)
-        return false;
-    for (size_t i = 0; i < language->prepared.keep.count; i++) {
-        const struct stat *one = &now[i], *other = &use->files[i];
-        if (one->st_dev != other->st_dev || one->st_ino != other->st_ino ||
-            one->st_size != other->st_size || one->st_mode != other->st_mode ||
-            ns_from_timespec(one->st_mtim) != ns_from_timespec(other->st_mtim) ||
-            ns_from_timespec(one->st_ctim) != ns_from_timespec(other->st_ctim))
-            return false;
-    }
-    return true;
+    auto_fd int fd = open_made(prepared, use);
+    return fd >= 0 && prepared_files_same(use->files, fd);
+}
+
+/* ---- variables ---- */
+
+void prepared_environment_free(char **texts, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(texts[i]);
+    free(texts);
+}
+
+int prepared_environment(const struct language *language, const char *folder, char ***out,
+                         size_t *count, struct cj_error *err)
+{
+    const struct language_texts *env = &language->prepared.env;
+    const struct command_value values[] = {{"prepared", folder}};
+    char **texts = calloc(env->count + 1, sizeof(*texts));
+    if (texts == NULL)
+        return error_set(err, ERROR_SYSTEM, ENOMEM, "variables of %s: out of memory", language->id);
+    for (size_t i = 0; i < env->count; i++)
+        if (command_text(env->items[i], values, COUNT_OF(values), &texts[i], err) < 0) {
+            prepared_environment_free(texts, i);
+            return -1;
+        }
+    *out = texts;
+    *count = env->count;
+    return 0;
 }
 
 /* ---- making ---- */
 
 static int fail(struct cj_error *err, const struct exec_result *result)
 {
+    if (result->status == EXEC_NONZERO_EXIT && result->exit_status == EXIT_NOTHING_TO_DO)
+        return error_set(err, ERROR_CONFIG, ENODATA, "there is nothing to prepare");
     const struct exec_output *said = judge_output(result, "stderr");
     return error_set(err, ERROR_CONFIG, 0, "%s%s%s: %.200s", exec_status_name(result->status),
                      result->error != NULL ? ": " : "", result->error != NULL ? result->error : "",
                      said != NULL && said->size > 0 ? said->data : "");
 }
 
-static int write_kept(struct prepared *prepared, const struct language *language,
-                      const struct exec_result *result, struct prepared_use *use,
-                      struct cj_error *err)
+static bool is_folder(const char *name)
 {
+    return name[strlen(name) - 1] == '/';
+}
+
+static int keep_folder(struct container *container, const char *name, int to_fd,
+                       uint64_t *bytes_left, struct cj_error *err)
+{
+    char path[512];
+    auto_fd int from = -1;
+    snprintf(path, sizeof(path), "%s/%s", container_facts(container)->work_dir, name);
+    if (container_open_folder(container, path, &from, err) < 0)
+        return error_wrap(err, "it made no %s", name);
+    return prepared_files_copy(from, to_fd, name, bytes_left, err);
+}
+
+static int write_kept(struct prepared *prepared, const struct language *language,
+                      struct container *container, const struct exec_result *result,
+                      struct prepared_use *use, struct cj_error *err)
+{
+    uint64_t bytes_left = prepared->settings->artefact_bytes;
     if (mkdirat(prepared->folder.fd, use->name, 0755) < 0)
         return error_errno(err, "make %s", use->name);
-    auto_fd int fd = openat(prepared->folder.fd, use->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    auto_fd int fd = open_made(prepared, use);
     if (fd < 0)
         return error_errno(err, "open %s", use->name);
     for (size_t i = 0; i < language->prepared.keep.count; i++) {
         const char *name = language->prepared.keep.items[i];
+        if (is_folder(name)) {
+            if (keep_folder(container, name, fd, &bytes_left, err) < 0)
+                return -1;
+            continue;
+        }
         const struct exec_output *file = judge_output(result, name);
         if (file == NULL)
             return error_set(err, ERROR_CONFIG, ENOENT, "it made no %s", name);
         if (folder_write(fd, name, file->data, file->size, err) < 0)
             return -1;
     }
-    if (stat_kept(prepared, language, use->name, use->files) < 0)
-        return error_errno(err, "look at %s", use->name);
-    return 0;
+    return prepared_files_look(fd, &use->files, err);
 }
 
-/* The command, in a container that is made for it and thrown away. */
-static int run_command(struct prepared *prepared, const struct language *language,
-                       struct exec_result *result, struct cj_error *err)
+/* The command, filled in for that container. */
+struct making {
+    char **words;
+    char **own; /* texts of env */
+    size_t own_count;
+    const char **env;
+};
+
+static void making_free(struct making *making)
+{
+    free(making->words);
+    prepared_environment_free(making->own, making->own_count);
+    free(making->env);
+}
+
+static int fill_in(const struct prepared *prepared, const struct language *language,
+                   const char *work_dir, struct making *making, struct exec_request *request,
+                   struct cj_error *err)
 {
     const struct judge_settings *settings = prepared->settings;
-    struct exec_copy_out kept[KEEP_MAX] = {{0}};
+    const struct command_value values[] = {{"source", language->source},
+                                           {"exe", language->exe != NULL ? language->exe : ""}};
+    if (command_words(language->prepared.command, values, COUNT_OF(values), &making->words,
+                      &request->arg_count, err) < 0 ||
+        prepared_environment(language, work_dir, &making->own, &making->own_count, err) < 0)
+        return -1;
+    making->env =
+        language_environment_after((const char *const *)making->own, making->own_count, language,
+                                   settings->env, settings->env_count, &request->env_count);
+    request->env = making->env;
+    request->args = (const char *const *)making->words;
+    return making->env != NULL ? 0 : error_set(err, ERROR_SYSTEM, ENOMEM, "out of memory");
+}
+
+/* The command, in a container that is made for it. */
+static int run_command(struct prepared *prepared, const struct language *language,
+                       struct container *container, struct exec_result *result,
+                       struct cj_error *err)
+{
+    const struct judge_settings *settings = prepared->settings;
+    struct exec_copy_out kept[LANGUAGE_PREPARED_KEEP_MAX] = {{0}};
     struct exec_file files[STANDARD_FILES];
     standard_files(files, settings->build_output_bytes, settings->build_output_bytes);
     struct exec_request request = {
         .files = files,
         .file_count = COUNT_OF(files),
         .copy_out = kept,
-        .copy_out_count = language->prepared.keep.count,
         .copy_out_max_bytes = settings->artefact_bytes,
         .limits = settings->build,
     };
@@ -148,36 +218,34 @@ static int run_command(struct prepared *prepared, const struct language *languag
     request.limits.wall_ns = 600 * NS_PER_S;
     request.limits.cpu_rate = CPU_RATE;
     for (size_t i = 0; i < language->prepared.keep.count; i++)
-        kept[i].name = language->prepared.keep.items[i];
-    const struct command_value values[] = {{"source", language->source},
-                                           {"exe", language->exe != NULL ? language->exe : ""}};
-    auto_free char **words = NULL;
-    struct container *container;
-    if (command_words(language->prepared.command, values, COUNT_OF(values), &words,
-                      &request.arg_count, err) < 0 ||
-        container_new(prepared->sandbox, prepared->index, -1, &container, err) < 0)
-        return -1;
-    auto_free const char **env =
-        language_environment(language, settings->env, settings->env_count, &request.env_count);
-    request.env = env;
-    request.args = (const char *const *)words;
-    exec_run(container, settings->exec, &request, prepared->stop_fd, result);
-    container_free(container);
-    return 0;
+        if (!is_folder(language->prepared.keep.items[i]))
+            kept[request.copy_out_count++].name = language->prepared.keep.items[i];
+    struct making making = {0};
+    int done =
+        fill_in(prepared, language, container_facts(container)->work_dir, &making, &request, err);
+    if (done == 0)
+        exec_run(container, settings->exec, &request, prepared->stop_fd, result);
+    making_free(&making);
+    return done;
 }
 
 static int make(struct prepared *prepared, const struct language *language,
                 struct prepared_use *use, struct cj_error *err)
 {
     struct exec_result result = {0};
+    struct container *container;
     if (identity_get(prepared->settings->identities, prepared->settings, language, &use->identity) <
         0)
         return error_set(err, ERROR_SYSTEM, ENOMEM, "its toolchain cannot be told");
-    if (run_command(prepared, language, &result, err) < 0)
+    if (container_new(prepared->sandbox, prepared->index, -1, &container, err) < 0)
         return -1;
-    int done = result.status == EXEC_ACCEPTED ? write_kept(prepared, language, &result, use, err)
-                                              : fail(err, &result);
+    int done = run_command(prepared, language, container, &result, err);
+    if (done == 0)
+        done = result.status == EXEC_ACCEPTED
+                   ? write_kept(prepared, language, container, &result, use, err)
+                   : fail(err, &result);
     exec_result_free(&result);
+    container_free(container);
     return done;
 }
 
@@ -198,6 +266,9 @@ static void take_over(struct prepared *prepared, struct item *item, struct prepa
     item->identity = use->identity;
     item->failed = made < 0;
     if (prepared->stop) {
+        release(prepared, use);
+    } else if (made < 0 && err->code == ENODATA) {
+        log_info("this compiler needs nothing prepared", log_text("language", item->language->id));
         release(prepared, use);
     } else if (made < 0) {
         prepared->stats.failed++;
@@ -270,7 +341,7 @@ static struct prepared_use *take(struct prepared *prepared, struct item *item,
 {
     bool is_known = memcmp(&item->identity, identity, sizeof(*identity)) == 0;
     if (item->made != NULL && is_known && !item->wanted) {
-        if (is_untouched(prepared, item->language, item->made)) {
+        if (is_untouched(prepared, item->made)) {
             item->made->owners++;
             return item->made;
         }
@@ -354,7 +425,7 @@ static void add_items(struct prepared *prepared, bool wanted)
     for (size_t i = 0; i < languages_count(prepared->languages); i++) {
         const struct language *language = languages_at(prepared->languages, i);
         char missing[TOOLCHAIN_NAME_SIZE];
-        if (language->prepared.command != NULL && language->prepared.keep.count <= KEEP_MAX &&
+        if (language->prepared.command != NULL &&
             toolchain_is_installed(language, settings->mounts, settings->env, settings->env_count,
                                    missing))
             prepared->items[prepared->count++] =

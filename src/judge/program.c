@@ -14,7 +14,8 @@
 #include "judge/prepared.h"
 #include "standard_files.h"
 
-#define MIB (UINT64_C(1) << 20)
+#define MIB            (UINT64_C(1) << 20)
+#define HELD_BYTES_MAX (64 * MIB) /* that a container may keep of a program's for its next run */
 
 void judge_settings_default(struct judge_settings *settings)
 {
@@ -63,11 +64,14 @@ struct command {
     size_t arg_count;
     const char **env;
     size_t env_count;
+    char **own; /* of env: those of a prepared build */
+    size_t own_count;
 };
 
 static void command_free(struct command *command)
 {
     free(command->args);
+    prepared_environment_free(command->own, command->own_count);
     free(command->env);
 }
 
@@ -99,7 +103,13 @@ static int fill_in_command(const struct judge_settings *settings, const struct l
     size_t value_count = COUNT_OF(values) - (prepared == NULL ? 1 : 0);
     if (command_words(template, values, value_count, &out->args, &out->arg_count, err) < 0)
         return error_wrap(err, "command of %s", language->id);
-    out->env = language_environment(language, settings->env, settings->env_count, &out->env_count);
+    if (prepared != NULL &&
+        prepared_environment(language, prepared, &out->own, &out->own_count, err) < 0) {
+        command_free(out);
+        return -1;
+    }
+    out->env = language_environment_after((const char *const *)out->own, out->own_count, language,
+                                          settings->env, settings->env_count, &out->env_count);
     if (out->env == NULL) {
         command_free(out);
         return error_set(err, ERROR_SYSTEM, ENOMEM, "command of %s: out of memory", language->id);
@@ -420,6 +430,17 @@ enum judge_build_outcome judge_build(struct slot *slot, const struct judge_setti
 
 /* ---- run ---- */
 
+/* What a build has made, runs on many inputs need not have copied for each. A source stays the run's own. */
+static void hold_largest(const struct judge_artefact *artefact, struct exec_copy_in *copies)
+{
+    size_t largest = 0;
+    for (size_t i = 1; i < artefact->count; i++)
+        if (copies[i].size > copies[largest].size)
+            largest = i;
+    if (artefact->count > 0 && copies[largest].size <= HELD_BYTES_MAX)
+        copies[largest].hold_key = artefact->key;
+}
+
 void judge_run(struct slot *slot, const struct judge_settings *settings,
                const struct judge_artefact *artefact, const struct judge_run *run,
                struct exec_result *result)
@@ -442,6 +463,7 @@ void judge_run(struct slot *slot, const struct judge_settings *settings,
                                           .data = artefact->files[i].data,
                                           .size = artefact->files[i].size,
                                           .fd = -1};
+    hold_largest(artefact, copies);
     struct exec_request request = {
         .files = files,
         .file_count = COUNT_OF(files),

@@ -265,18 +265,26 @@ static bool has_variable(const char *const *env, size_t count, const char *entry
     return false;
 }
 
+const char **language_environment_after(const char *const *first, size_t first_count,
+                                        const struct language *language, const char *const *env,
+                                        size_t env_count, size_t *count)
+{
+    const struct language_texts lists[] = {
+        {(const char **)first, first_count}, language->env, {(const char **)env, env_count}};
+    const char **joined =
+        calloc(first_count + language->env.count + env_count + 1, sizeof(*joined));
+    *count = 0;
+    for (size_t i = 0; joined != NULL && i < COUNT_OF(lists); i++)
+        for (size_t k = 0; k < lists[i].count; k++)
+            if (!has_variable(joined, *count, lists[i].items[k]))
+                joined[(*count)++] = lists[i].items[k];
+    return joined;
+}
+
 const char **language_environment(const struct language *language, const char *const *env,
                                   size_t env_count, size_t *count)
 {
-    const struct language_texts *own = &language->env;
-    const char **joined = calloc(own->count + env_count + 1, sizeof(*joined));
-    *count = 0;
-    for (size_t i = 0; joined != NULL && i < own->count + env_count; i++) {
-        const char *entry = i < own->count ? own->items[i] : env[i - own->count];
-        if (!has_variable(joined, *count, entry))
-            joined[(*count)++] = entry;
-    }
-    return joined;
+    return language_environment_after(NULL, 0, language, env, env_count, count);
 }
 
 /* ---- public ---- */

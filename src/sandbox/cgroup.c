@@ -262,23 +262,34 @@ static bool is_v2(const struct cgroup *cg)
     return cg->host->facts.kind == CGROUP_V2;
 }
 
-int cgroup_new(struct cgroup_host *host, unsigned index, uid_t owner, unsigned init_tasks,
-               struct cgroup **out, struct cj_error *err)
+static struct cgroup *make(struct cgroup_host *host, unsigned index, uid_t owner,
+                           struct cj_error *err)
 {
-    if (host->facts.kind == CGROUP_NONE)
-        return error_set(err, ERROR_UNSUPPORTED, 0, "no usable cgroups: %s", host->facts.reason);
     struct cgroup *cg = calloc(1, sizeof(*cg));
-    if (cg == NULL)
-        return error_set(err, ERROR_SYSTEM, ENOMEM, "no memory for a cgroup");
+    if (cg == NULL) {
+        error_set(err, ERROR_SYSTEM, ENOMEM, "no memory for a cgroup");
+        return NULL;
+    }
     cg->host = host;
     cg->index = index;
     cg->owner = owner;
-    cg->init_tasks = init_tasks;
     cg->init_fd = cg->box_fd = -1;
     for (size_t i = 0; i < CGROUP_HIERARCHIES_MAX; i++)
         cg->run_fd[i] = -1;
     for (size_t i = 0; i < CGROUP_FILE_COUNT; i++)
         cg->files[i] = -1;
+    return cg;
+}
+
+int cgroup_new(struct cgroup_host *host, unsigned index, uid_t owner, unsigned init_tasks,
+               struct cgroup **out, struct cj_error *err)
+{
+    if (host->facts.kind == CGROUP_NONE)
+        return error_set(err, ERROR_UNSUPPORTED, 0, "no usable cgroups: %s", host->facts.reason);
+    struct cgroup *cg = make(host, index, owner, err);
+    if (cg == NULL)
+        return -1;
+    cg->init_tasks = init_tasks;
     if ((is_v2(cg) ? v2_new(cg, err) : v1_new(cg, err)) < 0) {
         error_wrap(err, "make cgroup %u", index);
         cgroup_free(cg);
@@ -286,6 +297,28 @@ int cgroup_new(struct cgroup_host *host, unsigned index, uid_t owner, unsigned i
     }
     *out = cg;
     return 0;
+}
+
+int cgroup_new_beside(const struct cgroup *cg, unsigned number, struct cgroup **out,
+                      struct cj_error *err)
+{
+    if (!is_v2(cg))
+        return error_set(err, ERROR_INTERNAL, EINVAL, "no group beside another on v1");
+    struct cgroup *beside = make(cg->host, cg->index, cg->owner, err);
+    if (beside == NULL)
+        return -1;
+    if (v2_new_beside(cg, beside, number, err) < 0) {
+        error_wrap(err, "make group %u beside cgroup %u", number, cg->index);
+        cgroup_free(beside);
+        return -1;
+    }
+    *out = beside;
+    return 0;
+}
+
+int cgroup_await_first(struct cgroup *cg, pid_t init_pid, struct cj_error *err)
+{
+    return v2_await_first(cg, init_pid, err);
 }
 
 int cgroup_adopt_init(struct cgroup *cg, pid_t init_pid, struct cj_error *err)
@@ -413,9 +446,11 @@ int cgroup_settle(struct cgroup *cg, struct cgroup_settled *settled, struct cj_e
     return group_settle(cg, settled, err);
 }
 
-int cgroup_finish(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error *err)
+int cgroup_finish(struct cgroup *cg, const struct cgroup_ended *ended, struct cgroup_usage *usage,
+                  struct cj_error *err)
 {
-    return group_finish(cg, usage, err);
+    static const struct cgroup_ended unknown;
+    return group_finish(cg, ended != NULL ? ended : &unknown, usage, err);
 }
 
 void cgroup_first_waits(struct cgroup *cg, bool waits)

@@ -56,7 +56,11 @@ int group_measure_share(struct cgroup *cg, struct cj_error *err)
             return -1;
     }
     cg->share_bytes = cg->host->facts.kind == CGROUP_V2 ? 0 : minus(usage, kernel);
-    cg->user_floor = cg->share_bytes;
+    bool known = false;
+    if (group_read_user(cg, &cg->user_floor, &known, err) < 0)
+        return -1;
+    if (!known)
+        cg->user_floor = cg->share_bytes;
     cg->kernel_floor = kernel < most ? kernel : most;
     return 0;
 }

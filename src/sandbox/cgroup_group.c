@@ -14,24 +14,34 @@
 
 enum {
     VALUE_SIZE = 512,
+    STAT_SIZE =
+        256, /* of memory.stat only the first lines count: mm/memcontrol-v1.c, memcg1_stats */
+    USER_AGAIN_RUNS = 64,
     /* v2 before anything is known: more than this in an empty group is page cache */
     GROUP_V2_KEPT_BYTES = 512 * 1024,
     AHEAD_BYTES = 256 * 1024,
     AHEAD_SHARE = 64, /* of a limit, at most */
+    /* The OOM killer is asked for 8 pages at most (PAGE_ALLOC_COSTLY_ORDER, mm/memcontrol.c); and what of the group is
+     * swapped out counts for the limit of both, not for the peak. */
+    FAR_BYTES = 16 * 1024 * 1024,
+    FAR_SHARE = 4, /* of a limit, at most */
 };
 
 /* How long the readings of memory and CPU time at the end of a run are those before the next one:
  * much shorter than the grace period (10 ms) after which kernel memory of the run is freed. */
 #define SEEN_NS (200 * NS_PER_US)
+/* From when on it does not matter that reading memory.stat takes 10 to 40 us. */
+#define PAUSE_NS (5 * NS_PER_MS)
 
 static const int open_modes[CGROUP_FILE_COUNT] = {
-    [CGROUP_MEMORY_LIMIT] = O_WRONLY,   [CGROUP_MEMORY_SWAP_LIMIT] = O_WRONLY,
-    [CGROUP_MEMORY_USAGE] = O_RDONLY,   [CGROUP_MEMORY_PEAK] = O_RDWR,
-    [CGROUP_MEMORY_KERNEL] = O_RDONLY,  [CGROUP_MEMORY_OOM] = O_RDONLY,
-    [CGROUP_MEMORY_RECLAIM] = O_WRONLY, [CGROUP_PIDS_MAX] = O_WRONLY,
-    [CGROUP_PIDS_CURRENT] = O_RDONLY,   [CGROUP_PIDS_PEAK] = O_RDONLY,
-    [CGROUP_CPU_USAGE] = O_RDONLY,      [CGROUP_CPU_QUOTA] = O_WRONLY,
-    [CGROUP_CPU_PERIOD] = O_WRONLY,     [CGROUP_CPUSET_CPUS] = O_WRONLY,
+    [CGROUP_MEMORY_LIMIT] = O_WRONLY,  [CGROUP_MEMORY_SWAP_LIMIT] = O_WRONLY,
+    [CGROUP_MEMORY_USAGE] = O_RDONLY,  [CGROUP_MEMORY_PEAK] = O_RDWR,
+    [CGROUP_MEMORY_KERNEL] = O_RDONLY, [CGROUP_MEMORY_STAT] = O_RDONLY,
+    [CGROUP_MEMORY_OOM] = O_RDONLY,    [CGROUP_MEMORY_RECLAIM] = O_WRONLY,
+    [CGROUP_PIDS_MAX] = O_WRONLY,      [CGROUP_PIDS_CURRENT] = O_RDONLY,
+    [CGROUP_PIDS_PEAK] = O_RDONLY,     [CGROUP_CPU_USAGE] = O_RDONLY,
+    [CGROUP_CPU_QUOTA] = O_WRONLY,     [CGROUP_CPU_PERIOD] = O_WRONLY,
+    [CGROUP_CPUSET_CPUS] = O_WRONLY,
 };
 
 void group_open_files(struct cgroup *cg, size_t tree)
@@ -168,21 +178,57 @@ uint64_t group_stock_bytes(const struct cgroup *cg, uint64_t tasks)
     return cpus * CGROUP_STOCK_PAGES * cg->host->page_bytes;
 }
 
+int group_read_user(const struct cgroup *cg, uint64_t *bytes, bool *known, struct cj_error *err)
+{
+    char text[STAT_SIZE];
+    *known = group_has(cg, CGROUP_MEMORY_STAT);
+    *bytes = 0;
+    if (!*known)
+        return 0;
+    ssize_t got = pread(cg->files[CGROUP_MEMORY_STAT], text, sizeof(text) - 1, 0);
+    if (got < 0)
+        return error_errno(err, "read memory.stat");
+    text[got] = '\0';
+    *bytes = value_of(text, "cache") + value_of(text, "rss");
+    return 0;
+}
+
 static uint64_t follow(uint64_t floor, uint64_t seen, uint64_t step)
 {
     return floor + step < seen ? floor + step : seen;
 }
 
-static void follow_floors(struct cgroup *cg)
+/* What is not the kernel's beside the run. It changes little, and one that does not fit to what is used is looked up
+ * again: page cache that the run before has read, or that was reclaimed. So it is after a pause, and now and then. */
+static int follow_user(struct cgroup *cg, uint64_t user, struct cj_error *err)
+{
+    uint64_t stock = group_stock_bytes(cg, 0), now = 0;
+    bool fits = user >= cg->user_floor && user <= cg->user_floor + stock, known = false;
+    bool paused = cg->begin.time_ns - cg->seen.time_ns > PAUSE_NS;
+    if ((!fits || paused || ++cg->user_runs >= USER_AGAIN_RUNS) &&
+        group_read_user(cg, &now, &known, err) < 0)
+        return -1;
+    if (known) {
+        cg->user_floor = now < user ? now : user; /* it may not count the last pages that went */
+        cg->user_runs = 0;
+    }
+    if (!group_has(cg, CGROUP_MEMORY_STAT)) {
+        cg->user_floor = follow(cg->user_floor, user, cg->host->page_bytes);
+        if (user > cg->user_floor + stock)
+            cg->user_floor = user - stock / 2;
+    }
+    return 0;
+}
+
+static int follow_floors(struct cgroup *cg, struct cj_error *err)
 {
     uint64_t user = minus(cg->begin.usage_bytes, cg->begin.kernel_bytes);
-    uint64_t stock = group_stock_bytes(cg, 0);
-    cg->user_floor = follow(cg->user_floor, user, cg->host->page_bytes);
-    if (user > cg->user_floor + stock) /* more than a stock: page cache of the run before */
-        cg->user_floor = user - stock / 2;
+    if (follow_user(cg, user, err) < 0)
+        return -1;
     cg->kernel_floor = follow(cg->kernel_floor, cg->begin.kernel_bytes, cg->host->page_bytes);
     if (cg->share_bytes > user)
         cg->share_bytes = user; /* the counter is never below what is used */
+    return 0;
 }
 
 int group_open_procs(const struct cgroup *cg, int fds[static CGROUP_HIERARCHIES_MAX], size_t *count,
@@ -200,6 +246,12 @@ int group_open_procs(const struct cgroup *cg, int fds[static CGROUP_HIERARCHIES_
 
 /* ---- a run ---- */
 
+/* Its first process is there before, and nothing else has happened in the group since. */
+static bool is_ahead(const struct cgroup *cg)
+{
+    return cg->is_beside && cg->begin.limits.first_is_there;
+}
+
 static int apply(struct cgroup *cg, const struct cgroup_setting *setting, struct cj_error *err)
 {
     if (setting->file == CGROUP_CPUSET_CPUS)
@@ -216,11 +268,19 @@ static int apply(struct cgroup *cg, const struct cgroup_setting *setting, struct
     return error_errno(err, "write '%s' to %s", setting->value, name);
 }
 
+/* v2: what the run's first process holds already is the run's. */
+static void leave_out_first(struct cgroup *cg)
+{
+    if (is_ahead(cg) && cg->begin.usage_bytes > cg->before_first_bytes)
+        cg->begin.usage_bytes = cg->before_first_bytes;
+}
+
 int group_read_memory_before(struct cgroup *cg, struct cj_error *err)
 {
     if (group_read(cg, CGROUP_MEMORY_USAGE, &cg->begin.usage_bytes, err) < 0 ||
         group_read(cg, CGROUP_MEMORY_KERNEL, &cg->begin.kernel_bytes, err) < 0)
         return -1;
+    leave_out_first(cg);
     return 0;
 }
 
@@ -293,6 +353,17 @@ static uint64_t limit_share(const struct cgroup *cg)
     return is_there ? written - asked : share + AHEAD_BYTES;
 }
 
+int group_write_ahead(struct cgroup *cg, struct cj_error *err)
+{
+    const struct cgroup_limits limits = cg->begin.limits;
+    cg->begin.limits.cpu_rate = 0;
+    cg->begin.tasks = 0;
+    cg->begin.usage_bytes = cg->before_first_bytes;
+    int done = group_write_plan(cg, limit_share(cg), err);
+    cg->begin.limits = limits;
+    return done;
+}
+
 /* v1 refuses a limit below what stands in the group even after it has given back what it could: more than
  * init's share then is there (kernel memory that goes a little later, or that stays with init's name).
  * The run gets what it asked for beside that; whether it took more is for its figure to say. */
@@ -345,7 +416,8 @@ int group_begin(struct cgroup *cg, const struct cgroup_limits *limits, struct cj
         if (group_read_memory_before(cg, err) < 0)
             return -1;
     }
-    follow_floors(cg);
+    if (follow_floors(cg, err) < 0)
+        return -1;
     uint64_t limit_before = cg->written.memory_known ? cg->written.memory_bytes : UINT64_MAX;
     if (write_plan_above_usage(cg, err) < 0)
         return -1;
@@ -359,7 +431,9 @@ int group_begin(struct cgroup *cg, const struct cgroup_limits *limits, struct cj
     }
     if (read_oom_before(cg, limit_before, err) < 0)
         return -1;
-    cg->seen.valid = false; /* until the run is over */
+    if (is_ahead(cg))
+        cg->begin.peak_bytes = 0; /* of that process only */
+    cg->seen.valid = false;       /* until the run is over */
     group_mark(cg);
     return 0;
 }
@@ -415,19 +489,44 @@ int group_read_residue(struct cgroup *cg, struct cj_error *err)
     return 0;
 }
 
-static int finish_memory(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error *err)
+/* Whoever is killed for lack of memory gets SIGKILL, and nobody lacks any far below the limit: of a run that was one process all
+ * along, and was not killed, that need not be asked (1 us). */
+static bool nobody_was_killed(const struct cgroup *cg, bool unkilled,
+                              const struct cgroup_usage *usage,
+                              const struct cgroup_memory_readings *readings)
 {
-    struct cgroup_memory_readings readings;
-    if (group_read_since_mark(cg, usage->process_peak, true, &readings, err) < 0)
+    bool one_process = usage->has_process_peak && usage->process_peak == 1;
+    uint64_t far =
+        readings->limit / FAR_SHARE < FAR_BYTES ? readings->limit / FAR_SHARE : FAR_BYTES;
+    bool below = readings->peak > 0 && !cg->begin.raised &&
+                 (readings->limit == 0 || readings->peak + far < readings->limit);
+    return unkilled && one_process && below;
+}
+
+static int finish_kills(struct cgroup *cg, bool asked_for, struct cgroup_usage *usage,
+                        struct cj_error *err)
+{
+    uint64_t kills = cg->begin.oom_kills, events = cg->begin.oom_events;
+    if (asked_for && read_oom(cg, &kills, &events, err) < 0)
         return -1;
-    cg->seen.usage_bytes = readings.usage_after;
-    cg->seen.kernel_bytes = readings.kernel_after;
-    put_residue(cg, readings.usage_after, readings.kernel_after);
+    cg->seen.oom_kills = kills;
+    cg->seen.oom_events = events;
+    usage->oom_kills = kills - cg->begin.oom_kills;
+    usage->refused = events > cg->begin.oom_events;
+    return 0;
+}
+
+static void finish_memory(struct cgroup *cg, const struct cgroup_memory_readings *readings,
+                          struct cgroup_usage *usage)
+{
+    cg->seen.usage_bytes = readings->usage_after;
+    cg->seen.kernel_bytes = readings->kernel_after;
+    put_residue(cg, readings->usage_after, readings->kernel_after);
     if (!group_has(cg, CGROUP_MEMORY_PEAK) ||
-        (cg->begin.peak_bytes > 0 && readings.peak <= cg->begin.peak_bytes))
-        return 0; /* not known, or an older run's */
+        (cg->begin.peak_bytes > 0 && readings->peak <= cg->begin.peak_bytes))
+        return; /* not known, or an older run's */
     usage->has_memory = true;
-    usage->memory_bytes = cgroup_memory_peak(&readings);
+    usage->memory_bytes = cgroup_memory_peak(readings);
     if (usage->memory_bytes < cg->mark.figure_bytes)
         usage->memory_bytes = cg->mark.figure_bytes;
     /* The limit was rounded up a little; a figure above what was asked for would contradict OK. */
@@ -436,29 +535,27 @@ static int finish_memory(struct cgroup *cg, struct cgroup_usage *usage, struct c
         if (cg->begin.raised && usage->oom_kills == 0)
             usage->oom_kills = 1;
     }
-    return 0;
 }
 
-int group_finish(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error *err)
+int group_finish(struct cgroup *cg, const struct cgroup_ended *ended, struct cgroup_usage *usage,
+                 struct cj_error *err)
 {
     memset(usage, 0, sizeof(*usage));
     int64_t cpu_ns;
-    uint64_t oom_events;
-    if (group_read_cpu_ns(cg, &cpu_ns, err) < 0 ||
-        read_oom(cg, &usage->oom_kills, &oom_events, err) < 0 || finish_tasks(cg, usage, err) < 0 ||
-        look_for_leavings(cg, usage, err) < 0)
+    struct cgroup_memory_readings readings;
+    if (group_read_cpu_ns(cg, &cpu_ns, err) < 0 || finish_tasks(cg, usage, err) < 0 ||
+        look_for_leavings(cg, usage, err) < 0 ||
+        group_read_since_mark(cg, usage->process_peak, true, &readings, err) < 0 ||
+        finish_kills(cg, !nobody_was_killed(cg, ended->unkilled, usage, &readings), usage, err) < 0)
         return -1;
-    cg->seen.oom_kills = usage->oom_kills;
-    cg->seen.oom_events = oom_events;
+    if (!cg->mark.again)
+        readings.faulted = ended->faults * cg->host->page_bytes;
     cg->seen.cpu_ns = cpu_ns;
-    usage->oom_kills -= cg->begin.oom_kills;
-    if (finish_memory(cg, usage, err) < 0)
-        return -1;
+    finish_memory(cg, &readings, usage);
     if (usage->has_memory)
         usage->memory_bytes += cg->begin.limits.forked_bytes;
     cg->seen.time_ns = monotonic_ns();
     cg->seen.valid = cg->seen.undisturbed = true;
     usage->cpu_ns = cpu_ns - cg->begin.cpu_ns;
-    usage->refused = oom_events > cg->begin.oom_events;
     return 0;
 }

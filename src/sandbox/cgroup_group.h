@@ -50,7 +50,10 @@ struct cgroup {
      * the common ancestor of both belongs to one container's uid only. */
     int box_fd;
     char box_name[TREE_NAME_SIZE];
-    int init_fd; /* v2 */
+    int init_fd;                 /* v2 */
+    bool is_beside;              /* cgroup_new_beside(): the box is another one's */
+    char run_kind[16];           /* v2: what the names of its directories begin with */
+    uint64_t before_first_bytes; /* what the group held when its first process was not there yet */
     int run_fd[CGROUP_HIERARCHIES_MAX];
     char run_name[CGROUP_HIERARCHIES_MAX][TREE_NAME_SIZE];
     int files[CGROUP_FILE_COUNT];
@@ -64,9 +67,10 @@ struct cgroup {
     /* v1: init's memory in this group without the kernel's part, as measured when no stock and no
      * page cache stood beside it. */
     uint64_t share_bytes;
-    /* What stands in the group beside a run when stock and garbage (cgroup_plan.h) are away: follows
-     * what is seen before each run down at once, and up by a page a run. */
+    /* What stands in the group beside a run when stock and garbage (cgroup_plan.h) are away. The kernel's part follows
+     * what is seen before each run down at once, and up by a page a run, the other is read. */
     uint64_t user_floor, kernel_floor;
+    unsigned user_runs; /* since user_floor was looked up */
     unsigned init_cpus; /* CPUs init may use, and programs with it unless they are set free */
     bool cpus_learned;  /* init_cpus is what holds now */
     bool first_waits;   /* cgroup_first_waits() */
@@ -126,6 +130,10 @@ void group_reclaim(struct cgroup *cg, uint64_t bytes);
 /* Learns on how many CPUs programs run, unless that is known. */
 void group_learn_cpus(struct cgroup *cg, pid_t init_pid);
 
+/* v1: what stands in the group but for the kernel's part and stocks. known: that can be read. */
+WARN_UNUSED int group_read_user(const struct cgroup *cg, uint64_t *bytes, bool *known,
+                                struct cj_error *err);
+
 /* CPUs' stocks (cgroup_plan.h) that a run of so many tasks may leave. */
 uint64_t group_stock_bytes(const struct cgroup *cg, uint64_t tasks);
 
@@ -134,6 +142,10 @@ WARN_UNUSED int group_read_memory_before(struct cgroup *cg, struct cj_error *err
 
 /* Writes the run's limits, memory raised by memory_share. */
 WARN_UNUSED int group_write_plan(struct cgroup *cg, uint64_t memory_share, struct cj_error *err);
+
+/* Where the first process is about to come, before the run is known: the limits of the last run, as the next one's are
+ * mostly the same and then need not be written. Without its rate, which would be in the way of who comes. */
+WARN_UNUSED int group_write_ahead(struct cgroup *cg, struct cj_error *err);
 
 /* ---- cgroup_garbage.c ---- */
 
@@ -165,7 +177,8 @@ WARN_UNUSED int group_begin(struct cgroup *cg, const struct cgroup_limits *limit
                             struct cj_error *err);
 /* Reads what is left of the last run, again. */
 WARN_UNUSED int group_read_residue(struct cgroup *cg, struct cj_error *err);
-WARN_UNUSED int group_finish(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error *err);
+WARN_UNUSED int group_finish(struct cgroup *cg, const struct cgroup_ended *ended,
+                             struct cgroup_usage *usage, struct cj_error *err);
 
 /* The halves of cgroup_host_open(), cgroup_new(), ... that differ. */
 WARN_UNUSED int v1_prepare_host(struct cgroup_host *host, struct cj_error *err);
@@ -182,6 +195,9 @@ WARN_UNUSED int v2_prepare_base(struct cgroup_host *host, bool processes_rule,
                                 struct cj_error *err);
 WARN_UNUSED int v2_prepare_host(struct cgroup_host *host, struct cj_error *err);
 WARN_UNUSED int v2_new(struct cgroup *cg, struct cj_error *err);
+WARN_UNUSED int v2_new_beside(const struct cgroup *of, struct cgroup *cg, unsigned number,
+                              struct cj_error *err);
+WARN_UNUSED int v2_await_first(struct cgroup *cg, pid_t init_pid, struct cj_error *err);
 WARN_UNUSED int v2_adopt_init(struct cgroup *cg, pid_t init_pid, struct cj_error *err);
 WARN_UNUSED int v2_recycle(struct cgroup *cg, pid_t init_pid, struct cj_error *err);
 WARN_UNUSED int v2_kill_all(struct cgroup *cg, int64_t deadline_ns, struct cj_error *err);

@@ -11,8 +11,6 @@
 
 #define NO_LIMIT UINT64_MAX
 
-#define SHORT_RUN_NS (5 * NS_PER_MS)
-
 enum {
     DEFAULT_PERIOD_US = 100000,
     PERIOD_MIN_US = 1000,    /* kernel/sched/core.c: min_cfs_quota_period, */
@@ -31,6 +29,7 @@ static const struct {
     [CGROUP_MEMORY_USAGE] = {"memory.usage_in_bytes", "memory.current", CGROUP_MEMORY},
     [CGROUP_MEMORY_PEAK] = {"memory.max_usage_in_bytes", "memory.peak", CGROUP_MEMORY},
     [CGROUP_MEMORY_KERNEL] = {"memory.kmem.usage_in_bytes", NULL, CGROUP_MEMORY},
+    [CGROUP_MEMORY_STAT] = {"memory.stat", NULL, CGROUP_MEMORY},
     [CGROUP_MEMORY_OOM] = {"memory.oom_control", "memory.events.local", CGROUP_MEMORY},
     [CGROUP_MEMORY_RECLAIM] = {"memory.force_empty", "memory.reclaim", CGROUP_MEMORY},
     [CGROUP_PIDS_MAX] = {"pids.max", "pids.max", CGROUP_PIDS},
@@ -217,31 +216,54 @@ static uint64_t smaller(uint64_t left, uint64_t right)
     return left < right ? left : right;
 }
 
-/* The kernel's part beside the run when the counter stood highest. */
-static uint64_t kernel_at_peak(const struct cgroup_memory_readings *readings)
+/* Grace periods are some 10 ms apart, and the peak of a program that only takes memory is its end: what goes while a run of a
+ * millisecond is there goes mostly behind that. */
+static uint64_t likely_kernel(const struct cgroup_memory_readings *readings, uint64_t least)
 {
-    uint64_t both = smaller(readings->kernel_before, readings->kernel_after);
-    if (readings->elapsed_ns < SHORT_RUN_NS)
-        return readings->kernel_before;
-    return readings->elapsed_ns < CGROUP_GARBAGE_NS ? both : smaller(both, readings->kernel_floor);
+    const int64_t certain_ns = CGROUP_GARBAGE_NS / 2;
+    if (readings->elapsed_ns >= certain_ns)
+        return least;
+    uint64_t gone = readings->kernel_before - least;
+    return readings->kernel_before - gone * (uint64_t)readings->elapsed_ns / (uint64_t)certain_ns;
+}
+
+/* The kernel drains the stocks before it refuses. Where they are little of the whole, it is better to say too much by
+ * them than to say less than was used. */
+static uint64_t without_stock(const struct cgroup_memory_readings *readings, uint64_t peak)
+{
+    bool refused = readings->limit > 0 && readings->peak >= readings->limit;
+    return refused ? peak : minus(peak, minus(readings->stock_max * 5 / 8, peak / 96));
+}
+
+/* user: the rest that stood beside the run. */
+static uint64_t peak_beside(const struct cgroup_memory_readings *readings, uint64_t user)
+{
+    uint64_t least = smaller(readings->kernel_before, readings->kernel_after);
+    if (readings->elapsed_ns >= CGROUP_GARBAGE_NS)
+        return without_stock(readings,
+                             minus(readings->peak, user + smaller(least, readings->kernel_floor)));
+    if (readings->faulted == 0)
+        return without_stock(readings,
+                             minus(readings->peak, user + likely_kernel(readings, least)));
+    uint64_t low = without_stock(readings, minus(readings->peak, user + readings->kernel_before));
+    uint64_t high = without_stock(readings, minus(readings->peak, user + least));
+    return readings->faulted < low ? low : smaller(readings->faulted, high);
 }
 
 uint64_t cgroup_memory_peak(const struct cgroup_memory_readings *readings)
 {
-    uint64_t half_stock = readings->stock_max / 2;
+    uint64_t stock = readings->stock_max * 5 / 8;
     uint64_t user_before = minus(readings->usage_before, readings->kernel_before);
     uint64_t user_after = minus(readings->usage_after, readings->kernel_after);
     uint64_t user = readings->share;
     if (user_before > user + readings->stock_max)
-        user = user_before - half_stock; /* more than a stock: a new residue */
-    user = smaller(user, user_after);    /* less: it was reclaimed meanwhile */
+        user = user_before - stock;   /* more than a stock: a new residue */
+    user = smaller(user, user_after); /* less: it was reclaimed meanwhile */
 
-    /* The kernel drains the stocks before it refuses. Where they are little of the whole, it is better to
-     * say too much by them than to say less than was used. */
-    bool refused = readings->limit > 0 && readings->peak >= readings->limit;
-    uint64_t peak = minus(readings->peak, user + kernel_at_peak(readings));
-    if (!refused)
-        peak = minus(peak, minus(half_stock, peak / 64));
+    uint64_t peak = peak_beside(readings, user);
+    uint64_t left = minus(user_after, user + stock);
+    if (peak < left)
+        peak = left;
     if (peak >= CGROUP_PROCESS_LEAST_BYTES)
         return peak;
     /* it fitted into what was being freed beside it: the most it can have been, up to the least

@@ -13,6 +13,7 @@ enum cgroup_file {
     CGROUP_MEMORY_USAGE,
     CGROUP_MEMORY_PEAK,
     CGROUP_MEMORY_KERNEL, /* v1 only: the part of the usage that is the kernel's, without stock */
+    CGROUP_MEMORY_STAT,   /* v1 only: what the rest is, without stock */
     CGROUP_MEMORY_OOM,
     CGROUP_MEMORY_RECLAIM,
     CGROUP_PIDS_MAX,
@@ -76,7 +77,8 @@ static inline uint64_t minus(uint64_t left, uint64_t right)
  *   stock    the kernel takes memory from the counter in batches (MEMCG_CHARGE_BATCH, 64 pages) and
  *            keeps what is left over as a stock of the CPU: the counter, and with it its peak, stands
  *            up to 63 pages for each CPU above what is in use. Which, at the peak, cannot be known
- *            later (what a process frees goes into the stock too): half of the most is assumed
+ *            later (what a process frees goes into the stock too): five eighths of the most are taken off. A
+ *            half is the mean; the rest is the least that a process takes of the kernel's, which it cannot see
  *   garbage  kernel objects of the run before (page tables, stacks, files) are freed an RCU grace
  *            period later, some 10 ms: about 100 KiB for each run that ended just before
  *   residue  clean page cache of files that earlier runs read first */
@@ -89,6 +91,8 @@ struct cgroup_memory_readings {
     uint64_t stock_max;    /* 63 pages for each CPU the run could use */
     uint64_t limit;        /* of the counter; 0: none */
     int64_t elapsed_ns;    /* from the run's begin to its end */
+    uint64_t
+        faulted; /* pages that its processes have faulted in, in bytes: those of files, too; 0: not known */
 };
 
 enum {
@@ -99,8 +103,9 @@ enum {
 /* Kernel objects of the dead are freed an RCU grace period later: some 10 ms, at most this on an ordinary day. */
 #define CGROUP_GARBAGE_NS (50 * NS_PER_MS)
 
-/* The run's own peak. Garbage that went while the run was there leaves a choice of what stood beside
- * it at its peak: a short run's peak is taken to be before that, a longer one's after. */
+/* The run's own peak. Garbage that went while the run was there leaves a choice of what stood beside it at its peak. What
+ * it has faulted in chooses, as programs mostly take memory and give it back at their end. Where that is not
+ * known, the more of the garbage is taken to have gone before the longer the run was. Never less than what is left when it is over. */
 uint64_t cgroup_memory_peak(const struct cgroup_memory_readings *readings);
 
 #endif

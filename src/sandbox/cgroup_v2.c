@@ -6,6 +6,7 @@
  *             box-<index>/                 controllers enabled; cgroup.procs belongs to the container's uid
  *                 init/                    the container's init (and zygotes)
  *                 run[.<generation>]/      the run's group: limits and counters
+ *                 warm-<n>[.<generation>]/ that of a run that interpreter n forks, which waits in it
  *
  * "No internal processes": a group whose controllers are enabled for its children holds no process
  * itself, except the real root (cgroup-v2.rst). clone(2) into run/ by init needs write access, with the
@@ -193,12 +194,27 @@ int v2_new(struct cgroup *cg, struct cj_error *err)
 {
     struct host_tree *tree = &cg->host->trees[0];
     snprintf(cg->box_name, sizeof(cg->box_name), "box-%u", cg->index);
-    snprintf(cg->run_name[0], TREE_NAME_SIZE, "run");
+    snprintf(cg->run_kind, sizeof(cg->run_kind), "run");
+    snprintf(cg->run_name[0], TREE_NAME_SIZE, "%s", cg->run_kind);
     if (tree_make_child(tree->instance_fd, cg->box_name, false, &cg->box_fd, err) < 0 ||
         tree_make_child(cg->box_fd, "init", false, &cg->init_fd, err) < 0 ||
         enable_all(tree, cg->box_fd, cg->box_name, err) < 0 ||
         give(cg->box_fd, "cgroup.procs", cg->owner, err) < 0)
         return -1;
+    return make_run_group(cg, err);
+}
+
+int v2_new_beside(const struct cgroup *of, struct cgroup *cg, unsigned number, struct cj_error *err)
+{
+    cg->is_beside = true;
+    memcpy(cg->box_name, of->box_name, sizeof(cg->box_name));
+    cg->box_fd = fcntl(of->box_fd, F_DUPFD_CLOEXEC, 0);
+    if (cg->box_fd < 0)
+        return error_errno(err, "open %s", cg->box_name);
+    cg->init_cpus = of->init_cpus;
+    cg->cpus_learned = of->cpus_learned;
+    snprintf(cg->run_kind, sizeof(cg->run_kind), "warm-%u", number);
+    snprintf(cg->run_name[0], TREE_NAME_SIZE, "%s", cg->run_kind);
     return make_run_group(cg, err);
 }
 
@@ -262,7 +278,7 @@ static int replace_run_group(struct cgroup *cg, struct cj_error *err)
     } else {
         drop_group(cg, old, cache > 0);
     }
-    snprintf(cg->run_name[0], TREE_NAME_SIZE, "run.%u", ++cg->generation);
+    snprintf(cg->run_name[0], TREE_NAME_SIZE, "%s.%u", cg->run_kind, ++cg->generation);
     if (make_run_group(cg, err) < 0)
         return error_wrap(err, "replace group %s/%s", cg->box_name, old);
     return 0;
@@ -281,6 +297,16 @@ int v2_recycle(struct cgroup *cg, pid_t init_pid, struct cj_error *err)
     bool touched = memory_peak > 0 && facts->has_memory_peak;
     if (tasks_peak > 1 || touched || usage > KEPT_BYTES)
         return replace_run_group(cg, err);
+    return 0;
+}
+
+int v2_await_first(struct cgroup *cg, pid_t init_pid, struct cj_error *err)
+{
+    if (v2_recycle(cg, init_pid, err) < 0 ||
+        group_read(cg, CGROUP_MEMORY_USAGE, &cg->before_first_bytes, err) < 0 ||
+        group_write_ahead(cg, err) < 0)
+        return -1;
+    cg->seen.valid = false;
     return 0;
 }
 
@@ -303,6 +329,8 @@ void v2_free(struct cgroup *cg)
         drop_group(cg, cg->run_name[0], true);
     }
     fd_close(&cg->box_fd);
+    if (cg->is_beside)
+        return;
     if (cg->box_name[0] != '\0' &&
         tree_remove(cg->host->trees[0].instance_fd, cg->box_name, removal_deadline(), &ignored) < 0)
         return; /* goes with the instance, or with the next start */

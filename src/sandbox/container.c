@@ -244,6 +244,7 @@ static int make(struct container *container, struct cj_error *err)
         cgroup_new(sandbox->cgroups, container->index, init_id,
                    INIT_TASKS + (sandbox->warm ? 1 : 0), &container->cgroup, err) < 0)
         return -1;
+    container->run_cgroup = container->cgroup;
     auto_fd int arena_fd = -1;
     if (make_arena(container, &arena_fd, err) < 0)
         return -1;
@@ -310,7 +311,7 @@ static void end_init(struct container *container)
 
 static void unmake(struct container *container)
 {
-    container_warm_lost(container);
+    container_forget_held(container);
     fd_close(&container->run_fd);
     fd_close(&container->exec_fd);
     fd_close(&container->end_fd);
@@ -323,9 +324,10 @@ static void unmake(struct container *container)
         struct cj_error ignored; /* what stays is removed with the instance, or at the next start */
         if (cgroup_kill_all(container->cgroup, NS_PER_S, &ignored) < 0)
             container->broken = true;
-        cgroup_free(container->cgroup);
-        container->cgroup = NULL;
     }
+    container_warm_lost(container);
+    cgroup_free(container->cgroup);
+    container->cgroup = container->run_cgroup = NULL;
     if (container->arena != NULL)
         munmap(container->arena, INIT_ARENA_SIZE);
     container->arena = NULL;
@@ -352,7 +354,8 @@ static void clear(struct container *container)
     container->outputs[0] = container->outputs[1] = -1;
     memset(container->made_fds, -1, sizeof(container->made_fds));
     container->running = container->broken = container->copied_in = container->lost = false;
-    container->outputs_given = false;
+    container->outputs_given = 0;
+    container->held = (struct container_held){0}; /* container_forget_held() has been called */
     container->dirt = 0;
     container->arena_used = 0;
 }
@@ -408,12 +411,15 @@ static int clean(struct container *container, struct cj_error *err)
         .op = INIT_OP_RESET,
         .dirt = (container->copied_in ? ALL_TMPFS : container->dirt & ALL_TMPFS) |
                 (container->dirt & DIRT_SOCKETS),
+        .keep_held = container->held.key != 0,
     };
     struct init_answer answer;
     if (container_ask(container, &request, -1, &answer, NULL, err) < 0)
         return -1;
     if (answer.error != 0)
         return container_answer_error(&answer, err);
+    if (answer.detail == 0)
+        container_forget_held(container);
     container->copied_in = false;
     return 0;
 }
@@ -436,11 +442,12 @@ static int refresh(struct container *container, struct cj_error *err)
         if ((container->dirt & (uint32_t)DIRT_KEPT << (INIT_KEPT_OUTPUT + i)) != 0) {
             if (make_output(container, i, err) < 0)
                 return -1;
-        } else if (container->outputs_given || container->warm != NULL) {
+        } else if ((container->outputs_given & 1U << i) != 0 || container->warm != NULL) {
             drain(container->outputs[i]);
         }
     }
-    container->outputs_given = false;
+    container->outputs_given = 0;
+    container->held.wanted = false;
     if (container->arena_used > ARENA_KEEP)
         (void)madvise(container->arena, INIT_MADE_OFFSET, MADV_REMOVE);
     container->arena_used = 0;

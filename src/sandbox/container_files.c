@@ -9,6 +9,9 @@
 #include "container_channel.h"
 #include "container_state.h"
 
+enum { HELD_CONTAINERS_MAX = 32 }; /* each has one of its user's inotify instances, mostly 128 */
+static unsigned held_containers;
+
 #define ANSWER_TIMEOUT (10 * NS_PER_S) /* the janitor; opening files, mounting tmpfs */
 
 int container_break(struct container *container, struct cj_error *err, const char *what)
@@ -101,6 +104,63 @@ int container_open_in(struct container *container, const char *path, int *fd, st
     return 0;
 }
 
+/* What lies there from now on; 0: nothing. */
+static void set_held(struct container *container, uint64_t key)
+{
+    bool holds = container->held.key != 0;
+    if (holds && key == 0)
+        __atomic_sub_fetch(&held_containers, 1, __ATOMIC_RELAXED);
+    if (!holds && key != 0)
+        __atomic_add_fetch(&held_containers, 1, __ATOMIC_RELAXED);
+    container->held.key = key;
+}
+
+void container_forget_held(struct container *container)
+{
+    set_held(container, 0);
+    container->held.wanted = false;
+}
+
+int container_want_held(struct container *container, const char *path, uint64_t key, bool *there,
+                        struct cj_error *err)
+{
+    struct container_held *held = &container->held;
+    struct init_request request = {.op = INIT_OP_RESET};
+    struct init_answer answer;
+    *there = key != 0 && held->key == key && strcmp(held->path, path) == 0;
+    held->wanted = *there;
+    if (held->key == 0 || *there)
+        return 0;
+    container_forget_held(container);
+    if (container_ask(container, &request, -1, &answer, NULL, err) < 0)
+        return -1;
+    if (answer.error == 0)
+        return 0;
+    error_set(err, ERROR_INTERNAL, answer.error, "%s", strerror(answer.error));
+    return container_break(container, err, "remove a held file");
+}
+
+int container_hold(struct container *container, const char *path, uint64_t key,
+                   struct cj_error *err)
+{
+    struct container_held *held = &container->held;
+    struct init_answer answer;
+    bool again = held->key_before == key;
+    held->key_before = key;
+    if (!again || held->refused || held->key != 0 || strlen(path) >= sizeof(held->path) ||
+        __atomic_load_n(&held_containers, __ATOMIC_RELAXED) >= HELD_CONTAINERS_MAX)
+        return 0;
+    if (ask_about_path(container, INIT_OP_HOLD, path, NULL, &answer, NULL, err) < 0)
+        return -1;
+    held->refused = answer.error != 0;
+    if (held->refused)
+        return 0;
+    memcpy(held->path, path, strlen(path) + 1);
+    set_held(container, key);
+    held->wanted = true;
+    return 0;
+}
+
 int container_symlink(struct container *container, const char *path, const char *target,
                       struct cj_error *err)
 {
@@ -121,5 +181,16 @@ int container_open_out(struct container *container, const char *path, int *fd, b
     if (ask_about_path(container, INIT_OP_OPEN_OUT, path, NULL, &answer, fd, err) < 0)
         return -1;
     *not_regular = answer.detail != 0;
+    return answer.error != 0 ? container_answer_error(&answer, err) : 0;
+}
+
+int container_open_folder(struct container *container, const char *path, int *fd,
+                          struct cj_error *err)
+{
+    struct init_answer answer;
+    if (container->lost)
+        return error_set(err, ERROR_REQUEST, ENOENT, "%s", strerror(ENOENT));
+    if (ask_about_path(container, INIT_OP_OPEN_FOLDER, path, NULL, &answer, fd, err) < 0)
+        return -1;
     return answer.error != 0 ? container_answer_error(&answer, err) : 0;
 }

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "base/attr.h"
 #include "base/clock.h"
@@ -149,6 +150,10 @@ int container_start(struct container *container, const struct container_run *run
 {
     if (container->broken)
         return error_set(err, ERROR_INTERNAL, 0, "the container is broken");
+    if (container->held.key != 0 && !container->held.wanted) {
+        error_set(err, ERROR_INTERNAL, 0, "a file of another run is there");
+        return container_break(container, err, "start a run");
+    }
     struct init_exec request;
     memset(&request, 0, offsetof(struct init_exec, descriptors));
     int passed[INIT_DESCRIPTORS_MAX];
@@ -157,13 +162,15 @@ int container_start(struct container *container, const struct container_run *run
         return -1;
     put_limits(run, &request);
     for (size_t i = 0; i < run->descriptor_count; i++)
-        container->outputs_given |= run->descriptors[i].source == CONTAINER_OUTPUT;
+        if (run->descriptors[i].source == CONTAINER_OUTPUT)
+            container->outputs_given |= 1U << run->descriptors[i].fd;
     if (run->tty)
         request.flags |= RUN_TTY;
     struct cgroup_limits limits = container->limits = run->limits;
+    container->run_cgroup = container->cgroup;
     container_warm_begin(container, run, &request, &limits);
     if (container->cgroup != NULL) {
-        if (cgroup_begin(container->cgroup, &limits, err) < 0)
+        if (cgroup_begin(container->run_cgroup, &limits, err) < 0)
             return -1;
         if (container->sandbox->into_cgroup)
             request.flags |= RUN_INTO_CGROUP;
@@ -194,11 +201,17 @@ int container_output_fd(const struct container *container, int which)
     return container->outputs[which];
 }
 
+void container_output_emptied(struct container *container, int which)
+{
+    if (!container->running)
+        container->outputs_given &= ~(1U << which);
+}
+
 int container_look(struct container *container, struct container_live *seen, struct cj_error *err)
 {
     *seen = (struct container_live){0};
     if (container->cgroup != NULL)
-        return cgroup_cpu_ns(container->cgroup, &seen->cpu_ns, err);
+        return cgroup_cpu_ns(container->run_cgroup, &seen->cpu_ns, err);
     struct init_request request = {.op = INIT_OP_LOOK};
     struct init_answer answer;
     if (container_ask(container, &request, -1, &answer, NULL, err) < 0)
@@ -212,14 +225,14 @@ int container_look(struct container *container, struct container_live *seen, str
 
 int64_t container_settle_ns(const struct container *container)
 {
-    return container->cgroup != NULL ? cgroup_settle_ns(container->cgroup) : INT64_MAX;
+    return container->cgroup != NULL ? cgroup_settle_ns(container->run_cgroup) : INT64_MAX;
 }
 
 int container_settle(struct container *container, struct cgroup_settled *settled,
                      struct cj_error *err)
 {
     *settled = (struct cgroup_settled){.next_ns = INT64_MAX};
-    return container->cgroup != NULL ? cgroup_settle(container->cgroup, settled, err) : 0;
+    return container->cgroup != NULL ? cgroup_settle(container->run_cgroup, settled, err) : 0;
 }
 
 void container_urge(struct container *container)
@@ -237,7 +250,7 @@ void container_calm(struct container *container)
 
 int container_kill(struct container *container, struct cj_error *err)
 {
-    if (container->cgroup != NULL && cgroup_lift_rate(container->cgroup, err) < 0)
+    if (container->cgroup != NULL && cgroup_lift_rate(container->run_cgroup, err) < 0)
         return -1;
     struct init_request request = {.op = INIT_OP_KILL};
     struct init_answer answer;
@@ -351,7 +364,7 @@ static bool ended_by_memory(struct container *container, struct container_end *e
     int64_t wall_ns = container_wall_ns(container, monotonic_ns());
     if (container->cgroup == NULL || !container->running ||
         !container_await_death(container, CONTAINER_DEATH_TIMEOUT_NS) ||
-        cgroup_finish(container->cgroup, &usage, NULL) < 0 || usage.oom_kills == 0)
+        cgroup_finish(container->run_cgroup, NULL, &usage, NULL) < 0 || usage.oom_kills == 0)
         return false;
     *end = (struct container_end){
         .failure = CONTAINER_STARTED, .step = "", .wait_status = SIGKILL, .wall_ns = wall_ns};
@@ -430,8 +443,11 @@ static int begin_again(struct container *container, const struct init_end *from,
                        struct cj_error *err)
 {
     const struct init_again again = {.magic = INIT_MAGIC, .sequence = from->sequence};
-    if (container->cgroup != NULL && cgroup_begin(container->cgroup, &container->limits, err) < 0)
+    container->run_cgroup = container->cgroup;
+    if (container->cgroup != NULL &&
+        cgroup_begin(container->run_cgroup, &container->limits, err) < 0)
         return -1;
+    __atomic_store_n(&container_live_page(container)->start_ns, 0, __ATOMIC_RELEASE);
     return channel_write(container->exec_fd, &again, sizeof(again), err);
 }
 
@@ -468,7 +484,12 @@ int container_finish(struct container *container, int64_t timeout_ns, struct con
         return container_break(container, err, "take the outputs of a run");
     if (container->cgroup != NULL) {
         struct cgroup_usage usage;
-        if (cgroup_finish(container->cgroup, &usage, err) < 0)
+        const struct cgroup_ended ended = {
+            .unkilled = from.step == STEP_NONE &&
+                        !(WIFSIGNALED(from.wait_status) && WTERMSIG(from.wait_status) == SIGKILL),
+            .faults = from.faults,
+        };
+        if (cgroup_finish(container->run_cgroup, &ended, &usage, err) < 0)
             return container_break(container, err, "read the figures of a run");
         if (usage.somebody_left) {
             log_warn("a run has left a process: its container is replaced");

@@ -15,6 +15,15 @@ struct container_warm; /* container_warm.c */
 
 #define CONTAINER_DEATH_TIMEOUT_NS INT64_C(10000000000)
 
+/* The file that stays in the container from one run to the next (container_hold()). */
+struct container_held {
+    uint64_t key; /* 0: there is none */
+    char path[INIT_PATH_MAX];
+    bool wanted;         /* by the run that is prepared or goes on */
+    uint64_t key_before; /* what was copied in last */
+    bool refused;        /* nothing can be held in this one */
+};
+
 struct container {
     struct sandbox *sandbox;
     unsigned index;
@@ -31,8 +40,10 @@ struct container {
     int files_fd;
     char *arena;
     int outputs[INIT_OUTPUTS]; /* read ends */
-    bool outputs_given;        /* since the last reset a program had one of them */
+    unsigned
+        outputs_given; /* bit i: since the last reset something may have been written into it */
     struct cgroup *cgroup;
+    struct cgroup *run_cgroup; /* of the run: that, or one of an interpreter's (container_warm.c) */
     unsigned cgroup_generation; /* that init knows of */
     bool cgroup_moved;          /* v1: init is in another group since the last run */
     uint32_t sequence;
@@ -41,6 +52,7 @@ struct container {
     bool broken;
     bool lost; /* with its files: init was killed for the run's memory */
     bool copied_in;
+    struct container_held held;
     uint64_t seen_bytes;         /* without cgroup: the most memory that was seen of the run */
     uint64_t limit_bytes;        /* of the run */
     struct cgroup_limits limits; /* of the run, as it was asked for */
@@ -69,6 +81,9 @@ int container_answer_error(const struct init_answer *answer, struct cj_error *er
 
 /* Whether init, and with it every process of the container, is dead; waits for that. */
 bool container_await_death(const struct container *container, int64_t timeout_ns);
+
+/* What was held is not there any more. */
+void container_forget_held(struct container *container);
 
 /* Closes what made files of the last run came as descriptors. */
 void container_forget_made(struct container *container);

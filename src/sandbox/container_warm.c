@@ -24,11 +24,10 @@ enum {
     OWN_AGAIN_BYTES = 2048 * 1024,
     OWN_AGAIN_PRELOADED_BYTES = 7680 * 1024,
     LIMIT_LEAST_BYTES =
-        8 * 1024 * 1024,  /* beside what is shared; with less room a run starts cold */
+        8 * 1024 * 1024, /* beside what is shared; with less room a run starts cold */
     /* With modules ahead, so that an end which takes all of them apart, and copies them for that, has room. */
     LIMIT_LEAST_PRELOADED_BYTES = 24 * 1024 * 1024,
-    STUB_INTO_CGROUP = 1, /* of init/stub.h */
-    STUB_NEW_CGROUP_NS = 2,
+    STUB_NEW_CGROUP_NS = 2, /* of init/stub.h */
     STUB_FDS_MAX = 32,
 };
 
@@ -40,6 +39,7 @@ struct spec {
     uint32_t size; /* of all of it */
     uint32_t arg_count, env_count;
     uint32_t has_preload; /* behind the arguments */
+    uint32_t has_text;    /* the script is a plain text: container.h */
     uint32_t streams[3];
     uint64_t has_stack, stack_bytes;
     char strings[]; /* with their NULs */
@@ -57,8 +57,9 @@ struct interpreter {
 
 struct container_warm {
     struct interpreter interpreters[INIT_WARM_MAX];
-    struct spec *recent[RECENT]; /* seen once, or lately to no effect: */
-    uint64_t recent_at[RECENT];  /* in which run */
+    struct cgroup *groups[INIT_WARM_MAX]; /* v2: where who waits in that one is, and its run */
+    struct spec *recent[RECENT];          /* seen once, or lately to no effect: */
+    uint64_t recent_at[RECENT];           /* in which run */
     unsigned recent_next;
     struct {
         struct spec *spec;
@@ -127,6 +128,7 @@ static bool describe(const struct container *container, const struct container_r
     for (size_t i = 1; fits && i < run->arg_count; i++)
         fits = add(spec, run->args[i]);
     spec->has_preload = preload != NULL;
+    spec->has_text = run->warm_text && preload == NULL;
     if (fits && preload != NULL)
         fits = add(spec, preload);
     for (size_t i = 0; fits && i < container->env_count; i++)
@@ -189,8 +191,7 @@ void container_warm_begin(struct container *container, const struct container_ru
         if (!same(interpreter->spec, spec))
             continue;
         interpreter->used = warm->runs;
-        uint64_t least =
-            spec->has_preload != 0 ? LIMIT_LEAST_PRELOADED_BYTES : LIMIT_LEAST_BYTES;
+        uint64_t least = spec->has_preload != 0 ? LIMIT_LEAST_PRELOADED_BYTES : LIMIT_LEAST_BYTES;
         if (!interpreter->waits || limits->memory_bytes < interpreter->shared_bytes + least)
             return;
         interpreter->runs++;
@@ -198,6 +199,8 @@ void container_warm_begin(struct container *container, const struct container_ru
         warm->running = i;
         request->flags |= RUN_WARM;
         request->warm = (uint32_t)i;
+        if (warm->groups[i] != NULL)
+            container->run_cgroup = warm->groups[i];
         limits->first_is_there = true;
         limits->forked_bytes = interpreter->shared_bytes;
         return;
@@ -264,15 +267,15 @@ static const char *obstacle_text(const struct init_answer *answer)
     }
 }
 
-/* *done: false where the interpreter does not do it; it is gone then. */
-static int ask(struct container *container, struct init_request *request, bool *done,
+/* *done: false where the interpreter does not do it; it is gone then. group_fd: to be passed; -1. */
+static int ask(struct container *container, struct init_request *request, int group_fd, bool *done,
                struct cj_error *err)
 {
     struct init_answer answer;
     struct interpreter *interpreter = &container->warm->interpreters[request->index];
     request->op = INIT_OP_WARM;
     cgroup_populated(container->cgroup);
-    if (container_ask(container, request, -1, &answer, NULL, err) < 0) {
+    if (container_ask(container, request, group_fd, &answer, NULL, err) < 0) {
         refuse(container->warm, interpreter, "init does not answer"); /* nor the next one's */
         return -1;
     }
@@ -312,6 +315,7 @@ static void put_spec(struct container *container, const struct spec *spec,
     container->arena[at++] = '\0';
     request->arg_count = arg_count;
     request->has_preload = spec->has_preload;
+    request->has_text = spec->has_text;
     request->env_count = spec->env_count;
     request->arena_used = container->arena_used = at;
     memcpy(request->streams, spec->streams, sizeof(request->streams));
@@ -323,21 +327,40 @@ static int begin_one(struct container *container, unsigned number, struct cj_err
 {
     struct interpreter *interpreter = &container->warm->interpreters[number];
     struct init_request request = {.index = number, .warm_action = WARM_START};
-    bool done;
+    bool done, there;
+    /* It starts among no file of a stranger's. */
+    if (container_want_held(container, "", 0, &there, err) < 0)
+        return -1;
     interpreter->runs = 0;
     put_spec(container, interpreter->spec, &request);
-    if (ask(container, &request, &done, err) < 0)
+    if (ask(container, &request, -1, &done, err) < 0)
         return -1;
     interpreter->started = done;
     return done ? cgroup_learn_init(container->cgroup, err) : 0;
 }
 
-static int stop_one(struct container *container, unsigned number, struct cj_error *err)
+static int stop_one(struct container *container, unsigned number, const char *why,
+                    struct cj_error *err)
 {
     struct init_request request = {.index = number, .warm_action = WARM_STOP};
     bool done;
-    refuse(container->warm, &container->warm->interpreters[number], "its runs fall back");
-    return ask(container, &request, &done, err);
+    refuse(container->warm, &container->warm->interpreters[number], why);
+    return ask(container, &request, -1, &done, err);
+}
+
+/* v2: a group of its own is where its run's process is to wait. */
+static int ready_group(struct container *container, unsigned number, int *fd, struct cj_error *err)
+{
+    struct cgroup **group = &container->warm->groups[number];
+    if (*group == NULL && cgroup_new_beside(container->cgroup, number, group, err) < 0)
+        return -1;
+    if (cgroup_await_first(*group, container->pid, err) < 0) {
+        cgroup_free(*group);
+        *group = NULL;
+        return -1;
+    }
+    *fd = cgroup_clone_fd(*group);
+    return 0;
 }
 
 static int prepare(struct container *container, unsigned number, struct cj_error *err)
@@ -346,9 +369,13 @@ static int prepare(struct container *container, unsigned number, struct cj_error
     bool into = container->sandbox->into_cgroup;
     bool moved = container->cgroup_generation > 1; /* since the keeper's namespace was made */
     struct init_request request = {.index = number, .warm_action = WARM_PREPARE};
-    request.dirt = (into ? STUB_INTO_CGROUP : 0U) | (into || moved ? STUB_NEW_CGROUP_NS : 0U);
+    request.dirt = into || moved ? STUB_NEW_CGROUP_NS : 0U;
+    int group_fd = -1;
+    struct cj_error why;
     bool done;
-    if (ask(container, &request, &done, err) < 0)
+    if (into && ready_group(container, number, &group_fd, &why) < 0)
+        return stop_one(container, number, why.message, err);
+    if (ask(container, &request, group_fd, &done, err) < 0)
         return -1;
     if (done)
         interpreter->waits = true;
@@ -399,6 +426,14 @@ static bool is_due(const struct container *container, unsigned number)
     return !interpreter->started || interpreter->runs >= container->sandbox->warm_runs;
 }
 
+/* v1: of the last run, in whose group interpreters are. */
+static int lift_limits(struct cgroup *cg, struct cj_error *err)
+{
+    if (cgroup_lift_memory(cg, err) < 0 || cgroup_lift_tasks(cg, err) < 0)
+        return -1;
+    return cgroup_lift_rate(cg, err);
+}
+
 int container_warm_up(struct container *container, struct cj_error *err)
 {
     struct container_warm *warm = container->warm;
@@ -409,12 +444,10 @@ int container_warm_up(struct container *container, struct cj_error *err)
         struct interpreter *interpreter = &warm->interpreters[i];
         if (interpreter->spec == NULL || interpreter->waits)
             continue;
-        if (cgroup_lift_memory(container->cgroup, err) < 0 ||
-            cgroup_lift_tasks(container->cgroup, err) < 0 ||
-            cgroup_lift_rate(container->cgroup, err) < 0)
+        if (!container->sandbox->into_cgroup && lift_limits(container->cgroup, err) < 0)
             return -1;
         if (interpreter->failures >= FAILURES_MAX) {
-            if (stop_one(container, i, err) < 0)
+            if (stop_one(container, i, "its runs fall back", err) < 0)
                 return -1;
             continue;
         }
@@ -436,8 +469,12 @@ bool container_warm_waits(const struct container *container)
 
 void container_warm_lost(struct container *container)
 {
-    for (unsigned i = 0; container->warm != NULL && i < INIT_WARM_MAX; i++)
-        container->warm->interpreters[i].started = container->warm->interpreters[i].waits = false;
+    struct container_warm *warm = container->warm;
+    for (unsigned i = 0; warm != NULL && i < INIT_WARM_MAX; i++) {
+        warm->interpreters[i].started = warm->interpreters[i].waits = false;
+        cgroup_free(warm->groups[i]);
+        warm->groups[i] = NULL;
+    }
 }
 
 void container_warm_free(struct container *container)

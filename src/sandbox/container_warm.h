@@ -23,7 +23,7 @@ WARN_UNUSED int container_warm_up(struct container *container, struct cj_error *
 /* Whether a process waits to be the next run of its kind. */
 bool container_warm_waits(const struct container *container);
 
-/* Init is gone, and they are with it: they are started anew. */
+/* Init is gone, and they are with it: they are started anew. Their groups go, before the container's own one. */
 void container_warm_lost(struct container *container);
 void container_warm_free(struct container *container);
 

@@ -275,7 +275,7 @@ static int finish(struct outside *outside, struct container_end *end, struct cj_
     fill_in_figures(&usage, end);
     if (outside->cgroup == NULL)
         return 0;
-    if (cgroup_finish(outside->cgroup, &group, err) < 0)
+    if (cgroup_finish(outside->cgroup, NULL, &group, err) < 0)
         return -1;
     fill_in_group_figures(&group, end);
     return 0;

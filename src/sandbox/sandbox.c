@@ -83,7 +83,7 @@ static bool keeps_files(const struct mount_config *mounts)
 }
 
 /* A program must not reach the interpreter that it was forked from: that takes another uid. Who waits must stand
- * in the run's group, and what an operator's own filter allows init nobody knows. */
+ * in a run's group, and what an operator's own filter allows init nobody knows. */
 static bool decide_warm(struct sandbox *sandbox, const struct sandbox_options *options)
 {
     const char *why = "";
@@ -96,8 +96,6 @@ static bool decide_warm(struct sandbox *sandbox, const struct sandbox_options *o
         why = "the service is not root, and containers have one uid only";
     else if (sandbox->cgroups == NULL)
         why = "there are no control groups";
-    else if (sandbox->into_cgroup)
-        why = "with control groups v2 it has not been tried enough";
     else if (!sandbox->facts.filter_inherited)
         why = "seccomp.yaml has a filter of its own";
     else if (sandbox->has_init_command)
@@ -112,20 +110,38 @@ static bool decide_warm(struct sandbox *sandbox, const struct sandbox_options *o
     return sandbox->warm;
 }
 
+/* Interpreters clone into runs' groups at a place of their own: what is forked from them may have seen it, so it gets
+ * a filter on top that forbids this one, too (init/siblings.c). Of the launcher's place they know nothing. */
+static int make_warm_filter(struct setup_filter *warm, struct cj_error *err)
+{
+    warm->clone3_args_address = random_place();
+    if (seccomp_filter_default(warm->clone3_args_address, &warm->filter, err) < 0)
+        return error_wrap(err, "system-call filter of interpreters");
+    return 0;
+}
+
+/* Without a control group for CPU time the scheduler's autogroups keep a run's processes from taking init's turns, and
+ * sessions make those. Where /proc can be written to, a program could leave a nice value on its session's. */
+static bool wants_sessions(const struct sandbox *sandbox, const struct mount_config *mounts)
+{
+    return mounts->proc_writable || sandbox->cgroups == NULL ||
+           (cgroup_host_facts(sandbox->cgroups)->controllers & CGROUP_CPU) == 0;
+}
+
 static int describe(struct sandbox *sandbox, const struct sandbox_options *options,
                     struct cj_error *err)
 {
-    uint64_t clone3_args = random_place();
-    struct seccomp_filter filter = {0};
+    struct setup_filter programs = {.clone3_args_address = random_place()}, warm = {0};
     int loaded = -1;
     if (options->seccomp_file != NULL) {
-        loaded = seccomp_filter_load(options->seccomp_file, &filter, err);
+        loaded = seccomp_filter_load(options->seccomp_file, &programs.filter, err);
         if (loaded < 0 && err->code != ENOENT)
             return error_wrap(err, "system-call filter");
     }
-    if (loaded < 0 && seccomp_filter_default(clone3_args, &filter, err) < 0)
+    if (loaded < 0 &&
+        seccomp_filter_default(programs.clone3_args_address, &programs.filter, err) < 0)
         return error_wrap(err, "system-call filter");
-    sandbox->facts.filter_inherited = filter.inherited;
+    sandbox->facts.filter_inherited = programs.filter.inherited;
     uint32_t flags = 0;
     if (decide_warm(sandbox, options))
         flags |= SETUP_WARM;
@@ -139,9 +155,15 @@ static int describe(struct sandbox *sandbox, const struct sandbox_options *optio
         flags |= SETUP_SHARED_NET;
     if (sandbox->cgroups != NULL)
         flags |= sandbox->into_cgroup ? SETUP_RUN_CGROUP_NS : SETUP_CGROUP_NS;
-    int result =
-        setup_blob_make(options->mounts, &filter, flags, clone3_args, &sandbox->setup_fd, err);
-    seccomp_filter_free(&filter);
+    if (wants_sessions(sandbox, options->mounts))
+        flags |= SETUP_SESSIONS;
+    bool two = sandbox->warm && sandbox->into_cgroup;
+    int result = two ? make_warm_filter(&warm, err) : 0;
+    if (result == 0)
+        result = setup_blob_make(options->mounts, &programs, two ? &warm : NULL, flags,
+                                 &sandbox->setup_fd, err);
+    seccomp_filter_free(&programs.filter);
+    seccomp_filter_free(&warm.filter);
     return result;
 }
 

@@ -55,8 +55,7 @@ static const struct syscall_group groups[] = {
      "fremovexattr setxattrat getxattrat listxattrat removexattrat"},
     {"memory of its own", ALLOW,
      "brk munmap mremap mprotect msync mincore madvise mlock mlock2 munlock mlockall munlockall "
-     "pkey_mprotect pkey_alloc pkey_free mseal map_shadow_stack get_mempolicy set_mempolicy mbind "
-     "set_mempolicy_home_node"},
+     "pkey_mprotect pkey_alloc pkey_free mseal map_shadow_stack get_mempolicy set_mempolicy"},
     {"waiting: pipes, polls, events, timers", ALLOW,
      "pipe pipe2 select pselect6 poll ppoll epoll_create epoll_create1 epoll_ctl epoll_wait "
      "epoll_pwait epoll_pwait2 eventfd eventfd2 signalfd signalfd4 timerfd_create timerfd_settime "
@@ -65,7 +64,7 @@ static const struct syscall_group groups[] = {
     {"reading clocks", ALLOW, "time gettimeofday clock_gettime clock_getres times"},
     {"processes and threads", ALLOW,
      "fork vfork execve execveat exit exit_group wait4 waitid getpid getppid gettid getpgid "
-     "setpgid getpgrp getsid setsid set_tid_address set_robust_list get_robust_list futex "
+     "getpgrp getsid setsid set_tid_address set_robust_list get_robust_list futex "
      "futex_waitv "
      "futex_wake futex_wait futex_requeue rseq membarrier arch_prctl prctl sched_yield "
      "restart_syscall pidfd_open pidfd_send_signal"},
@@ -111,6 +110,10 @@ static const struct syscall_group groups[] = {
      DENY(EPERM),
      "bpf perf_event_open userfaultfd io_uring_setup io_uring_enter io_uring_register "
      "lookup_dcookie"},
+    {"policies of shared mappings: on a tmpfs they stay with the file, and the next run may have "
+     "it, "
+     "as the empty input",
+     DENY(ENOSYS), "mbind set_mempolicy_home_node"},
     {"watching whole file systems", DENY(EPERM), "fanotify_init fanotify_mark"},
     {"watching files that other containers see, too: a channel between them, and a quota that "
      "containers share",
@@ -210,6 +213,10 @@ static const struct argument_rule argument_rules[] = {
     {"socket", DENY(EAFNOSUPPORT), {}, 0},
     {"socketpair", ALLOW, {INT_IS(0, AF_UNIX)}, 1},
     {"socketpair", DENY(EAFNOSUPPORT), {}, 0},
+
+    /* Init's own process group, whose session a run is in (src/init/child.c). */
+    {"setpgid", DENY(EPERM), {INT_IS(1, 1)}, 1},
+    {"setpgid", ALLOW, {}, 0},
 
     /* Typing into a terminal that others read, pasting on the console; line disciplines are drivers
      * that anyone with a terminal may load. */

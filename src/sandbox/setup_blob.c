@@ -87,9 +87,17 @@ static int sealed(const struct buf *blob, int *out, struct cj_error *err)
     return 0;
 }
 
-int setup_blob_make(const struct mount_config *mounts, const struct seccomp_filter *filter,
-                    uint32_t flags, uint64_t clone3_args_address, int *fd, struct cj_error *err)
+static uint32_t put_filter(struct buf *blob, const struct seccomp_filter *filter)
 {
+    uint32_t offset = put_array(blob, 0);
+    buf_append(blob, filter->code, filter->count * sizeof(struct sock_filter));
+    return offset;
+}
+
+int setup_blob_make(const struct mount_config *mounts, const struct setup_filter *programs,
+                    const struct setup_filter *warm, uint32_t flags, int *fd, struct cj_error *err)
+{
+    const struct seccomp_filter *filter = &programs->filter;
     if (filter->count > INIT_FILTER_MAX)
         return error_set(err, ERROR_CONFIG, 0,
                          "the system-call filter has %zu instructions, the "
@@ -103,15 +111,19 @@ int setup_blob_make(const struct mount_config *mounts, const struct seccomp_filt
                  (filter->inherited ? SETUP_FILTER_INHERITED : 0),
         .uid = mounts->uid,
         .gid = mounts->gid,
-        .clone3_args_address = clone3_args_address,
+        .clone3_args_address = programs->clone3_args_address,
     };
     put_array(&blob, sizeof(setup));
     put_mounts(&blob, &setup, mounts);
     put_links(&blob, &setup, mounts);
     put_masks(&blob, &setup, mounts);
     setup.filter_count = (uint32_t)filter->count;
-    setup.filter_offset = put_array(&blob, 0);
-    buf_append(&blob, filter->code, filter->count * sizeof(struct sock_filter));
+    setup.filter_offset = put_filter(&blob, filter);
+    if (warm != NULL) {
+        setup.warm_filter_count = (uint32_t)warm->filter.count;
+        setup.warm_filter_offset = put_filter(&blob, &warm->filter);
+        setup.warm_clone3_args_address = warm->clone3_args_address;
+    }
     setup.work_dir = put_text(&blob, mounts->work_dir);
     setup.host_name = put_text(&blob, mounts->host_name);
     setup.domain_name = put_text(&blob, mounts->domain_name);

@@ -3,6 +3,7 @@
 Most of it with a compiler of the test's own, which takes as long as is asked for and says how often it ran."""
 import concurrent.futures
 import contextlib
+import http.client
 import json
 import os
 import subprocess
@@ -323,6 +324,108 @@ int main(void)
 """
 
 
+# ---- the executable that stays for the next run ----
+
+# Tells which file it is, and does to it what its input says.
+TELLS = r"""
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static const char mark[] __attribute__((used)) = "the mark is 0";
+int main(int argc, char **argv)
+{
+    char line[16] = "";
+    struct stat info;
+    if (fgets(line, sizeof(line), stdin) == NULL) return 1;
+    line[strcspn(line, "\n")] = 0;
+    if (argc > 1) return 3;
+    stat("main", &info);
+    printf("%lu.%ld.%09ld %o %u %u %s", (unsigned long)info.st_ino, info.st_ctim.tv_sec, info.st_ctim.tv_nsec, info.st_mode, info.st_uid == getuid(), info.st_nlink == 1, mark);
+    for (int fd = open(".", O_RDONLY), i = 0; i < 1; i++) close(fd);
+    fflush(stdout);
+    if (strcmp(line, "remove") == 0) return unlink("main");
+    if (strcmp(line, "mode") == 0) return chmod("main", 0700);
+    if (strcmp(line, "touch") == 0) { int fd = open("left", O_CREAT | O_WRONLY, 0666); return fd < 0 || write(fd, "x", 1) != 1; }
+    if (strcmp(line, "folder") == 0) return mkdir("left", 0777);
+    if (strcmp(line, "write") == 0) { /* by who does not run it: the mark of the next one would be another */
+        execl("/bin/sh", "sh", "-c", "sed -i.bak 's/the mark is 0/the mark is 1/' main; cp main x; cat x > main", (char *)0);
+        return 4;
+    }
+    if (strcmp(line, "patch") == 0) {
+        execl("/usr/bin/python3", "python3", "-c",
+              "import mmap\n"
+              "with open('main', 'r+b') as f, mmap.mmap(f.fileno(), 0) as m:\n"
+              "    at = m.find(b'the mark is 0'); m[at + 12:at + 13] = b'1'", (char *)0);
+        return 4;
+    }
+    return 0;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def one_slot(cjudge, tmp_path_factory):
+    """With the built-in languages: those of above show a folder below /tmp, so that no container can be made fresh."""
+    with Service(cjudge, "-parallelism", 1, judge="127.0.0.1:0", folder=str(tmp_path_factory.mktemp("serve"))) as started:
+        yield started
+        assert started.process.poll() is None, started.log_text()
+
+
+def tell(service, source, *what):
+    answer = judge(service, source, language="c", cases=[{"input": one + "\n"} for one in what])
+    assert {case["status"] for case in answer["cases"]} == {"Accepted"}, answer
+    return [case["stdout"].split(" ", 1) for case in answer["cases"]]
+
+
+ALIKE = "100777 1 1 the mark is 0"
+
+
+def test_an_executable_is_copied_once_for_many_runs(one_slot):
+    told = tell(one_slot, TELLS, *["go"] * 8)
+    assert {rest for _, rest in told} == {ALIKE}
+    files = [file for file, _ in told]
+    assert len(set(files[1:])) == 1, files  # the second in a row is left for the third
+    assert tell(one_slot, TELLS, "go")[0][0] == files[-1]  # and for other requests
+    assert tell(one_slot, TELLS, "touch", "go")[1][0] == files[-1]  # whatever else they leave
+
+
+@pytest.mark.parametrize("how", ["remove", "mode", "folder", "write", "patch"])
+def test_what_was_touched_is_copied_anew(one_slot, how):
+    told = tell(one_slot, TELLS, *["go"] * 3, how, "go", "go", how, how, "go")
+    assert {rest for _, rest in told} == {ALIKE}
+    assert told[2][0] == told[3][0] != told[4][0] == told[6][0] != told[7][0], told
+
+
+def test_others_see_nothing_of_it(one_slot):
+    look = {"type": "python", "solution": "import os; print(os.listdir('/w'), os.statvfs('/w').f_bfree, os.statvfs('/w').f_ffree)"}
+    before = one_slot.judged("/run", look)["stdout"]
+    assert before.startswith("['main.py']")
+    for more in ("", "// another\n"):
+        tell(one_slot, TELLS + more, *["go"] * 3)
+        assert one_slot.judged("/run", look)["stdout"] == before
+        file = tell(one_slot, TELLS + more, *["go"] * 3)[-1][0]
+        assert tell(one_slot, TELLS + "// a third\n", "go")[0][0] != file
+        answer = one_slot.post_run({"cmd": [{"args": ["/bin/ls", "-a", "/w"], "files": [{"content": ""}, {"name": "stdout", "max": 999}, {"name": "stderr", "max": 999}],
+                                                            "cpuLimit": 10**9, "memoryLimit": 1 << 26, "procLimit": 5}]}).json
+        assert answer[0]["files"]["stdout"] == ".\n..\nstderr\nstdout\n", answer
+        tell(one_slot, TELLS + more, *["go"] * 3)
+        alone = '#if __has_include("main")\n#error it is there\n#endif\nint main(void) { return 0; }'
+        assert judge(one_slot, alone + more, language="c")["build"]["status"] == "Accepted"
+
+
+def test_a_program_that_changes_itself_changes_no_other_run_of_a_request(one_slot):
+    """As below, with the runs of one request after each other, so that the executable could be the same."""
+    lines = ["h", "h", "h", "p", "h", "p", "p", "h", "h", "h", "h", "p"] * 3
+    answer = judge(one_slot, SELF_WRITER, language="c",
+                   cases=[{"input": line, "expected": {"h": "honest", "p": "done"}[line]} for line in lines])
+    assert answer["summary"]["accepted"] == len(lines), answer
+
+
 def test_a_program_that_changes_itself_changes_no_other_run(service):
     for _ in range(2):
         assert judge(service, SELF_WRITER, language="c", case={"input": "h", "expected": "honest"})["summary"]["status"] == "Accepted"
@@ -425,6 +528,60 @@ def test_dedupe_across_a_batch(service):
     outputs = [result["cases"][0]["stdout"] for result in service.judged("/v1/judge/batch", batch)["results"]]
     assert outputs[0] == outputs[1] == outputs[5]
     assert len(set(outputs)) == 4
+
+
+def test_dedupe_gives_the_figures_of_the_run(service):
+    cases = service.judged("/v1/judge", {"language": "python", "source": "import time; time.sleep(0.3); print(3, input(), 4)", "dedupe": True,
+                                         "cases": [{"input": "x"}] * 6})["cases"]
+    figures = [{key: case[key] for key in ("cpu_ms", "wall_ms", "memory_bytes", "exit_code", "stdout")} for case in cases]
+    assert figures == [figures[0]] * 6 and figures[0]["wall_ms"] >= 300
+    assert sum("cached" in case for case in cases) == 5
+
+
+def test_dedupe_of_runs_that_a_limit_ends(service):
+    answer = service.judged("/v1/judge", {"language": "python", "source": "while True: pass", "dedupe": True, "cases": [{"input": "x"}] * 5,
+                                          "limits": {"cpu_ms": 200}})
+    assert [case["status"] for case in answer["cases"]] == ["Time Limit Exceeded"] * 5
+    assert sum("cached" in case for case in answer["cases"]) == 4
+
+
+def test_dedupe_with_the_first_failure(service):
+    cases = service.judged("/v1/judge", {"language": "python", "source": "import time; time.sleep(0.1); print(input())", "dedupe": True,
+                                         "stop": "first_failure", "cases": [{"input": "1", "expected": "2"}] + [{"input": "1"}] * 7})["cases"]
+    assert cases[0]["status"] == "Wrong Answer"
+    assert {case["status"] for case in cases[1:]} <= {"Accepted", "Skipped"} and cases[-1]["status"] == "Skipped"
+
+
+def test_dedupe_of_a_client_that_goes_away(service):
+    """One case runs, others wait for it: all of them end, and the slots are free again."""
+    request = {"language": "python", "source": "import time; time.sleep(60)", "dedupe": True, "limits": {"wall_ms": 60000},
+               "cases": [{"input": "x"}] * 8}
+    host, port = service.judge_addresses[0].rsplit(":", 1)
+    connection = http.client.HTTPConnection(host, int(port))
+    connection.request("POST", "/v1/judge", json.dumps(request))
+    running = lambda: stages(service)["slots"]["running"]
+    wait_until(lambda: running() > 0, "it does not run")
+    connection.close()
+    begun = time.monotonic()
+    cases = random_cases(service, ["a"] * 4, dedupe=True)
+    assert len({case["stdout"] for case in cases}) == 1 and time.monotonic() - begun < 20
+    wait_until(lambda: running() == 0, "it still runs")
+
+
+def test_dedupe_of_one_whose_time_is_up(service):
+    """The submission that waits for another's run is dropped when its deadline has passed only before it has begun."""
+    one = {"language": "python", "source": "import time; time.sleep(1); print(input())", "dedupe": True, "cases": [{"input": "x"}] * 2}
+    batch = {"submissions": [one, {**one, "deadline_ms": 300}, one]}
+    results = service.judged("/v1/judge/batch", batch)["results"]
+    assert [case["status"] for i in (0, 2) for case in results[i]["cases"]] == ["Accepted"] * 4
+    assert {case["status"] for case in results[1]["cases"]} <= {"Accepted", "Queue Timeout"}
+
+
+def test_dedupe_is_nothing_to_the_other_form(service):
+    """code-judge ignores what it does not know; its runs are never joined."""
+    one = {"type": "python", "solution": RANDOM, "input": "x", "dedupe": True}
+    answer = service.judged("/run/batch", {"type": "batch", "submissions": [one] * 3, "dedupe": True})
+    assert len({result["stdout"] for result in answer["results"]}) == 3
 
 
 def test_dedupe_is_a_boolean(service):

@@ -24,6 +24,27 @@ languages:
       keep: [sub/file, file]
       when: QUICK
       build: sh -c 'cat {prepared}/sub/file {prepared}/file > {exe}; . ./{source}'
+  - id: tree
+    source: main.txt
+    exe: main
+    build: sh -c 'echo plain $WHERE $OTHER > {exe}; . ./{source}'
+    run: cat {exe}
+    env: [WHERE=/nowhere, OTHER=other]
+    prepared:
+      command: sh -c 'mkdir -p $WHERE/a/b $WHERE/empty; echo one > $WHERE/a/b/one; echo echo two > $WHERE/two; chmod 700 $WHERE/two;
+        echo three > three; touch -d @1000000000 $WHERE/a/b/one'
+      keep: [cache/tree/, three]
+      env: ['WHERE={prepared}/cache/tree', 'BRACES={{ }} {prepared}']
+      build: sh -c 'cat $WHERE/a/b/one {prepared}/three > {exe}; $WHERE/two >> {exe}; echo $OTHER "$BRACES" >> {exe}; . ./{source}'
+%(bad_trees)s  - id: needless
+    source: main.txt
+    exe: main
+    build: cp {source} {exe}
+    run: cat {exe}
+    prepared:
+      command: sh -c 'exit 77'
+      keep: [file]
+      build: sh -c 'echo prepared > {exe}'
   - id: hopeless
     source: main.txt
     exe: main
@@ -39,11 +60,38 @@ languages:
 """
 
 
+# Folders that are not kept: what makes them, and why they are not.
+BAD_TREES = {
+    "link": ("ln -s /etc/passwd $D/x", "cache/a/x is neither a file nor a folder"),
+    "link-to-folder": ("ln -s /etc $D/x", "cache/a/x is neither a file nor a folder"),
+    "fifo": ("mkfifo $D/x", "cache/a/x is neither a file nor a folder"),
+    "deep": ("d=$D; for i in $(seq 20); do d=$d/d; done; mkdir -p $d", "is too deep"),
+    "absent": ("rm -r cache", "it made no cache/"),
+    "no-folder": ("rm -r cache; echo x > cache", "it made no cache/"),
+    "itself-a-link": ("mv cache other; ln -s other cache", "it made no cache/"),
+    "sparse": ("truncate -s 200M $D/x; truncate -s 100M $D/y", "is too much"),
+}
+
+
+def bad_tree(name, what):
+    return f"""  - id: {name}
+    source: main.txt
+    exe: main
+    build: cp {{source}} {{exe}}
+    run: cat {{exe}}
+    prepared:
+      command: sh -c 'D=cache/a; mkdir -p $D; echo x > $D/good; {what}'
+      keep: [cache/]
+      build: sh -c 'echo prepared > {{exe}}'
+"""
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("prepared")
     (folder / "tool").write_text("1\n")
-    return languages_folder(folder, LANGUAGES)
+    bad_trees = "".join(bad_tree(name, what) for name, (what, _) in BAD_TREES.items())
+    return languages_folder(folder, LANGUAGES.replace("%(bad_trees)s", bad_trees.replace("%", "%%")))
 
 
 @pytest.fixture(scope="module")
@@ -161,13 +209,101 @@ def test_another_toolchain_makes_it_anew(service, folder):
     (folder / "tool").write_text("1\n")
 
 
+# ---- folders ----
+
+# The service's other languages may be made anew meanwhile: the tests before have changed what they were made with.
+
+def judge_tree(service, more=""):
+    return judge(service, f"# {more}", language="tree")[0]
+
+
+PREPARED_TREE = "one\nthree\ntwo\nother { } /cjudge/%s\n"
+
+
+@pytest.fixture(scope="module")
+def tree(service):
+    made = counts(service)["made"]
+    assert judge_tree(service) == "plain /nowhere other\n"
+    await_made(service, made + 1)
+    return service
+
+
+def place_of_tree(service):
+    [ours] = os.listdir(service.place)
+    [place] = [path for path in (service.place / ours).iterdir() if (path / "cache").is_dir()]
+    return place
+
+
+def test_a_folder_is_kept_with_what_is_in_it(tree):
+    place = place_of_tree(tree)
+    assert judge_tree(tree) == PREPARED_TREE % place.name
+    found = {str(path.relative_to(place)): oct(path.stat().st_mode) for path in place.rglob("*")}
+    assert found == {"three": "0o100644", "cache": "0o40755", "cache/tree": "0o40755", "cache/tree/a": "0o40755", "cache/tree/a/b": "0o40755",
+                     "cache/tree/a/b/one": "0o100644", "cache/tree/two": "0o100755", "cache/tree/empty": "0o40755"}
+    assert (place / "cache/tree/a/b/one").stat().st_mtime == 1000000000
+    assert {path.stat().st_uid for path in place.rglob("*")} == {os.geteuid()}
+
+
+def test_builds_of_other_languages_see_no_variable_of_it(tree):
+    assert judge(tree, '# QUICK\n! env | grep -E "^(WHERE|BRACES)=" >&2') == judge(tree, "# QUICK")
+
+
+CHANGES = {
+    "a file": lambda top: (top / "a/b/one").write_text("1"),
+    "the same bytes": lambda top: (top / "a/b/one").write_text("one\n"),
+    "a mode": lambda top: (top / "a/b/one").chmod(0o600),
+    "a new file": lambda top: (top / "empty/new").write_text("new"),
+    "a new folder": lambda top: (top / "a/b/new").mkdir(),
+    "one gone": lambda top: (top / "a/b/one").unlink(),
+    "another in its place": lambda top: (os.rename(top / "two", top / "a/two"), (top / "two").symlink_to("a/two")),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_folder_that_was_changed_is_made_anew(tree, change):
+    place = place_of_tree(tree)
+    assert judge_tree(tree, change) == PREPARED_TREE % place.name
+    CHANGES[change](place / "cache/tree")
+    assert judge_tree(tree, change) == "plain /nowhere other\n"
+    end = time.monotonic() + 60
+    while place.exists():
+        assert time.monotonic() < end, tree.log_text()
+        time.sleep(0.02)
+    assert judge_tree(tree, change) == PREPARED_TREE % place_of_tree(tree).name
+
+
+@pytest.mark.parametrize("name", BAD_TREES)
+def test_a_folder_that_holds_something_else_is_not_kept(tree, name):
+    failed = counts(tree)["failed"]
+    assert judge(tree, "plain", language=name)[0] == "plain"
+    await_made(tree, failed + 1, "failed")
+    assert judge(tree, "still", language=name)[0] == "still"
+    [line] = [line for line in tree.log() if line["message"] == "builds of a language stay slow" and line["language"] == name]
+    assert BAD_TREES[name][1] in line["error"], line
+    [ours] = os.listdir(tree.place)
+    assert not [path for path in (tree.place / ours).rglob("good")]  # nothing of it is left
+
+
 def test_what_cannot_be_made_is_tried_once(service):
+    failed = counts(service)["failed"]
     for _ in range(3):
         assert judge(service, "text", language="hopeless") == ("text", "")
-        await_made(service, 1, "failed")
-    assert counts(service)["failed"] == 1
-    [line] = [line for line in service.log() if line["message"] == "builds of a language stay slow"]
-    assert line["language"] == "hopeless" and "no" in line["error"]
+        await_made(service, failed + 1, "failed")
+    assert counts(service)["failed"] == failed + 1
+    [line] = [line for line in service.log() if line["message"] == "builds of a language stay slow" and line["language"] == "hopeless"]
+    assert "no" in line["error"]
+
+
+def test_a_compiler_may_need_nothing(service):
+    def said():
+        return [line for line in service.log() if line["message"] == "this compiler needs nothing prepared"]
+    before = counts(service)
+    end = time.monotonic() + 30
+    while not said():
+        assert judge(service, "text", language="needless") == ("text", "") and time.monotonic() < end, service.log_text()
+        time.sleep(0.02)
+    assert judge(service, "again", language="needless") == ("again", "")
+    assert counts(service) == before and [line["language"] for line in said()] == ["needless"]
 
 
 def test_it_can_be_turned_off(start):
@@ -227,3 +363,28 @@ def test_cpp_says_and_does_the_same(start):
         assert words == judge(plain, WRONG, "cpp17", "Compile Error")[1] and "from main.cpp:1" in words
         assert judge(service, WARNS, "cpp17") == judge(plain, WARNS, "cpp17")
         assert counts(service) == {"made": 1, "failed": 0, "quick": 1, "plain": 2}
+
+
+GO = """package main
+import ("bufio"; "fmt"; "os"; "sort"; "strings")
+func main() { line, _ := bufio.NewReader(os.Stdin).ReadString('\\n'); w := strings.Fields(line); sort.Strings(w); fmt.Println(w, %s) }
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/usr/bin/go"), reason="needs golang-go")
+def test_go_says_and_does_the_same(start, tmp_path):
+    """Also of a version that needs no preparation."""
+    with open(os.path.join(os.path.dirname(__file__), "../../share/languages.yaml"), encoding="utf-8") as file:
+        (tmp_path / "languages.yaml").write_text(file.read().replace("exit 77;", "true;"))
+    with start("-build-cache", 0, "-prepare", "off", languages=None) as plain, \
+            start("-build-cache", 0, languages=tmp_path / "languages.yaml") as service:
+        judge(service, GO % 0, "go")
+        await_made(service, 1)
+        # the executables, byte for byte
+        digest = GO.replace("fmt.Println(", 'b, _ := os.ReadFile("main"); h := 0; for _, c := range b { h = (h*31 + int(c)) %% 1000003 }; '
+                                            "fmt.Println(h, len(b), ")
+        assert judge(plain, digest % 1, "go") == judge(service, digest % 1, "go")
+        assert counts(service)["quick"] == 1 and counts(service)["plain"] == 0
+        words = judge(service, GO % "nothing", "go", "Compile Error")[1]
+        assert words == judge(plain, GO % "nothing", "go", "Compile Error")[1] and "undefined: nothing" in words
+        assert counts(service)["plain"] == 1

@@ -16,9 +16,8 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 import guest_image
-from guest import CGROUP_MODES, GuestError, GuestTimeout, boot_or_skip
+from guest import CGROUP_MODES, V2_MODES, GuestError, GuestTimeout, boot_or_skip
 
-V2_MODES = ("v2-nsdelegate", "v2")
 CONTROLLERS = {"cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "misc"}
 V1_MOUNTS = {f"/sys/fs/cgroup/{name}" for name in
              ("cpu,cpuacct", "cpuset", "memory", "pids", "devices", "freezer", "blkio")}

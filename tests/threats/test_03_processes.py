@@ -77,3 +77,81 @@ def test_many_short_processes(threat, box):
     """3,000 pids in one run."""
     result = threat(box.command("leaves_behind", ["short_lived"], cpu=3000 * MS, wall=9000 * MS, memory=64 * MIB))
     assert (result.status, result["exitStatus"]) == (OK, 0), result
+
+
+GROUPS = """
+import os, signal, time
+
+def stops(prepare, number):
+    pid = os.fork()
+    if pid == 0:
+        prepare()
+        os.kill(os.getpid(), number)
+        os._exit(7)
+    status = os.waitpid(pid, os.WUNTRACED)[1]
+    if os.WIFSTOPPED(status):
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    return os.WIFSTOPPED(status)
+
+def works(call, *arguments):
+    try:
+        call(*arguments)
+        return True
+    except PermissionError:
+        return False
+
+print("leads", os.getpgrp() == os.getpid(), works(os.setsid))
+print("session", "own" if os.getsid(0) == os.getpid() else os.getsid(0))
+stop_signals = signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU
+print("stops", [stops(lambda: None, number) for number in stop_signals],
+      [stops(os.setpgrp, number) for number in stop_signals], stops(lambda: None, signal.SIGSTOP))
+print("alone", [stops(os.setsid, number) for number in stop_signals], stops(os.setsid, signal.SIGSTOP))
+pid = os.fork()
+if pid == 0:
+    os.setsid()
+    os._exit(os.getsid(0) == os.getpid() == os.getpgrp())
+print("child", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+print("terminal", os.path.exists("/dev/tty"), open("/proc/self/stat").read().split()[6])
+"""
+
+
+@pytest.mark.parametrize("level", ["full", "no-cgroup"])
+def test_process_group_and_session(threat, box, level):
+    """A run leads a process group, in init's session where control groups share the CPU out, else in one of its own.
+    Signals that stop do so as in a shell's job, and as POSIX has it do not where nobody could let go on."""
+    result = threat(box.python(GROUPS), options=("--protection", level))
+    own = level == "no-cgroup" or result.lines["session"] == "own"
+    expected = {"leads": "True False", "session": "own" if own else "1", "child": "1", "terminal": "False 0",
+                "stops": f"{[not own] * 3} [True, True, True] True", "alone": "[False, False, False] True"}
+    assert result.status == OK, result
+    assert {key: text.strip() for key, text in result.lines.items()} == expected
+
+
+@pytest.mark.parametrize("signal", ["TSTP", "TTIN", "TTOU"])
+def test_a_run_that_is_stopped_ends_in_time(threat, box, signal):
+    """Or, in a session of its own, is not stopped at all."""
+    result = threat(box.shell(f"kill -{signal} $$; exit 5", wall=400 * MS))
+    stays = threat(box.shell("read -r _ _ _ _ _ session _ < /proc/self/stat; exit $session"))
+    assert result.status == (TIME if stays["exitStatus"] == 1 else NONZERO), (result, stays)
+    assert result.wall < 0.6
+
+
+@pytest.mark.parametrize("number", [9, 15, 18, 19, 20])
+def test_signals_to_inits_group_end_only_the_run(threat, box, number):
+    """Nobody can join it, and init takes no signal from inside."""
+    result = threat(box.python(f"""
+import os
+def attempt(call, *arguments):
+    try:
+        call(*arguments)
+    except PermissionError:
+        return False
+    return True
+print(attempt(os.setpgid, 0, 1), os.getpgrp() == os.getpid(), flush=True)
+attempt(os.kill, 1, {number})
+attempt(os.kill, 0, {number})
+os.fork()
+attempt(os.kill, -1, {number})
+""", wall=600 * MS))
+    assert result.status in (OK, SIGNALLED, TIME) and result.out == "False True\n", result

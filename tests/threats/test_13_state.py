@@ -16,6 +16,12 @@ def test_nothing_is_left(threat, box, how):
     assert result.status == OK, result
 
 
+def test_no_memory_policy_is_left(threat, box):
+    """On what is empty input for one run after the other."""
+    for result in threat(*[box.command("binds_memory")] * 4, all_results=True):
+        assert result.out in ("found 0\n", "nothing to see\n"), result
+
+
 def test_cgroup_paths_stay_the_same(threat, box):
     """Whatever is replaced behind the scenes: each run sees itself at the root of its cgroup namespace."""
     look = box.shell("cat /proc/self/cgroup")

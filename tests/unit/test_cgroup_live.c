@@ -181,7 +181,7 @@ static struct cgroup_usage run(const struct cgroup_limits *limits, int *status, 
     ok(cgroup_begin(group, limits, &err));
     order_victim(what, number, NULL);
     *status = victim_status();
-    ok(cgroup_finish(group, &usage, &err));
+    ok(cgroup_finish(group, &(struct cgroup_ended){.unkilled = *status != SIGKILL}, &usage, &err));
     return usage;
 }
 
@@ -211,7 +211,7 @@ static struct cgroup_usage run_settled(const struct cgroup_limits *limits, int *
         *over |= settled.over;
     }
     *status = victim_status();
-    ok(cgroup_finish(group, &usage, &err));
+    ok(cgroup_finish(group, &(struct cgroup_ended){.unkilled = *status != SIGKILL}, &usage, &err));
     return usage;
 }
 
@@ -327,7 +327,7 @@ static void cpu_time_is_counted(void **state)
     ok(cgroup_tasks(group, &tasks, &err));
     assert_int_equal(tasks, 1);
     status = victim_status();
-    ok(cgroup_finish(group, &usage, &err));
+    ok(cgroup_finish(group, NULL, &usage, &err));
     assert_int_equal(status, 0);
     assert_in_range(usage.cpu_ns, 198 * NS_PER_MS, 250 * NS_PER_MS);
     recycle();
@@ -637,7 +637,7 @@ static void cycles_leave_nothing(void **state)
         order_victim("spin", "0", NULL);
         assert_int_equal(victim_status(), 0);
         start = monotonic_ns();
-        ok(cgroup_finish(group, &usage, &err));
+        ok(cgroup_finish(group, NULL, &usage, &err));
         recycle();
         spent += monotonic_ns() - start;
     }
@@ -655,7 +655,7 @@ static void cycles_leave_nothing(void **state)
         struct cgroup_limits limits = {.memory_bytes = (64 + (unsigned)i % 2) * MIB,
                                        .processes = 16 + (unsigned)i % 2};
         ok(cgroup_begin(group, &limits, &err));
-        ok(cgroup_finish(group, &usage, &err));
+        ok(cgroup_finish(group, NULL, &usage, &err));
     }
     print_message("begin + finish, limits changing, empty: %.1f us\n",
                   (double)(spent + monotonic_ns()) / CYCLES / 1000);
@@ -777,6 +777,107 @@ static void instances_do_not_disturb_each_other(void **state)
     cgroup_host_close(next);
 }
 
+/* ---- a group whose first process is there before its run ---- */
+
+static char state_of(pid_t pid)
+{
+    char path[64], text[512];
+    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    assert_true(read_file_at(AT_FDCWD, path, text, sizeof(text)) > 0);
+    return strrchr(text, ')')[2];
+}
+
+/* Uses 300 ms, holds that much, and waits. */
+static pid_t waiting(struct cgroup *beside, const char *bytes)
+{
+    char words[][16] = {"victim", "spin", "300", "touch", "", "sleep", "100000"};
+    char *argv[] = {words[0], words[1], words[2], words[3], words[4], words[5], words[6], NULL};
+    struct clone_args clone = {.exit_signal = SIGCHLD,
+                               .flags = CLONE_VM | CLONE_VFORK | CLONE_INTO_CGROUP,
+                               .cgroup = (uint64_t)cgroup_clone_fd(beside)};
+    snprintf(words[4], sizeof(words[4]), "%s", bytes);
+    pid_t pid = clone_and_exec(&clone, argv);
+    assert_true(pid > 0);
+    do
+        usleep(50 * 1000);
+    while (state_of(pid) != 'S');
+    return pid;
+}
+
+static void end_waiting(pid_t pid)
+{
+    int status;
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+}
+
+static void who_is_there_before_is_the_runs(void **state)
+{
+    (void)state;
+    const struct cgroup_limits first = {
+        .memory_bytes = 64 * MIB, .processes = 1, .first_is_there = true, .forked_bytes = 4 * MIB};
+    struct cgroup *beside = NULL;
+    struct cj_error refused;
+    struct cgroup_usage usage;
+    int status;
+    if (facts()->kind != CGROUP_V2) {
+        assert_int_equal(cgroup_new_beside(group, 1, &beside, &refused), -1);
+        return;
+    }
+    ok(cgroup_new_beside(group, 1, &beside, &err));
+    for (int round = 0; round < 3; round++) {
+        ok(cgroup_await_first(beside, init.pid, &err));
+        pid_t pid = waiting(beside, "8388608");
+        /* another one's run meanwhile: it is counted with neither, and ends nobody but itself */
+        usage = run(&ordinary, &status, "touch", "104857600");
+        assert_true(WIFSIGNALED(status) && usage.oom_kills > 0);
+        recycle();
+        usage = run(&ordinary, &status, "touch", "4096");
+        assert_int_equal(status, 0);
+        assert_true(usage.memory_bytes < 2 * MIB);
+        recycle();
+        ok(cgroup_begin(beside, &first, &err));
+        uint64_t tasks;
+        ok(cgroup_tasks(beside, &tasks, &err));
+        assert_int_equal(tasks, 1);
+        end_waiting(pid);
+        ok(cgroup_finish(beside, NULL, &usage, &err));
+        assert_false(usage.somebody_left);
+        assert_int_equal(usage.oom_kills, 0);
+        assert_in_range(usage.cpu_ns, 0, 150 * NS_PER_MS); /* before the run it had 300 ms */
+        if (facts()->has_memory_peak) {
+            assert_true(usage.has_memory);
+            assert_in_range(usage.memory_bytes, 12 * MIB, 14 * MIB); /* and what is shared */
+        }
+        if (facts()->has_pids_peak)
+            assert_int_equal(usage.process_peak, 1);
+    }
+    cgroup_free(beside);
+}
+
+/* Somebody else than the one who was there. */
+static void who_is_left_there_is_seen(void **state)
+{
+    (void)state;
+    const struct cgroup_limits first = {
+        .memory_bytes = 64 * MIB, .processes = 4, .first_is_there = true};
+    struct cgroup *beside;
+    struct cgroup_usage usage;
+    if (facts()->kind != CGROUP_V2)
+        return; /* as above */
+    ok(cgroup_new_beside(group, 2, &beside, &err));
+    ok(cgroup_await_first(beside, init.pid, &err));
+    pid_t pid = waiting(beside, "4096");
+    ok(cgroup_begin(beside, &first, &err));
+    pid_t other = waiting(beside, "4096");
+    end_waiting(pid);
+    ok(cgroup_finish(beside, NULL, &usage, &err));
+    assert_true(usage.somebody_left);
+    end_waiting(other);
+    ok(cgroup_await_first(beside, init.pid, &err));
+    cgroup_free(beside);
+}
+
 static void kill_all_empties_the_group(void **state)
 {
     (void)state;
@@ -838,6 +939,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(page_cache_is_not_inherited),
         cmocka_unit_test(cpu_rate_slows_down),
         cmocka_unit_test(cpu_sets_are_checked),
+        cmocka_unit_test(who_is_there_before_is_the_runs),
+        cmocka_unit_test(who_is_left_there_is_seen),
         cmocka_unit_test(kill_all_empties_the_group),
         cmocka_unit_test(cycles_leave_nothing),
         cmocka_unit_test(dead_instance_is_cleaned),
@@ -848,12 +951,14 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (argc > 1)
         victim_fd = open(argv[1], O_RDONLY | O_CLOEXEC);
+    if (argc > 2)
+        cmocka_set_test_filter(argv[2]);
 #ifndef __x86_64__
     fprintf(stderr, "skipped: the stand-in for init is written for x86-64\n");
     return 77;
 #endif
     if (victim_fd < 0) {
-        fprintf(stderr, "usage: test_cgroup_live VICTIM\n");
+        fprintf(stderr, "usage: test_cgroup_live VICTIM [PATTERN]\n");
         return 2;
     }
     if (geteuid() != 0) {

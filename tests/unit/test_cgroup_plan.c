@@ -186,11 +186,11 @@ static const struct cgroup_memory_readings quiet = {
     .peak = 20 * MIB + 100 * KIB,
 };
 
-static void peak_is_without_init_and_half_a_stock(void **state)
+static void peak_is_without_init_and_most_of_a_stock(void **state)
 {
     (void)state;
     struct cgroup_memory_readings readings = quiet;
-    readings.peak = 1 * MIB + 100 * KIB + 126 * KIB;
+    readings.peak = 1 * MIB + 100 * KIB + 252 * KIB * 5 / 8;
     assert_in_range(cgroup_memory_peak(&readings), 1 * MIB, 1 * MIB + 20 * KIB);
 }
 
@@ -221,9 +221,18 @@ static void garbage_counts_as_long_as_it_is_there(void **state)
     struct cgroup_memory_readings readings = quiet;
     readings.kernel_before += 1 * MIB;
     readings.usage_before += 1 * MIB;
-    assert_int_equal(cgroup_memory_peak(&readings), 20 * MIB); /* gone when it was over */
-    readings.elapsed_ns = 1 * MS;
+    readings.elapsed_ns = 25 * MS;
+    assert_int_equal(cgroup_memory_peak(&readings),
+                     20 * MIB); /* gone when it was over, and before */
+    readings.elapsed_ns = 0;
     assert_int_equal(cgroup_memory_peak(&readings), 19 * MIB);
+    uint64_t earlier = 19 * MIB;
+    for (int64_t elapsed_ns = 1 * MS; elapsed_ns < 25 * MS; elapsed_ns += MS) {
+        readings.elapsed_ns =
+            elapsed_ns; /* the longer, the likelier it is that it was gone before */
+        assert_in_range(cgroup_memory_peak(&readings), earlier + 1, 20 * MIB - 1);
+        earlier = cgroup_memory_peak(&readings);
+    }
     readings.elapsed_ns = 100 * MS;
     readings.kernel_after += 2 * MIB; /* its own garbage */
     readings.usage_after += 2 * MIB;
@@ -241,6 +250,40 @@ static void page_cache_of_earlier_runs_is_subtracted(void **state)
     assert_in_range(peak, 20 * MIB - 126 * KIB, 20 * MIB + 126 * KIB);
     readings.usage_after = 110 * KIB; /* reclaimed while it ran */
     assert_in_range(cgroup_memory_peak(&readings), 30 * MIB - 126 * KIB, 30 * MIB + 126 * KIB);
+}
+
+/* Kernel memory of other runs that went early makes the peak look small: what is left in files tells that it was not. */
+static void a_peak_is_no_lower_than_what_is_left(void **state)
+{
+    (void)state;
+    struct cgroup_memory_readings readings = quiet;
+    readings.elapsed_ns = 1 * MS;
+    readings.kernel_before += 700 * KIB; /* gone before the peak */
+    readings.usage_before += 700 * KIB;
+    readings.peak = 100 * KIB + 1200 * KIB;
+    assert_in_range(cgroup_memory_peak(&readings), 300 * KIB, 700 * KIB);
+    readings.usage_after += 1100 * KIB;
+    assert_in_range(cgroup_memory_peak(&readings), 900 * KIB, 1200 * KIB);
+}
+
+static void faults_choose_what_had_gone_before_the_peak(void **state)
+{
+    (void)state;
+    struct cgroup_memory_readings readings = quiet;
+    readings.kernel_before += 1 * MIB;
+    readings.usage_before += 1 * MIB;
+    for (int64_t elapsed_ns = 1 * MS; elapsed_ns < 50 * MS; elapsed_ns += 7 * MS) {
+        readings.elapsed_ns = elapsed_ns;
+        readings.faulted = 19 * MIB + 300 * KIB;
+        assert_int_equal(cgroup_memory_peak(&readings), readings.faulted);
+        readings.faulted = 1 * MIB; /* huge pages, or files that were written */
+        assert_int_equal(cgroup_memory_peak(&readings), 19 * MIB);
+        readings.faulted = 30 * MIB; /* it took and gave back */
+        assert_int_equal(cgroup_memory_peak(&readings), 20 * MIB);
+    }
+    readings.elapsed_ns = 60 * MS; /* whatever was there is gone long since */
+    readings.faulted = 1 * MIB;
+    assert_int_equal(cgroup_memory_peak(&readings), 20 * MIB);
 }
 
 static void smallest_process_is_never_nothing(void **state)
@@ -265,11 +308,13 @@ int main(void)
         cmocka_unit_test_setup(v1_changes_the_period_without_a_quota, forget),
         cmocka_unit_test_setup(more_processes_than_there_are_pids_is_no_limit, forget),
         cmocka_unit_test(cpu_sets_are_lists),
-        cmocka_unit_test(peak_is_without_init_and_half_a_stock),
+        cmocka_unit_test(peak_is_without_init_and_most_of_a_stock),
         cmocka_unit_test(a_large_peak_is_no_lower_than_what_was_used),
         cmocka_unit_test(peak_at_the_limit_has_no_stock),
         cmocka_unit_test(garbage_counts_as_long_as_it_is_there),
         cmocka_unit_test(page_cache_of_earlier_runs_is_subtracted),
+        cmocka_unit_test(a_peak_is_no_lower_than_what_is_left),
+        cmocka_unit_test(faults_choose_what_had_gone_before_the_peak),
         cmocka_unit_test(smallest_process_is_never_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -508,6 +509,198 @@ static void no_descriptor_stays_open(void)
     CHILD_REQUIRE(entries("/proc/self/fd") == before);
 }
 
+/* ---- the held file ---- */
+
+static const char main_file[] = "/tmp/w/main";
+
+static void hold_main(void)
+{
+    held_forget();
+    CHILD_REQUIRE(files_reset(DIRT_TMPFS) == 0);
+    int fd = open_in("w/main");
+    CHILD_REQUIRE(fd >= 0);
+    close(fd);
+    fd = open(main_file, O_WRONLY | O_CLOEXEC); /* as the service writes it */
+    CHILD_REQUIRE(fd >= 0 && ftruncate(fd, 0) == 0 && write(fd, "program", 7) == 7);
+    close(fd);
+    CHILD_REQUIRE(held_begin("tmp/w/main") == 0 && !held_touched());
+}
+
+static bool stays(void)
+{
+    bool held = true;
+    bool has_directory = access("/tmp/w/d", F_OK) == 0;
+    dev_t before = device("/tmp/w");
+    int old = open("/tmp/w", O_PATH | O_CLOEXEC); /* so that its number is not given to a new one */
+    CHILD_REQUIRE(files_reset_around_held(files_dirt() & DIRT_TMPFS, &held) == 0);
+    CHILD_REQUIRE((device("/tmp/w") == before) == !has_directory); /* wiped, not mounted anew */
+    close(old);
+    CHILD_REQUIRE(entries("/tmp/w") == (held ? 1 : 0) && (access(main_file, F_OK) == 0) == held);
+    CHILD_REQUIRE(!files_touched(&self.tmpfs[0]));
+    return held;
+}
+
+static void holds_over_resets(void)
+{
+    hold_main();
+    CHILD_REQUIRE(files_reset_around_held(DIRT_TMPFS, &(bool){true}) == 0 && stays());
+    CHILD_REQUIRE((files_dirt() & DIRT_TMPFS) == 0); /* as it is now is fresh */
+    int fd = open(main_file, O_RDONLY | O_CLOEXEC);
+    void *mapped = mmap(NULL, 7, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+    CHILD_REQUIRE(fd >= 0 && mapped != MAP_FAILED);
+    memcpy(mapped, "changed", 7); /* a copy of its own */
+    CHILD_REQUIRE(munmap(mapped, 7) == 0 && close(fd) == 0);
+    CHILD_REQUIRE((files_dirt() & DIRT_TMPFS) == 0 && stays());
+    touch("/tmp/w/left");
+    CHILD_REQUIRE(symlink("main", "/tmp/w/link") == 0);
+    CHILD_REQUIRE(files_dirt() == DIRT_TMPFS && stays());
+    CHILD_REQUIRE(files_reset(0) == 0); /* who does not say so gets a fresh place */
+    CHILD_REQUIRE(entries("/tmp/w") == 0 && !files_touched(&self.tmpfs[0]) && held_dirt() == 0);
+}
+
+static void write_mapped(void)
+{
+    int fd = open(main_file, O_RDWR | O_CLOEXEC);
+    char *mapped = mmap(NULL, 7, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    CHILD_REQUIRE(fd >= 0 && mapped != MAP_FAILED);
+    CHILD_REQUIRE(*(volatile char *)mapped == 'p'); /* so that writing is no fault any more */
+    mapped[0] = 'P';
+    CHILD_REQUIRE(close(fd) == 0 && munmap(mapped, 7) == 0);
+}
+
+static void open_for_writing(void)
+{
+    int fd = open(main_file, O_WRONLY | O_CLOEXEC);
+    CHILD_REQUIRE(fd >= 0 && close(fd) == 0);
+}
+
+static void write_and_put_times_back(void)
+{
+    struct stat info;
+    CHILD_REQUIRE(stat(main_file, &info) == 0);
+    open_for_writing();
+    const struct timespec times[] = {info.st_atim, info.st_mtim};
+    CHILD_REQUIRE(utimensat(AT_FDCWD, main_file, times, 0) == 0);
+}
+
+static void cut_it(void)
+{
+    CHILD_REQUIRE(truncate(main_file, 3) == 0);
+}
+
+static void change_its_mode(void)
+{
+    CHILD_REQUIRE(chmod(main_file, 0700) == 0 && chmod(main_file, 0777) == 0);
+}
+
+static void give_it_an_attribute(void)
+{
+    (void)setxattr(main_file, "user.x", "1", 1, 0);
+    (void)setxattr(main_file, "trusted.x", "1", 1, 0); /* tmpfs of Linux before 6.6 has no others */
+}
+
+static void rename_it(void)
+{
+    CHILD_REQUIRE(rename(main_file, "/tmp/w/other") == 0);
+}
+
+static void rename_it_and_back(void)
+{
+    rename_it();
+    CHILD_REQUIRE(rename("/tmp/w/other", main_file) == 0);
+}
+
+static void remove_it(void)
+{
+    CHILD_REQUIRE(unlink(main_file) == 0);
+}
+
+static void replace_it(void)
+{
+    remove_it();
+    touch(main_file);
+}
+
+static void link_it(void)
+{
+    CHILD_REQUIRE(link(main_file, "/tmp/w/other") == 0);
+}
+
+static void link_and_unlink_it(void)
+{
+    link_it();
+    CHILD_REQUIRE(unlink("/tmp/w/other") == 0);
+}
+
+static void leave_a_directory(void)
+{
+    CHILD_REQUIRE(mkdir("/tmp/w/d", 0777) == 0); /* mounted anew */
+}
+
+static void give_it_a_hint(void)
+{
+    uint64_t hint = 3;
+    int fd = open(main_file, O_RDONLY | O_CLOEXEC);
+    CHILD_REQUIRE(fd >= 0 && fcntl(fd, GET_RW_HINT + 1, &hint) == 0 && close(fd) == 0);
+}
+
+static void give_it_a_flag(void)
+{
+    unsigned long flags = FS_NODUMP_FL;
+    int fd = open(main_file, O_RDONLY | O_CLOEXEC);
+    CHILD_REQUIRE(fd >= 0);
+    if (ioctl(fd, FS_IOC_SETFLAGS, &flags) < 0)
+        touch("/tmp/w/main"); /* no tmpfs before Linux 6.6 has them */
+    close(fd);
+}
+
+static void lets_go_of_what_was_touched(void)
+{
+    static void (*const ways[])(void) = {
+        write_mapped,         open_for_writing, write_and_put_times_back, cut_it,
+        change_its_mode,      rename_it,        rename_it_and_back,       remove_it,
+        replace_it,           link_it,          link_and_unlink_it,       leave_a_directory,
+        give_it_an_attribute, give_it_a_hint,   give_it_a_flag,
+    };
+    for (size_t i = 0; i < COUNT_OF(ways); i++) {
+        hold_main();
+        CHILD_REQUIRE(stays() && stays());
+        ways[i]();
+        CHILD_REQUIRE(files_dirt() == DIRT_TMPFS);
+        CHILD_REQUIRE(!stays());
+        CHILD_REQUIRE(!held_touched() && held_dirt() == 0);
+    }
+}
+
+static void holds_nothing_else(void)
+{
+    static const char *const paths[] = {"tmp/w",     "tmp/w/",    "tmp/w/absent", "tmp/w/d",
+                                        "tmp/w/d/f", "tmp/kept",  "tmp/w/..",     "tmp/w/link",
+                                        "tmp/wmain", "etc/passwd"};
+    CHILD_REQUIRE(mkdir("/tmp/w/d", 0777) == 0 && symlink("d/f", "/tmp/w/link") == 0);
+    touch("/tmp/w/d/f");
+    touch("/tmp/wmain");
+    for (size_t i = 0; i < COUNT_OF(paths); i++)
+        CHILD_REQUIRE(held_begin(paths[i]) < 0 && held_dirt() == 0);
+    setup.flags = SETUP_SINGLE_ID;
+    touch(main_file);
+    CHILD_REQUIRE(held_begin("tmp/w/main") < 0 && errno == EOPNOTSUPP);
+}
+
+static void holding_costs_two_descriptors(void)
+{
+    int before = entries("/proc/self/fd");
+    for (int i = 0; i < 20; i++) {
+        hold_main();
+        CHILD_REQUIRE(stays());
+        CHILD_REQUIRE(entries("/proc/self/fd") == before + 2);
+        remove_it();
+        CHILD_REQUIRE(!stays());
+        CHILD_REQUIRE(held_begin("tmp/w/main") < 0);
+        CHILD_REQUIRE(entries("/proc/self/fd") == before);
+    }
+}
+
 /* ---- the list ---- */
 
 #define CASE(name, body)                                                                           \
@@ -540,6 +733,11 @@ CASE(kernel_files_are_no_files, refuses_files_that_are_no_files)
 CASE(links_are_made_and_never_followed, makes_links)
 CASE(descriptors_are_given_back, no_descriptor_stays_open)
 
+CASE(a_held_file_stays, holds_over_resets)
+CASE(a_held_file_that_was_touched_goes, lets_go_of_what_was_touched)
+CASE(only_a_file_of_the_work_directory_is_held, holds_nothing_else)
+CASE(a_held_file_costs_two_descriptors, holding_costs_two_descriptors)
+
 int main(void)
 {
     if (geteuid() != 0) {
@@ -570,6 +768,10 @@ int main(void)
         cmocka_unit_test(kernel_files_are_no_files),
         cmocka_unit_test(links_are_made_and_never_followed),
         cmocka_unit_test(descriptors_are_given_back),
+        cmocka_unit_test(a_held_file_stays),
+        cmocka_unit_test(a_held_file_that_was_touched_goes),
+        cmocka_unit_test(only_a_file_of_the_work_directory_is_held),
+        cmocka_unit_test(a_held_file_costs_two_descriptors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

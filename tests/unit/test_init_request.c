@@ -96,7 +96,8 @@ static struct init_answer answer_to(struct init_request request, int *fd, int *p
 static void absolute_missing_and_bad_paths_are_refused(void **state)
 {
     (void)state;
-    static const uint32_t ops[] = {INIT_OP_OPEN_IN, INIT_OP_OPEN_OUT, INIT_OP_SYMLINK};
+    static const uint32_t ops[] = {INIT_OP_OPEN_IN, INIT_OP_OPEN_OUT, INIT_OP_SYMLINK, INIT_OP_HOLD,
+                                   INIT_OP_OPEN_FOLDER};
     strcpy(arena + 300, "/etc/passwd");
     strcpy(arena + 320, "target");
     for (size_t i = 0; i < COUNT_OF(ops); i++) {
@@ -129,7 +130,7 @@ static void absolute_missing_and_bad_paths_are_refused(void **state)
 static void unknown_operations_are_told_so(void **state)
 {
     (void)state;
-    static const uint32_t ops[] = {0, INIT_OP_LOOK + 1, UINT32_MAX};
+    static const uint32_t ops[] = {0, INIT_OP_OPEN_FOLDER + 1, UINT32_MAX};
     for (size_t i = 0; i < COUNT_OF(ops); i++) {
         int fd;
         assert_int_equal(answer_to((struct init_request){.op = ops[i]}, &fd, NULL).error, ENOSYS);

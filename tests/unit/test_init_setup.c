@@ -96,26 +96,37 @@ static void what_the_service_writes_is_taken(void **state)
     static const char *const options[] = {"", "size=128m,nr_inodes=4k"};
     for (size_t i = 0; i < COUNT_OF(options); i++) {
         struct mount_config mounts = {0};
-        struct seccomp_filter filter = {0};
+        struct setup_filter programs = {.clone3_args_address = 0x1000};
+        struct setup_filter warm = {.clone3_args_address = 0x2000};
+        const struct seccomp_filter *filter = &programs.filter;
         struct cj_error err = {0};
         int fd = -1;
         assert_int_equal(mount_config_default(options[i], &mounts, &err), 0);
-        assert_int_equal(seccomp_filter_default(0, &filter, &err), 0);
-        assert_int_equal(setup_blob_make(&mounts, &filter, SETUP_CGROUP_NS, 0x1000, &fd, &err), 0);
+        assert_int_equal(seccomp_filter_default(0, &programs.filter, &err), 0);
+        assert_int_equal(seccomp_filter_default(0x2000, &warm.filter, &err), 0);
+        const struct setup_filter *second = i > 0 ? &warm : NULL;
+        assert_int_equal(setup_blob_make(&mounts, &programs, second, SETUP_CGROUP_NS, &fd, &err),
+                         0);
         off_t size = lseek(fd, 0, SEEK_END);
         char *bytes = malloc((size_t)size);
         assert_int_equal(pread(fd, bytes, (size_t)size, 0), size);
         assert_true(valid_of(bytes, (size_t)size));
         const struct init_setup *setup = (const struct init_setup *)(void *)bytes;
         assert_int_equal(setup->mount_count, mounts.mount_count);
-        assert_int_equal(setup->filter_count, filter.count);
+        assert_int_equal(setup->filter_count, filter->count);
+        assert_int_equal(setup->clone3_args_address, 0x1000);
+        assert_int_equal(setup->warm_filter_count, i > 0 ? warm.filter.count : 0);
+        assert_int_equal(setup->warm_clone3_args_address, i > 0 ? 0x2000 : 0);
+        assert_memory_equal(bytes + setup->warm_filter_offset, warm.filter.code,
+                            setup->warm_filter_count * sizeof(*warm.filter.code));
         assert_int_equal(setup->uid, mounts.uid);
-        assert_memory_equal(bytes + setup->filter_offset, filter.code,
-                            filter.count * sizeof(*filter.code));
+        assert_memory_equal(bytes + setup->filter_offset, filter->code,
+                            filter->count * sizeof(*filter->code));
         assert_string_equal(bytes + setup->work_dir.offset, "/w");
         free(bytes);
         close(fd);
-        seccomp_filter_free(&filter);
+        seccomp_filter_free(&programs.filter);
+        seccomp_filter_free(&warm.filter);
         mount_config_free(&mounts);
     }
 }
@@ -161,6 +172,8 @@ static void arrays_end_inside(void **state)
          sizeof(struct init_text)},
         {offsetof(struct init_setup, filter_offset), offsetof(struct init_setup, filter_count),
          sizeof(struct sock_filter)},
+        {offsetof(struct init_setup, warm_filter_offset),
+         offsetof(struct init_setup, warm_filter_count), sizeof(struct sock_filter)},
     };
     for (size_t i = 0; i < COUNT_OF(arrays); i++) {
         struct blob b;
@@ -213,11 +226,15 @@ static void a_filter_is_no_longer_than_the_kernel_takes(void **state)
         fill(&b);
         uint32_t size = sizeof(b) + 8 * (INIT_FILTER_MAX + 2);
         char *large = calloc(1, size);
-        b.setup.size = size;
-        b.setup.filter_offset = (sizeof(b) + 7) & ~7U;
-        b.setup.filter_count = cases[i].count;
-        memcpy(large, &b, sizeof(b));
-        assert_int_equal(valid_of(large, size), cases[i].want);
+        uint32_t offset = (sizeof(b) + 7) & ~7U;
+        for (int second = 0; second < 2; second++) {
+            fill(&b);
+            b.setup.size = size;
+            *(second ? &b.setup.warm_filter_offset : &b.setup.filter_offset) = offset;
+            *(second ? &b.setup.warm_filter_count : &b.setup.filter_count) = cases[i].count;
+            memcpy(large, &b, sizeof(b));
+            assert_int_equal(valid_of(large, size), cases[i].want);
+        }
         free(large);
     }
 }

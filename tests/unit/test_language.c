@@ -216,6 +216,27 @@ static void bad_files_are_named(void **state)
         {"languages:\n  - {id: x, source: a, run: a, build: b, exe: c, prepared: {command: a, "
          "build: b, keep: [a], wen: x}}",
          "'wen' is no key of this"},
+        {"languages:\n  - {id: x, source: a, run: a, build: b, exe: c, prepared: {command: a, "
+         "build: b, keep: [/]}}",
+         "'/' is not a path below"},
+        {"languages:\n  - {id: x, source: a, run: a, build: b, exe: c, prepared: {command: a, "
+         "build: b, keep: [a//]}}",
+         "'a//' is not a path below"},
+        {"languages:\n  - {id: x, source: a, run: a, build: b, exe: c, prepared: {command: a, "
+         "build: b, keep: [../]}}",
+         "'../' is not a path below"},
+        {"languages:\n  - {id: x, source: a, run: a, build: b, exe: c, prepared: {command: a, "
+         "build: b, keep: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17]}}",
+         "more than 16 entries"},
+        {"languages:\n  - {id: x, source: a, run: a, build: b, exe: c, prepared: {command: a, "
+         "build: b, keep: [a], env: [b]}}",
+         "'b' is not NAME=VALUE"},
+        {"languages:\n  - {id: x, source: a, run: a, build: b, exe: c, prepared: {command: a, "
+         "build: b, keep: [a], env: ['A={workdir}']}}",
+         "{workdir}: there is no such placeholder"},
+        {"languages:\n  - {id: x, source: a, run: a, build: b, exe: c, prepared: {command: a, "
+         "build: b, keep: [a], env: ['A=}']}}",
+         "'}' without '{'"},
         {"languages:\n  - {id: x, source: a, run: a, warm: true, preload: [a.b]}",
          "'a.b' is not the name of a module"},
         {"languages:\n  - {id: x, source: a, run: a, warm: true, preload: [\"a'b\"]}",
@@ -231,6 +252,32 @@ static void bad_files_are_named(void **state)
         load_text(rows[i].text, &languages, -1, &err);
         if (strstr(err.message, rows[i].message) == NULL)
             fail_msg("row %zu: %s", i, err.message);
+    }
+}
+
+static void a_text_is_one_word(void **state)
+{
+    (void)state;
+    const struct command_value texts[] = {{"prepared", "/a b"}};
+    static const struct {
+        const char *template, *text;
+    } rows[] = {
+        {"K={prepared}/c", "K=/a b/c"},
+        {"K=", "K="},
+        {"K=a 'b' \\ \"c\"", "K=a 'b' \\ \"c\""},
+        {"K={{x}} {prepared}{prepared}", "K={x} /a b/a b"},
+        {"K={prepared", NULL},
+        {"K={other}", NULL},
+        {"K=}", NULL},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        char *text = NULL;
+        struct cj_error err;
+        int done = command_text(rows[i].template, texts, COUNT_OF(texts), &text, &err);
+        assert_int_equal(done, rows[i].text != NULL ? 0 : -1);
+        if (done == 0)
+            assert_string_equal(text, rows[i].text);
+        free(text);
     }
 }
 
@@ -272,6 +319,7 @@ int main(void)
         cmocka_unit_test(what_is_built_in),
         cmocka_unit_test(a_file_takes_its_place),
         cmocka_unit_test(bad_files_are_named),
+        cmocka_unit_test(a_text_is_one_word),
         cmocka_unit_test(another_command_is_not_prepared),
         cmocka_unit_test(templates_that_start_sandboxes),
     };

@@ -205,6 +205,58 @@ static void terminals_and_switched_off_start_cold(void **state)
     assert_int_equal(plan(&request, program), WARM_PLAN_OFF);
 }
 
+static void only_a_plain_text_in_the_work_directory_is_one(void **state)
+{
+    (void)state;
+    static const struct exec_copy_in text = {"main.py", EXEC_COPY_CONTENT, "print(1)\n", 9, -1},
+                                     empty = {"main.py", EXEC_COPY_CONTENT, "", 0, -1},
+                                     archive = {"main.py", EXEC_COPY_CONTENT, "..PK\5\6...", 9, -1},
+                                     link = {"main.py", EXEC_COPY_SYMLINK, "x", 1, -1},
+                                     path = {"main.py", EXEC_COPY_PATH, "/x", 2, -1},
+                                     below = {"sub/main.py", EXEC_COPY_CONTENT, "1\n", 2, -1},
+                                     other = {"other.py", EXEC_COPY_CONTENT, "1\n", 2, -1};
+    const struct {
+        const char *script;
+        struct exec_copy_in files[2];
+        size_t count;
+        bool is_text;
+    } cases[] = {
+        {"main.py", {text}, 1, true},          {"/w/main.py", {text}, 1, true},
+        {"main.py", {other, text}, 2, true},   {"main.py", {empty}, 1, true},
+        {"main.py", {archive}, 1, false},      {"main.py", {link}, 1, false},
+        {"main.py", {path}, 1, false},         {"main.py", {other}, 1, false},
+        {"main.py", {{0}}, 0, false},          {"main.py", {text, archive}, 2, false},
+        {"sub/main.py", {below}, 1, false},    {"./main.py", {text}, 1, false},
+        {"/w/sub/main.py", {below}, 1, false},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        const char *args[] = {"python3", cases[i].script};
+        struct exec_request request = request_for(args, 2, NULL, 0);
+        request.copy_in = cases[i].files;
+        request.copy_in_count = cases[i].count;
+        assert_int_equal(warm_text(&warm, &request), cases[i].is_text);
+    }
+}
+
+/* As far behind the end as a comment may be long. */
+static void archives_are_looked_for_at_the_end(void **state)
+{
+    (void)state;
+    static char content[200000];
+    memset(content, '#', sizeof(content));
+    const char *args[] = {"python3", "main.py"};
+    struct exec_request request = request_for(args, 2, NULL, 0);
+    const struct exec_copy_in file = {"main.py", EXEC_COPY_CONTENT, content, sizeof(content), -1};
+    request.copy_in = &file;
+    request.copy_in_count = 1;
+    char *const last = content + sizeof(content) - (65536 + 22);
+    memcpy(last - 1, "PK\5\6", 4);
+    assert_true(warm_text(&warm, &request));
+    memset(last - 1, '#', 4);
+    memcpy(last, "PK\5\6", 4);
+    assert_false(warm_text(&warm, &request));
+}
+
 static void statements_that_import_are_found(void **state)
 {
     (void)state;
@@ -346,6 +398,8 @@ int main(void)
         cmocka_unit_test(variables_that_load_something_start_cold),
         cmocka_unit_test(files_in_its_way_start_cold),
         cmocka_unit_test(terminals_and_switched_off_start_cold),
+        cmocka_unit_test(only_a_plain_text_in_the_work_directory_is_one),
+        cmocka_unit_test(archives_are_looked_for_at_the_end),
         cmocka_unit_test(statements_that_import_are_found),
         cmocka_unit_test(programs_that_might_tell_preload_nothing),
         cmocka_unit_test(long_programs_preload_nothing),

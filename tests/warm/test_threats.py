@@ -1,12 +1,13 @@
 """What a program tries against the interpreter that it was forked from, and against those who come after it."""
 import os
 import shutil
+import signal
 import time
 
 import pytest
 
 from service import MIB, Service
-from test_warm import Program, has_numpy
+from test_warm import SLOW, Program, has_numpy
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a warm interpreter has a uid of its own")
 
@@ -76,8 +77,9 @@ print(len(others) >= 2)
 for p in others:
     done = []
     for s in (0, 9, 15, 19, 18):
-        try: os.kill(p, s); done.append(('kill', s))
-        except OSError: pass
+        try: os.kill(p, s)
+        except OSError: continue
+        if s != signal.SIGCONT: done.append(('kill', s)) # which is allowed within a session, and does nothing
     for request in (16, 0x4206):
         if libc.ptrace(request, p, 0, 0) == 0: done.append(('ptrace', request))
     for name in ('mem', 'maps', 'environ', 'auxv', 'stack', 'syscall', 'smaps'):
@@ -225,6 +227,114 @@ def waiting_processes(service):
     return [pid for _, pid in sorted(found)]
 
 
+def group_of(pid):
+    """On v2; None where v1 has the controllers."""
+    with open(f"/proc/{pid}/cgroup", encoding="utf-8") as file:
+        lines = file.read().splitlines()
+    return lines[0][len("0::"):] if len(lines) == 1 and lines[0].startswith("0::") else None
+
+
+def value_in(group, name, key=None):
+    with open(f"/sys/fs/cgroup{group}/{name}", encoding="utf-8") as file:
+        text = file.read()
+    return int(text) if key is None else int(next(line.split()[1] for line in text.splitlines() if line.split()[0] == key))
+
+
+def needs_v2(service):
+    warm(service)
+    time.sleep(0.3 * SLOW) # the next one is forked after the answer
+    groups = [group_of(pid) for pid in waiting_processes(service)]
+    if None in groups:
+        pytest.skip("control groups v1: a run's group is that of its interpreter")
+    return groups
+
+
+def test_who_waits_has_a_group_of_its_own(service):
+    """And the interpreter has none of a run's: its memory and its time are not charged to any, no kill reaches it."""
+    groups = needs_v2(service)
+    assert len(groups) >= 2 and len(groups) % 2 == 0, groups
+    parents = [os.path.split(group) for group in groups]
+    assert len({box for box, _ in parents}) == 1
+    names = [name.split(".")[0] for _, name in parents]
+    assert names.count("init") == len(names) // 2 and len(set(names)) == len(names) // 2 + 1, names
+    waiting = [group for group in groups if not group.endswith("/init")]
+    assert all(name.startswith("/warm-") for name in (group[group.rindex("/"):] for group in waiting)), waiting
+    for group in waiting:
+        assert value_in(group, "pids.current") == 1
+        assert value_in(group, "memory.current") < 1 * MIB # what it writes to before it waits
+
+
+def test_nothing_of_a_run_is_charged_to_the_next(service):
+    """On v2: files in memory, page cache, processes and time of the one before."""
+    needs_v2(service)
+    plain = sorted(run(service, "pass")["memory"] for _ in range(3))[1]
+    leavers = ["b = bytearray(60 << 20)\nfor i in range(0, len(b), 4096): b[i] = 1",
+               "open('/dev/shm/x', 'wb').write(bytes(20 << 20))",
+               "for n in range(200): open('/tmp/%d' % n, 'w').write('x' * 5000)",
+               "import os\nfor _ in range(20):\n    if os.fork() == 0: os.read(0, 1); os._exit(0)\nfor _ in range(20): os.wait()",
+               "import glob\nfor name in glob.glob('/usr/lib/python3*/*.py'): open(name, 'rb').read()",
+               "x = 0\nfor i in range(1000000): x += i",
+               "x = []\nwhile True: x.append(bytearray(1 << 22))"]
+    for source in leavers:
+        left = run(service, source)
+        assert left.get("warm"), (source, left)
+        after = run(service, "pass")
+        assert after.get("warm"), (source, after)
+        assert abs(after["memory"] - plain) <= MIB // 2, (source, after, plain)
+        assert after["procPeak"] == 1 and after["time"] < 100_000_000 * SLOW, (source, after)
+
+
+def test_runs_of_others_leave_who_waits_alone(service):
+    """On v2: a cold run that is killed for memory, or by its limits, while somebody waits in the group beside it."""
+    needs_v2(service)
+    seed = warm(service)
+    time.sleep(0.3 * SLOW)
+    before = waiting_processes(service)
+    groups = [group_of(pid) for pid in before]
+    for source in ("x = []\nwhile True: x.append(bytearray(1 << 22))", "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass",
+                   "import os\nos.kill(-1, 9)"):
+        assert not run(service, source, warm=False, cpuLimit=500_000_000).get("warm")
+    assert waiting_processes(service) == before
+    assert [group_of(pid) for pid in before] == groups
+    assert warm(service) == seed
+
+
+def test_the_way_into_a_group_is_shut(service):
+    """Interpreters clone into the groups of runs by a call that only they may make, by where its arguments lie. A program
+    that was forked from one tries it at every place that its memory has a word of."""
+    warm(service)
+    probe = """
+import array, ctypes, re
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
+libc.syscall.argtypes = [ctypes.c_long, ctypes.c_void_p, ctypes.c_long]
+places = set()
+for line in open('/proc/self/maps'):
+    m = re.match(r'([0-9a-f]+)-([0-9a-f]+) rw', line)
+    if m:
+        a, b = int(m[1], 16), int(m[2], 16)
+        with open('/proc/self/mem', 'rb', 0) as f:
+            f.seek(a)
+            words = array.array('Q', f.read(b - a))
+        places.update(w for w in words if 0x100000000000 <= w < 0x500000000000 and w % 8 == 0 and w % 4096 < 3900)
+tried = set()
+for place in [0x123456789000, *places][:20000]:
+    page = libc.mmap(place & ~4095, 4096, 3, 0x100022, -1, 0)
+    if page != place & ~4095 and page is not None and page < 2 ** 64 - 1: libc.munmap(ctypes.c_void_p(page), ctypes.c_size_t(4096)); continue
+    ctypes.memset(place, 0, 88)
+    ctypes.memmove(place + 32, (17).to_bytes(8, 'little'), 8) # exit_signal: an ordinary fork
+    done = libc.syscall(435, place, 88)
+    if done == 0: libc._exit(0)
+    tried.add((done > 0, ctypes.get_errno() if done < 0 else 0))
+    libc.munmap(ctypes.c_void_p(place & ~4095), ctypes.c_size_t(4096))
+print(len(places) < 20000, tried)
+"""
+    result = run(service, probe)
+    assert result.get("warm"), result
+    assert result["files"]["stdout"] == "True {(False, 38)}\n", result # ENOSYS
+
+
 def test_a_run_that_falls_back_has_its_own_limits(service):
     """The process that was to be the run has died: what it was to share is neither taken off nor added then."""
     warm(service)
@@ -234,6 +344,20 @@ def test_a_run_that_falls_back_has_its_own_limits(service):
     result = run(service, LARGE, **FITS)
     assert (result["status"], result["files"]["stdout"]) == ("Accepted", "fits\n"), result
     assert not result.get("warm") and result["memory"] < 58 * MIB, result
+    warm(service)
+
+
+def test_a_waiting_process_that_the_host_has_stopped(service):
+    """It is no program yet, and so not of those that the end of the time kills: the run starts cold, with all of its time."""
+    warm(service)
+    time.sleep(0.2)
+    for pid in waiting_processes(service)[1:]:
+        os.kill(pid, signal.SIGSTOP)
+    begin = time.monotonic()
+    result = run(service, "import time\ntime.sleep(0.5)\nprint('all of it')", clockLimit=1_000_000_000)
+    assert (result["status"], result["files"]["stdout"]) == ("Accepted", "all of it\n"), result
+    assert not result.get("warm") and 0.5e9 <= result["runTime"] < 1e9, result
+    assert time.monotonic() - begin < 5
     warm(service)
 
 
@@ -352,6 +476,8 @@ def test_an_interpreter_is_renewed(cjudge, tmp_path):
     "b = bytearray(50 << 20)\nfor i in range(0, len(b), 4096): b[i] = 1",
     "import json, re, collections, decimal, random",
     "d = [{i: str(i)} for i in range(30000)]",
+    "import os\nif os.fork(): os.wait()",
+    "import os, time\nif os.fork() == 0: time.sleep(0.3)",
 ])
 def test_memory_is_that_of_a_cold_start(service, cjudge, tmp_path, source):
     warm(service)
@@ -361,7 +487,20 @@ def test_memory_is_that_of_a_cold_start(service, cjudge, tmp_path, source):
         assert all(result.get("warm") for result in one)
         middle = [sorted(result["memory"] for result in results)[2] for results in (one, other)]
         assert abs(middle[0] - middle[1]) <= 2 * MIB, middle
-        assert sorted(result["time"] for result in one)[2] < sorted(result["time"] for result in other)[2]
+        if "fork" not in source: # those end as usual
+            assert sorted(result["time"] for result in one)[2] < sorted(result["time"] for result in other)[2]
+
+
+def test_an_end_that_nobody_sees_is_left_out(service):
+    """Of two programs that take as long, the one whose end can be seen has to be taken to pieces."""
+    warm(service)
+    seen = "class A:\n    def __del__(self): pass\na = A()\n"
+    times = {"pass": [], seen: []}
+    for _ in range(15):
+        for source, taken in times.items():
+            taken.append(run(service, source)["time"])
+    unseen, usual = (sorted(taken)[7] for taken in times.values())
+    assert unseen < 0.8 * usual, (unseen, usual)
 
 
 @pytest.mark.parametrize("source", ["x = [[] for _ in range(1500000)]", "x = [{} for _ in range(600000)]"])

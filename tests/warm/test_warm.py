@@ -3,11 +3,13 @@
 Each program of programs.txt runs cold, and twice warm, with a program in between that spoils all it can reach: stdout,
 stderr, status, exit code and the process peak have to be the same. In the file "#<" is the input, "#@" arguments,
 "#!" variables, before the program itself."""
+import io
 import os
 import platform
 import re
 import shutil
 import subprocess
+import zipfile
 
 import pytest
 
@@ -16,6 +18,7 @@ from service import MIB, Service
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a warm interpreter has a uid of its own")
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+SLOW = float(os.environ.get("CJUDGE_SLOW", "1")) # this machine is slower than one by that: limits on time are longer
 ENVIRONMENT = ["PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/w", "LANG=C.UTF-8", "OMP_NUM_THREADS=1"]
 
 POISON = {
@@ -76,10 +79,13 @@ class Program:
     def request(self, **limits):
         names = {entry.split("=")[0] for entry in self.env}
         env = [entry for entry in ENVIRONMENT if entry.split("=")[0] not in names] + self.env
-        return {"warm": True, "args": ["python3", "main.py", *self.args], "env": env,
+        request = {"warm": True, "args": ["python3", "main.py", *self.args], "env": env,
                 "files": [{"content": self.stdin}, {"name": "stdout", "max": MIB}, {"name": "stderr", "max": MIB}],
                 "cpuLimit": 2_000_000_000, "clockLimit": 10_000_000_000, "memoryLimit": 256 * MIB, "procLimit": 30,
                 "copyIn": {"main.py": {"content": self.source}}, **limits}
+        for name in ("cpuLimit", "clockLimit"):
+            request[name] = round(request[name] * SLOW)
+        return request
 
 
 def load(path):
@@ -117,8 +123,12 @@ WIDE = load(os.path.join(HERE, "numpy.txt"))  # whatever people do with numpy; e
 if "CJUDGE_WARM_ALL" not in os.environ:
     WIDE = WIDE[os.getpid() % 6::6]
 PROGRAMS = with_hidden(PROGRAMS + WIDE)
+# A part of them, where a machine is slow: every so many.
+NUMBERS = range(int(os.environ.get("CJUDGE_WARM_FIRST", "0")), len(PROGRAMS), int(os.environ.get("CJUDGE_WARM_STEP", "1")))
 # Not exactly an interpreter and its script, or a variable that what loads it might obey.
 ALWAYS_COLD = {"optimize", "dev_mode"}
+# They look at the clock.
+NEED_SPEED = {"process_time"}
 # What a process of init's knows of itself that one of an interpreter's does not, or the other way round.
 KNOWN = {}
 
@@ -163,12 +173,14 @@ def has_numpy():
     return subprocess.run(["/usr/bin/python3", "-c", "import numpy"], stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
-@pytest.mark.parametrize("number", range(len(PROGRAMS)), ids=[program.name for program in PROGRAMS])
+@pytest.mark.parametrize("number", NUMBERS, ids=[PROGRAMS[number].name for number in NUMBERS])
 def test_warm_is_cold(services, number):
     cold, warm = services
     program = PROGRAMS[number]
     if program.name.startswith("numpy_") and not has_numpy():
         pytest.skip("no numpy: apt-get install python3-numpy")
+    if program.name in NEED_SPEED and SLOW > 1:
+        pytest.skip("a slow machine")
     expected = facts(run(cold, program))
     names = list(POISON)
     first = warm_run(warm, program)
@@ -179,6 +191,53 @@ def test_warm_is_cold(services, number):
     assert facts(second) == expected
     wanted = program.name not in ALWAYS_COLD and not program.args
     assert (bool(first.get("warm")), bool(second.get("warm"))) == (wanted, wanted)
+
+
+def zip_of(source):
+    """An archive of nothing but ASCII, so that it can be the content of a file in JSON."""
+    for number in range(100000):
+        file, entry = io.BytesIO(), zipfile.ZipInfo("__main__.py", (1980, 1, 1, 0, 0, 0))
+        entry.external_attr = 1
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr(entry, f"{source}\n# {number} ".ljust(300, "#"))
+        if file.getvalue().isascii():
+            return file.getvalue().decode()
+    raise AssertionError("none found")
+
+
+SEES = "import sys\nprint(sys.path[0], sys.argv, __file__, __spec__, sorted(sys.path_importer_cache.items(), key=str)[-1], sys.path_importer_cache.get('/w/main.py', 0))\n"
+SCRIPTS = {  # what is the script, what is copied in, whether it can be warm
+    "absolute": ("/w/main.py", {"main.py": SEES}, True),
+    "here": ("./main.py", {"main.py": SEES}, True),
+    "below": ("sub/main.py", {"sub/main.py": SEES}, True),
+    "other name": ("x", {"x": SEES}, True),
+    "empty": ("main.py", {"main.py": ""}, True),
+    "short": ("main.py", {"main.py": "print(1)"}, True),
+    "archive": ("main.py", {"main.py": zip_of(SEES)}, True),
+    "archive behind a text": ("main.py", {"main.py": "#!/usr/bin/python3\n" + zip_of(SEES)}, True),
+    "almost an archive": ("main.py", {"main.py": SEES + "# PK\x05\x06 and no more than that, but long enough\n"}, True),
+    "folder": ("main.py", {"main.py/__main__.py": SEES}, True),
+    "missing": ("main.py", {"other.py": SEES}, True),
+    "link": ("main.py", {"real/other.py": SEES, "main.py": {"symlink": "real/other.py"}}, True),
+    "syntax error": ("main.py", {"main.py": "print(1\n"}, True),
+    "null byte": ("main.py", {"main.py": "print(1)\0\n"}, True),
+    "no right encoding": ("main.py", {"main.py": "# coding: nonsense\n"}, True),
+    "compiled, by its name": ("main.pyc", {"main.pyc": SEES}, True),
+    "stands in the way of a module": ("main.py", {"main.py": "import heapq\nprint(heapq.x)\n", "heapq.py": "x = 7\n"}, True),
+}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_scripts_of_all_kinds(services, name):
+    script, files, can_be_warm = SCRIPTS[name]
+    request = Program("script", "").request()
+    request["args"] = ["python3", script]
+    request["copyIn"] = {path: text if isinstance(text, dict) else {"content": text} for path, text in files.items()}
+    cold, warm = services
+    expected = facts(cold.run(request))
+    results = [warm.run(request) for _ in range(4)]
+    assert [facts(result) for result in results] == [expected] * 4
+    assert bool(results[-1].get("warm")) == can_be_warm
 
 
 def test_there_are_enough_programs():

@@ -63,6 +63,9 @@ struct exec_copy_in {
     const char *data; /* CONTENT: bytes; PATH: host path; SYMLINK: what the link says */
     size_t size;
     int fd; /* FD: read from offset 0; stays the caller's */
+    /* CONTENT: not 0: whoever has this key has these bytes, so that what one run got is left for the next if that wants
+     * the same (container_hold()). One of a request. */
+    uint64_t hold_key;
 };
 
 struct exec_copy_out {

@@ -30,7 +30,7 @@ enum {
 };
 
 enum {
-    INIT_MAGIC = 0x636a3036,    /* "cj06"; changes with every change below */
+    INIT_MAGIC = 0x636a3037,    /* "cj07"; changes with every change below */
     INIT_TASKS = 2,             /* threads of init: launcher and janitor; SETUP_WARM: and keeper */
     INIT_WARM_MAX = 4,          /* warm interpreters of a container */
     INIT_DESCRIPTORS_MAX = 250, /* of a program; SCM_MAX_FD is 253, unix(7) */
@@ -82,7 +82,8 @@ enum init_setup_flags {
     SETUP_SHARED_NET = 1 << 7,       /* the network namespace is the host's */
     SETUP_TREES_PASSED = 1 << 8,     /* copies of the bind sources come on INIT_FD_RUN */
     SETUP_WARM = 1 << 9,             /* interpreters may be kept warm: a thread more */
-    SETUP_FLAGS_END = 1 << 10,       /* init refuses this and what is above */
+    SETUP_SESSIONS = 1 << 10,        /* a session for each run, not only a process group */
+    SETUP_FLAGS_END = 1 << 11,       /* init refuses this and what is above */
 };
 
 enum init_mount_kind { INIT_MOUNT_BIND, INIT_MOUNT_TMPFS };
@@ -109,12 +110,15 @@ struct init_setup {
     uint32_t link_count, link_offset;     /* struct init_link[] */
     uint32_t mask_count, mask_offset;     /* struct init_text[] */
     uint32_t filter_count, filter_offset; /* struct sock_filter[] */
+    uint32_t warm_filter_count,
+        warm_filter_offset; /* the same, of warm interpreters; none: they have the other one */
     struct init_text work_dir;
     struct init_text host_name;
     struct init_text domain_name;
     struct init_text init_command;
     uint64_t
         clone3_args_address; /* where the launcher puts its clone3 arguments; 0: clone(2) only */
+    uint64_t warm_clone3_args_address; /* where warm interpreters do */
 };
 
 /* To init on INIT_FD_RUN, before anything else, where SETUP_TREES_PASSED: detached copies (open_tree(2)) of
@@ -278,6 +282,7 @@ struct init_end {
     int64_t all_cpu_ns;         /* of all processes that were reaped, wait(2) rules */
     int64_t init_cpu_ns;        /* of init's launcher since the end of the run before */
     uint64_t max_rss_bytes;     /* largest process */
+    uint64_t faults;            /* of pages, of all processes that were reaped */
     uint64_t
         file_bytes;  /* without cgroup: left in tmpfs and segments, not counting copied-in files */
     uint32_t dirt;   /* enum init_dirt */
@@ -303,13 +308,17 @@ enum init_op {
     INIT_OP_PING,
     INIT_OP_WARM, /* struct init_request, `warm`. Only between runs */
     INIT_OP_LOOK, /* CPU time and memory of the run's live processes (levels without cgroup) */
+    INIT_OP_HOLD, /* the file arena[path] of the work directory stays over resets that say so, while no run has had it for
+                     * writing; one at a time. EOPNOTSUPP where that cannot be */
+    INIT_OP_OPEN_FOLDER, /* open the directory arena[path] for reading. Answer carries it */
 };
 
 enum init_warm_action {
     WARM_STOP, /* number index, and whoever waits in it */
     WARM_START, /* starts number index: the arena holds arguments and environment as for EXEC. The run it
                    * is for has streams of these kinds as its descriptors 0, 1, 2 */
-    WARM_PREPARE, /* has number index fork who will be the next run, and wait for it */
+    WARM_PREPARE, /* has number index fork who will be the next run, and wait for it. v2: in the group whose
+                     * directory came as a descriptor */
 };
 
 enum init_warm_stream { WARM_STREAM_FILE, WARM_STREAM_PIPE };
@@ -334,22 +343,26 @@ struct init_request {
     uint32_t target_offset, target_length;
     uint32_t index;
     uint32_t dirt;
+    uint32_t keep_held;                        /* RESET: the held file may stay */
     uint32_t warm_action;                      /* enum init_warm_action */
     uint32_t arg_count, env_count, arena_used; /* WARM_START, as in struct init_exec */
     uint32_t streams[3];                       /* WARM_START: enum init_warm_stream */
     uint32_t has_preload; /* WARM_START: the last argument is none, but names modules */
-    uint32_t has_stack;   /* WARM_START: its stack limit */
+    uint32_t
+        has_text; /* WARM_START: its script will be a plain text in the work directory, args[1] without '/' or behind
+                          that: the interpreter may look at one before */
+    uint32_t has_stack; /* WARM_START: its stack limit */
     uint64_t stack_bytes;
 };
 
 struct init_answer {
     uint32_t magic;
     uint32_t sequence;
-    int32_t error; /* errno, 0 = done */
-    uint32_t
-        detail;     /* OPEN_OUT: 1 = there, but not a regular file; WARM: enum init_warm_obstacle */
-    int64_t value;  /* LOOK: CPU time, ns */
-    uint64_t tasks; /* LOOK: tasks alive */
+    int32_t error;   /* errno, 0 = done */
+    uint32_t detail; /* OPEN_OUT: 1 = there, but not a regular file; RESET: 1 = the held file stays;
+                       WARM: enum init_warm_obstacle */
+    int64_t value;   /* LOOK: CPU time, ns */
+    uint64_t tasks;  /* LOOK: tasks alive */
     uint64_t
         memory_bytes; /* LOOK: of the largest process, and of all files and segments; WARM_START: what the
                             * interpreter holds for itself */

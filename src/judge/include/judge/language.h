@@ -26,10 +26,15 @@ struct language_limits {
     uint64_t processes;          /* at least; a JVM has some 20 threads. 0: as asked */
 };
 
+enum { LANGUAGE_PREPARED_KEEP_MAX = 16 };
+
 /* What makes its builds quick and is made once (judge/prepared.h). */
 struct language_prepared {
-    const char *command;        /* makes it, in an empty work directory; NULL: there is none */
-    struct language_texts keep; /* files that it makes; they lie below {prepared} */
+    const char *command; /* makes it, in an empty work directory; NULL: there is none */
+    struct language_texts
+        keep; /* files that it makes, and folders ("cache/"); they lie below {prepared} */
+    /* "K=V" of `build`, and of `command`, where {prepared} is the work directory; in front of the language's */
+    struct language_texts env;
     const char *when;  /* a text that a source must hold for it to be of use; NULL: it always is */
     const char *build; /* in place of `build`; {prepared} is a folder */
 };
@@ -113,6 +118,10 @@ struct command_value {
 WARN_UNUSED int command_words(const char *template, const struct command_value *values,
                               size_t value_count, char ***words, size_t *count,
                               struct cj_error *err);
+
+/* The same for a text that is one word, whatever is in it; the caller frees it. */
+WARN_UNUSED int command_text(const char *template, const struct command_value *values,
+                             size_t value_count, char **text, struct cj_error *err);
 
 /* Whether a template starts a sandbox of its own: docker, podman, firejail, bwrap or nsjail is its program, or that
  * of a sudo, env, timeout, nice or the like in front. Pure. */

@@ -42,6 +42,11 @@ bool prepared_begin(struct prepared *prepared, const struct judge_program *progr
 /* counts: what came of it. Otherwise the plain build decided. */
 void prepared_end(struct prepared *prepared, struct prepared_use *use, bool counts);
 
+/* The variables of the language's prepared build, filled in for that folder; the caller frees them. */
+WARN_UNUSED int prepared_environment(const struct language *language, const char *folder,
+                                     char ***out, size_t *count, struct cj_error *err);
+void prepared_environment_free(char **texts, size_t count);
+
 struct prepared_stats {
     uint64_t made, failed; /* preparations */
     uint64_t quick;        /* builds that it made quick */

@@ -30,6 +30,11 @@ const char *const *language_plain_env(size_t *count);
 const char **language_environment(const struct language *language, const char *const *env,
                                   size_t env_count, size_t *count);
 
+/* The same with other texts in front of both: those of a preparation, filled in. */
+const char **language_environment_after(const char *const *first, size_t first_count,
+                                        const struct language *language, const char *const *env,
+                                        size_t env_count, size_t *count);
+
 /* Whether path (absolute, in a container that looks like that) leads to something. out, when not NULL,
  * gets where that lies on the host. */
 bool toolchain_path(const struct mount_config *mounts, const char *path, char *out, size_t size);

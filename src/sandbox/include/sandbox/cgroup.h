@@ -13,6 +13,7 @@
  *         run-<index>[.<generation>]/      v1: the run's group of container <index>, init in it
  *         box-<index>/init/                v2: its init (leaf)
  *         box-<index>/run[.<generation>]/  v2: the run's group
+ *         box-<index>/warm-<n>[.<generation>]/  v2: that of the run whose first process is there before it
  *
  * Sources: Documentation/admin-guide/cgroup-v1/, cgroup-v2.rst, clone(2), cgroups(7). */
 #ifndef CJ_SANDBOX_CGROUP_H
@@ -115,6 +116,16 @@ struct cgroup;
 WARN_UNUSED int cgroup_new(struct cgroup_host *host, unsigned index, uid_t owner,
                            unsigned init_tasks, struct cgroup **out, struct cj_error *err);
 
+/* v2: one more group beside cg's own, for runs whose first process is there before they begin (limits.first_is_there):
+ * so that nothing that others do in between is counted with it, or ends it. It is begun, finished and freed like any
+ * other, before cg. number tells it from others beside cg. */
+WARN_UNUSED int cgroup_new_beside(const struct cgroup *cg, unsigned number, struct cgroup **out,
+                                  struct cj_error *err);
+
+/* v2: to be called before that process is made, when nobody is in the group: makes it fit for the next run as
+ * cgroup_recycle() does. What it holds more from here on is that run's. */
+WARN_UNUSED int cgroup_await_first(struct cgroup *cg, pid_t init_pid, struct cj_error *err);
+
 /* Puts a container's init where it lives (see above). Slow (an RCU grace period): only at creation. Init
  * is to be pinned to its core after this: joining a cpuset forgets the affinity before Linux 6.2. */
 WARN_UNUSED int cgroup_adopt_init(struct cgroup *cg, pid_t init_pid, struct cj_error *err);
@@ -188,8 +199,16 @@ WARN_UNUSED int cgroup_lift_memory(struct cgroup *cg, struct cj_error *err);
  * runs. */
 WARN_UNUSED int cgroup_lift_tasks(struct cgroup *cg, struct cj_error *err);
 
-/* The figures of the run, once every process of it is dead and reaped. */
-WARN_UNUSED int cgroup_finish(struct cgroup *cg, struct cgroup_usage *usage, struct cj_error *err);
+/* What else is known of how a run has ended. */
+struct cgroup_ended {
+    bool
+        unkilled; /* its first process began as it was to, and has ended otherwise than by SIGKILL */
+    uint64_t faults; /* of pages; 0: not known */
+};
+
+/* The figures of the run, once every process of it is dead and reaped. ended: NULL when nothing is known. */
+WARN_UNUSED int cgroup_finish(struct cgroup *cg, const struct cgroup_ended *ended,
+                              struct cgroup_usage *usage, struct cj_error *err);
 
 /* Says, before cgroup_recycle(), whether the first process of a run that may be the next stands in the group already
  * (limits.first_is_there). */

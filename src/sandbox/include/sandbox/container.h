@@ -34,6 +34,17 @@ void container_free(struct container *container);
  * not charged to the run. err->code holds errno. */
 WARN_UNUSED int container_open_in(struct container *container, const char *path, int *fd,
                                   struct cj_error *err);
+
+/* A file that was copied in may be left where it is for the next run that wants the same, so that it is copied once. No
+ * run can tell, and none that has had it for writing leaves it. Before anything is copied in, each run says what it wants:
+ * a file of that key (the same bytes each time; 0: none) at that path. *there: it need not be copied; otherwise what was left
+ * is gone. */
+WARN_UNUSED int container_want_held(struct container *container, const char *path, uint64_t key,
+                                    bool *there, struct cj_error *err);
+/* It was copied in: leave it for the next. Done where that is possible, and worth it: not the first time. */
+WARN_UNUSED int container_hold(struct container *container, const char *path, uint64_t key,
+                               struct cj_error *err);
+
 WARN_UNUSED int container_symlink(struct container *container, const char *path, const char *target,
                                   struct cj_error *err);
 
@@ -41,6 +52,10 @@ WARN_UNUSED int container_symlink(struct container *container, const char *path,
  * Only between runs, when nothing lives that could change it. */
 WARN_UNUSED int container_open_out(struct container *container, const char *path, int *fd,
                                    bool *not_regular, struct cj_error *err);
+
+/* Opens a directory for reading, likewise. What lies in it is a program's: no link of it is to be followed. */
+WARN_UNUSED int container_open_folder(struct container *container, const char *path, int *fd,
+                                      struct cj_error *err);
 
 /* "K=V" lines of /.env as they were when the container was made: environment of every program. */
 const char *const *container_environment(const struct container *container, size_t *count);
@@ -95,6 +110,9 @@ struct container_run {
     const char *warm_program;
     /* With it: modules, with commas, that such an interpreter is to have imported before; NULL: none. */
     const char *warm_preload;
+    /* With it: the script is a text file in the work directory itself, and nothing else (an archive). What the interpreter
+     * does to find that out it can then have done before, with another text. */
+    bool warm_text;
 
     /* Files in the work directory, owned by the run's uid, that are made for it and taken out again at its
      * end: names without '/', none of which is there. Only where container_makes_files(). */
@@ -147,6 +165,9 @@ int container_run_fd(const struct container *container);
 
 /* The read end of an output pipe, non-blocking, never at end of file: read until EAGAIN after the end. */
 int container_output_fd(const struct container *container, int which);
+
+/* The run has ended, and its pipe has been read until EAGAIN: container_reset() need not look. */
+void container_output_emptied(struct container *container, int which);
 
 /* What container_look() may show beyond the final figure: the work of init, which on cgroup v1 lives in
  * the group. */
