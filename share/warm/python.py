@@ -35,16 +35,16 @@ reference = _weakref.ReferenceType
 
 # Modules whose objects end unseen. Whatever else is imported that is not written in Python has the interpreter end as usual.
 harmless = set("""
-    __future__ _ast _bisect _posixsubprocess _signal _socket _uuid atexit fcntl gc grp mmap pwd select signal
-    _bisect _blake2 _bz2 _collections _collections_abc _compat_pickle _compression _contextvars _csv
-    _datetime _decimal _functools _hashlib _heapq _json _locale _lzma _md5 _opcode _operator _pickle _pydecimal _queue
-    _random _sha1 _sha256 _sha3 _sha512 _sre _statistics _string _struct _typing _weakref _weakrefset abc argparse array
-    ast base64 binascii bisect bz2 calendar cmath collections collections.abc contextlib contextvars copy copyreg csv
-    dataclasses datetime decimal dis enum errno fnmatch fractions functools genericpath gettext hashlib heapq hmac importlib
-    importlib._abc importlib._bootstrap importlib._bootstrap_external inspect io itertools json json.decoder
-    json.encoder json.scanner keyword linecache locale lzma math numbers opcode operator os os.path pickle pprint queue random
-    re re._casefix re._compiler re._constants re._parser reprlib resource secrets shutil sre_compile sre_constants sre_parse
-    stat statistics string struct textwrap threading time timeit token tokenize traceback types typing typing.io typing.re
+    __future__ _ast _bisect _blake2 _bz2 _collections _collections_abc _compat_pickle _compression _contextvars _csv
+    _datetime _decimal _functools _hashlib _heapq _json _locale _lzma _md5 _opcode _operator _pickle _posixsubprocess
+    _pydecimal _queue _random _sha1 _sha256 _sha3 _sha512 _signal _socket _sre _statistics _string _struct _typing _uuid
+    _weakref _weakrefset abc argparse array ast atexit base64 binascii bisect bz2 calendar cmath collections
+    collections.abc contextlib contextvars copy copyreg csv dataclasses datetime decimal dis enum errno fcntl fnmatch
+    fractions functools genericpath gettext grp hashlib heapq hmac importlib importlib._abc importlib._bootstrap
+    importlib._bootstrap_external inspect io itertools json json.decoder json.encoder json.scanner keyword linecache
+    locale lzma math mmap numbers opcode operator os os.path pickle pprint pwd queue random re re._casefix re._compiler
+    re._constants re._parser reprlib resource secrets select shutil signal sre_compile sre_constants sre_parse stat
+    statistics string struct textwrap threading time timeit token tokenize traceback types typing typing.io typing.re
     unicodedata warnings weakref zlib
     """.split()) | came_ahead
 
