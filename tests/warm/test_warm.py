@@ -137,7 +137,7 @@ KNOWN = {}
 def services(cjudge, tmp_path_factory):
     options = ("-parallelism", 1, "-no-pinning")
     with Service(cjudge, *options, "-warm-runs", 0, folder=str(tmp_path_factory.mktemp("cold"))) as cold, \
-            Service(cjudge, *options, "-warm-runs", 500, "-warm-preload", folder=str(tmp_path_factory.mktemp("warm"))) as warm:
+            Service(cjudge, *options, "-warm-runs", 500, folder=str(tmp_path_factory.mktemp("warm"))) as warm:
         if any("no interpreter is kept warm" in line.get("message", "") for line in warm.log()):
             pytest.skip("this host keeps no interpreter warm: " + warm.log_text())
         yield cold, warm
