@@ -167,6 +167,7 @@ uint32_t files_dirt(void)
     for (unsigned i = 0; i < self.tmpfs_count; i++)
         if (files_touched(&self.tmpfs[i]))
             dirt |= (uint32_t)DIRT_TMPFS << i;
+    held_run_ended();
     if (held_touched())
         dirt |= held_dirt();
     if (ipc_left() || loopback_used())

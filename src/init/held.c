@@ -1,15 +1,14 @@
-/* The held file: one that stays in the work directory for the next run that wants the same, as long as no run has had
- * it for writing, changed anything of it, or moved it. The executable of a program with many inputs is copied once then,
- * not for each of them.
+/* The held file: one that stays in the work directory for the next run that wants the same, as long as runs do nothing
+ * with it but execute it. The executable of a program with many inputs is copied once then, not for each of them.
  *
  * It is a run's own like all that is copied in, and may be written to. Its times do not tell that, for a page that is mapped
  * from a tmpfs for writing and was read first is written to without a fault (mm/memory.c, do_read_fault(); a tmpfs wants no
- * notice, mm/mmap.c, vma_wants_writenotify()). But who wrote has had it open for writing, and has closed it by the time
- * that every process of the run has been reaped; an inotify(7) watch tells of that, of truncate(2), and of new modes, owners,
- * links and names. What could keep it open beyond the processes, a socket that nobody has any more, is waited for
- * (files_reset()), or the container is replaced.
+ * notice, mm/mmap.c, vma_wants_writenotify()). An inotify(7) watch tells: a run opens the file once, to execute it, and
+ * closes it once. Whoever writes opens it once more, when nobody executes it any more (ETXTBSY), so behind that close, by an event
+ * which is queued before open(2) returns. What ends behind the last process of the run, such as a descriptor that lies in a socket
+ * which nobody has any more, has thus been seen before. New modes, owners, links, names and sizes are events, too.
  *
- * The janitor's thread, between runs; held_touched() also the launcher's, at the end of one. */
+ * The janitor's thread, between runs; held_run_ended() the launcher's. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -36,6 +35,7 @@ static struct {
     const struct tmpfs *place; /* NULL: there is none */
     int fd;                    /* for reading */
     int watch_fd;
+    bool touched; /* atomic */
     char name[NAME_MAX + 1];
     struct facts facts; /* as they were when nobody had had it */
 } held;
@@ -65,7 +65,7 @@ static int watch(const struct tmpfs *place, const char *name)
     int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     snprintf(path, sizeof(path), "%s/%s", place->target, name);
     if (fd >= 0 && inotify_add_watch(fd, path,
-                                     IN_CLOSE_WRITE | IN_MODIFY | IN_ATTRIB | IN_MOVE_SELF |
+                                     IN_OPEN | IN_CLOSE | IN_MODIFY | IN_ATTRIB | IN_MOVE_SELF |
                                          IN_DELETE_SELF | IN_DONT_FOLLOW) < 0) {
         int saved_errno = errno;
         close(fd);
@@ -109,6 +109,7 @@ int held_begin(const char *path)
         return -1;
     held.watch_fd = watch(place, name);
     held.place = place;
+    held.touched = false;
     memcpy(held.name, name, strlen(name) + 1);
     if (held.watch_fd < 0 || !read_facts(held.fd, &held.facts) ||
         !S_ISREG(held.facts.info.st_mode) || held.facts.info.st_nlink != 1) {
@@ -120,14 +121,41 @@ int held_begin(const char *path)
     return 0;
 }
 
-bool held_touched(void)
+/* Nothing, or that it was opened and then closed, having been executed. */
+static bool is_execution(const char *events, size_t size)
+{
+    static const uint32_t expected[] = {IN_OPEN, IN_CLOSE_NOWRITE};
+    struct inotify_event event; /* without a name: it is of the file itself */
+    size_t count = size / sizeof(event);
+    if (size % sizeof(event) != 0 || count > sizeof(expected) / sizeof(expected[0]))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        memcpy(&event, events + i * sizeof(event), sizeof(event));
+        if (event.mask != expected[i])
+            return false;
+    }
+    return true;
+}
+
+void held_run_ended(void)
 {
     struct facts now;
-    int waiting = 0; /* bytes of what the watch has to say */
+    char events[4 * sizeof(struct inotify_event)];
+    if (held.place == NULL)
+        return;
+    ssize_t size = read(held.watch_fd, events, sizeof(events));
+    bool quiet = size >= 0 ? is_execution(events, (size_t)size) : errno == EAGAIN;
+    if (!quiet || !read_facts(held.fd, &now) || !is_same(&now, &held.facts))
+        __atomic_store_n(&held.touched, true, __ATOMIC_RELEASE);
+}
+
+bool held_touched(void)
+{
+    int waiting = 0; /* bytes of what the watch has to say since */
     if (held.place == NULL)
         return false;
-    return ioctl(held.watch_fd, FIONREAD, &waiting) < 0 || waiting > 0 ||
-           !read_facts(held.fd, &now) || !is_same(&now, &held.facts);
+    return __atomic_load_n(&held.touched, __ATOMIC_ACQUIRE) ||
+           ioctl(held.watch_fd, FIONREAD, &waiting) < 0 || waiting > 0;
 }
 
 bool held_is_there(const struct tmpfs *tmpfs, struct stat *now)

@@ -178,7 +178,10 @@ int files_reset_around_held(uint32_t dirt, bool *held);
 /* Holds the file, which is there; path: in the work directory itself, without '/' in front. Another one is not held any
  * more. Returns 0, or -1 with errno: EOPNOTSUPP where none can be held. */
 int held_begin(const char *path);
-/* Whether a run has had it for writing, or changed it. Also the launcher's thread. */
+/* Notes whether the run did more with it than to execute it. The launcher's thread, when all of the run's processes are
+ * reaped. */
+void held_run_ended(void);
+/* Whether one did. Also the launcher's thread. */
 bool held_touched(void);
 /* Whether it lies in that tmpfs, untouched; *now is what it is. */
 bool held_is_there(const struct tmpfs *tmpfs, struct stat *now);

@@ -271,6 +271,12 @@ INLINE bool apart_make(const struct stub_python *python, struct apart *apart)
     return apart->space != 0;
 }
 
+__attribute__((noreturn)) INLINE void apart_end(bool made)
+{
+    for (;;)
+        call3(SYS_exit_group, made ? 0 : 1, 0, 0);
+}
+
 /* Runs the text. Returns 0 with its namespace in *space, or -errno. */
 INLINE long apart_prepare(const struct stub_python *python, uint64_t *space)
 {
@@ -285,8 +291,8 @@ INLINE long apart_prepare(const struct stub_python *python, uint64_t *space)
         long pid = call6(SYS_clone, SIGCHLD, 0, 0, 0, 0, 0);
         if (pid < 0)
             return pid;
-        for (bool made = pid == 0 && apart_make(python, apart); pid == 0;)
-            call3(SYS_exit_group, made ? 0 : 1, 0, 0);
+        if (pid == 0)
+            apart_end(apart_make(python, apart));
         while (call4(SYS_wait4, pid, PTR(&status), 0, 0) == AGAIN)
             continue;
         if (status != 0)

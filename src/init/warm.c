@@ -238,8 +238,9 @@ static enum init_warm_obstacle fork_next(struct warm *warm, uint32_t flags, int 
     struct stub_forked failed = {.pid = -EPROTO};
     struct stub_started waits;
     int ends[2];
-    if (warm->child != 0)
+    if (warm->child != 0 && group_fd < 0)
         return WARM_NONE;
+    end_process(warm->child); /* it is in a group of before, where nobody looks any more */
     forget_child(warm);
     if (make_sockets(ends) < 0)
         return WARM_SYSTEM;

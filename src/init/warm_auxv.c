@@ -31,8 +31,12 @@ static uint64_t start_of_stack(pid_t pid)
 
 static bool read_word(pid_t pid, uint64_t address, uint64_t *word)
 {
-    struct iovec here = {word, sizeof(*word)}, there = {(void *)(uintptr_t)address, sizeof(*word)};
-    return process_vm_readv(pid, &here, 1, &there, 1, 0) == (ssize_t)sizeof(*word);
+    uint64_t seen;
+    struct iovec here = {&seen, sizeof(seen)}, there = {(void *)(uintptr_t)address, sizeof(seen)};
+    if (process_vm_readv(pid, &here, 1, &there, 1, 0) != (ssize_t)sizeof(seen))
+        return false;
+    *word = seen;
+    return true;
 }
 
 static void write_word(pid_t pid, uint64_t address, uint64_t word)

@@ -348,6 +348,11 @@ int cgroup_begin(struct cgroup *cg, const struct cgroup_limits *limits, struct c
     return group_begin(cg, limits, err);
 }
 
+bool cgroup_lacks_first(const struct cgroup *cg)
+{
+    return cg->lacks_first;
+}
+
 int cgroup_clone_fd(const struct cgroup *cg)
 {
     return is_v2(cg) ? cg->run_fd[0] : -1;

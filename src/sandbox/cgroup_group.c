@@ -30,7 +30,7 @@ enum {
 /* How long the readings of memory and CPU time at the end of a run are those before the next one:
  * much shorter than the grace period (10 ms) after which kernel memory of the run is freed. */
 #define SEEN_NS (200 * NS_PER_US)
-/* From when on it does not matter that reading memory.stat takes 10 to 40 us. */
+/* From when on nobody waits for what comes after a run: reading memory.stat takes 10 to 40 us. */
 #define PAUSE_NS (5 * NS_PER_MS)
 
 static const int open_modes[CGROUP_FILE_COUNT] = {
@@ -199,24 +199,38 @@ static uint64_t follow(uint64_t floor, uint64_t seen, uint64_t step)
 }
 
 /* What is not the kernel's beside the run. It changes little, and one that does not fit to what is used is looked up
- * again: page cache that the run before has read, or that was reclaimed. So it is after a pause, and now and then. */
+ * again: page cache that the run before has read, or that was reclaimed. */
 static int follow_user(struct cgroup *cg, uint64_t user, struct cj_error *err)
 {
-    uint64_t stock = group_stock_bytes(cg, 0), now = 0;
-    bool fits = user >= cg->user_floor && user <= cg->user_floor + stock, known = false;
-    bool paused = cg->begin.time_ns - cg->seen.time_ns > PAUSE_NS;
-    if ((!fits || paused || ++cg->user_runs >= USER_AGAIN_RUNS) &&
-        group_read_user(cg, &now, &known, err) < 0)
-        return -1;
-    if (known) {
-        cg->user_floor = now < user ? now : user; /* it may not count the last pages that went */
-        cg->user_runs = 0;
-    }
+    uint64_t stock = group_stock_bytes(cg, 0), now;
+    bool fits = user >= cg->user_floor && user <= cg->user_floor + stock, known;
+    if (cg->begin.time_ns - cg->seen.time_ns > PAUSE_NS || ++cg->user_runs >= USER_AGAIN_RUNS)
+        cg->look_at_user = true;
     if (!group_has(cg, CGROUP_MEMORY_STAT)) {
         cg->user_floor = follow(cg->user_floor, user, cg->host->page_bytes);
         if (user > cg->user_floor + stock)
             cg->user_floor = user - stock / 2;
+    } else if (!fits) {
+        if (group_read_user(cg, &now, &known, err) < 0)
+            return -1;
+        cg->user_floor = now < user ? now : user; /* it may not count the last pages that went */
     }
+    return 0;
+}
+
+/* What did fit may have changed by less than a stock: now and then, and after each run that came behind a pause. */
+int group_look_at_user(struct cgroup *cg, struct cj_error *err)
+{
+    uint64_t now;
+    bool known;
+    if (!cg->look_at_user)
+        return 0;
+    if (group_read_user(cg, &now, &known, err) < 0)
+        return -1;
+    if (known)
+        cg->user_floor = now;
+    cg->look_at_user = false;
+    cg->user_runs = 0;
     return 0;
 }
 
@@ -409,6 +423,7 @@ int group_begin(struct cgroup *cg, const struct cgroup_limits *limits, struct cj
         cg->begin.limits.memory_bytes -= limits->forked_bytes;
     if (read_before(cg, err) < 0)
         return -1;
+    cg->lacks_first = is_ahead(cg) && group_has(cg, CGROUP_PIDS_CURRENT) && cg->begin.tasks == 0;
     if (limits->first_is_there && cg->begin.tasks > 0)
         cg->begin.tasks--;
     if (cache_is_in_the_way(cg)) {

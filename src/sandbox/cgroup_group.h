@@ -53,6 +53,7 @@ struct cgroup {
     int init_fd;                 /* v2 */
     bool is_beside;              /* cgroup_new_beside(): the box is another one's */
     char run_kind[16];           /* v2: what the names of its directories begin with */
+    bool lacks_first;            /* cgroup_lacks_first() */
     uint64_t before_first_bytes; /* what the group held when its first process was not there yet */
     int run_fd[CGROUP_HIERARCHIES_MAX];
     char run_name[CGROUP_HIERARCHIES_MAX][TREE_NAME_SIZE];
@@ -71,6 +72,7 @@ struct cgroup {
      * what is seen before each run down at once, and up by a page a run, the other is read. */
     uint64_t user_floor, kernel_floor;
     unsigned user_runs; /* since user_floor was looked up */
+    bool look_at_user;  /* it is to be, after the run */
     unsigned init_cpus; /* CPUs init may use, and programs with it unless they are set free */
     bool cpus_learned;  /* init_cpus is what holds now */
     bool first_waits;   /* cgroup_first_waits() */
@@ -133,6 +135,9 @@ void group_learn_cpus(struct cgroup *cg, pid_t init_pid);
 /* v1: what stands in the group but for the kernel's part and stocks. known: that can be read. */
 WARN_UNUSED int group_read_user(const struct cgroup *cg, uint64_t *bytes, bool *known,
                                 struct cj_error *err);
+
+/* v1, after a run whose files are gone: looks that up where it may have changed unseen. */
+WARN_UNUSED int group_look_at_user(struct cgroup *cg, struct cj_error *err);
 
 /* CPUs' stocks (cgroup_plan.h) that a run of so many tasks may leave. */
 uint64_t group_stock_bytes(const struct cgroup *cg, uint64_t tasks);

@@ -222,7 +222,7 @@ static int reclaim_much(struct cgroup *cg, struct cj_error *err)
 int v1_recycle(struct cgroup *cg, pid_t init_pid, struct cj_error *err)
 {
     group_learn_cpus(cg, init_pid);
-    if (leaves_much(cg) && reclaim_much(cg, err) < 0)
+    if ((leaves_much(cg) && reclaim_much(cg, err) < 0) || group_look_at_user(cg, err) < 0)
         return -1;
     /* A cold run beside the process that waits to be a warm one has had one task more than that one begins with. */
     bool one_more = cg->first_waits && !cg->begin.limits.first_is_there;

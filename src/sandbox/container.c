@@ -418,8 +418,11 @@ static int clean(struct container *container, struct cj_error *err)
         return -1;
     if (answer.error != 0)
         return container_answer_error(&answer, err);
-    if (answer.detail == 0)
+    if (answer.detail == 0) {
+        if (container->held.key != 0)
+            container->held.key_lost = container->held.key;
         container_forget_held(container);
+    }
     container->copied_in = false;
     return 0;
 }

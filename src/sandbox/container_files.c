@@ -147,7 +147,8 @@ int container_hold(struct container *container, const char *path, uint64_t key,
     struct init_answer answer;
     bool again = held->key_before == key;
     held->key_before = key;
-    if (!again || held->refused || held->key != 0 || strlen(path) >= sizeof(held->path) ||
+    if (!again || held->refused || held->key != 0 || held->key_lost == key ||
+        strlen(path) >= sizeof(held->path) ||
         __atomic_load_n(&held_containers, __ATOMIC_RELAXED) >= HELD_CONTAINERS_MAX)
         return 0;
     if (ask_about_path(container, INIT_OP_HOLD, path, NULL, &answer, NULL, err) < 0)

@@ -145,6 +145,19 @@ static int send_request(struct container *container, const struct init_exec *req
     return channel_write(container->exec_fd, request, size, err);
 }
 
+static int begin_cgroup(struct container *container, struct init_exec *request,
+                        const struct cgroup_limits *limits, struct cj_error *err)
+{
+    if (cgroup_begin(container->run_cgroup, limits, err) < 0) {
+        container_warm_withdraw(container);
+        return -1;
+    }
+    if (!cgroup_lacks_first(container->run_cgroup))
+        return 0;
+    container_warm_forgo(container, request);
+    return cgroup_begin(container->run_cgroup, &container->limits, err);
+}
+
 int container_start(struct container *container, const struct container_run *run,
                     struct cj_error *err)
 {
@@ -170,7 +183,7 @@ int container_start(struct container *container, const struct container_run *run
     container->run_cgroup = container->cgroup;
     container_warm_begin(container, run, &request, &limits);
     if (container->cgroup != NULL) {
-        if (cgroup_begin(container->run_cgroup, &limits, err) < 0)
+        if (begin_cgroup(container, &request, &limits, err) < 0)
             return -1;
         if (container->sandbox->into_cgroup)
             request.flags |= RUN_INTO_CGROUP;

@@ -21,6 +21,7 @@ struct container_held {
     char path[INIT_PATH_MAX];
     bool wanted;         /* by the run that is prepared or goes on */
     uint64_t key_before; /* what was copied in last */
+    uint64_t key_lost;   /* runs did something to it: not worth another try */
     bool refused;        /* nothing can be held in this one */
 };
 

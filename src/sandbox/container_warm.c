@@ -209,6 +209,25 @@ void container_warm_begin(struct container *container, const struct container_ru
     warm->wanted = copy_of(spec);
 }
 
+void container_warm_withdraw(struct container *container)
+{
+    struct container_warm *warm = container->warm;
+    container->run_cgroup = container->cgroup;
+    if (warm == NULL || warm->running < 0)
+        return;
+    warm->interpreters[warm->running].waits = true;
+    warm->interpreters[warm->running].runs--;
+    warm->running = -1;
+}
+
+void container_warm_forgo(struct container *container, struct init_exec *request)
+{
+    int number = container->warm->running;
+    container_warm_withdraw(container);
+    container->warm->interpreters[number].waits = false;
+    request->flags &= ~(uint32_t)RUN_WARM;
+}
+
 static void drop(struct interpreter *interpreter)
 {
     free(interpreter->spec);

@@ -13,6 +13,12 @@
 void container_warm_begin(struct container *container, const struct container_run *run,
                           struct init_exec *request, struct cgroup_limits *limits);
 
+/* It does not begin after all, and init knows nothing of it: who waits goes on to do so. */
+void container_warm_withdraw(struct container *container);
+
+/* Nobody waits after all: the run is to be a cold one, and its group the container's own. */
+void container_warm_forgo(struct container *container, struct init_exec *request);
+
 /* The run is over. */
 void container_warm_end(struct container *container, const struct init_end *end);
 

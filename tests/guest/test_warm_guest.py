@@ -19,14 +19,14 @@ ALL = os.environ.get("CJUDGE_WARM_ALL") == "1"
 
 # Every so many programs, others in each of the two machines; and the threats that groups have a part in.
 STEP = 1 if ALL else 48
-THREATS = {"v2-nsdelegate": "way_into or who_waits or charged or runs_of_others or takes_who or falls_back or one_process or slow",
+THREATS = {"v2-nsdelegate": "way_into or who_waits or charged or runs_of_others or falls_back or one_process or cannot_begin",
            "v2": "who_waits or runs_of_others or peak_of or is_that_of_a_cold_start and pass"}
-SLOW = "6" # as test_table.py
+SLOW = "8"
 
 
 def run_inside(guest, path, expression, first):
     return guest.run(
-        ["/usr/bin/python3", "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", *(["-k", expression] if expression else []),
+        ["/usr/bin/python3", "-m", "pytest", "-q", "-rs", "--durations=8", "-p", "no:cacheprovider", *(["-k", expression] if expression else []),
          str(ROOT / "tests" / "warm" / path)],
         timeout=2400, env={"PATH": "/usr/bin:/bin", "CJUDGE": str(CJUDGE), "CJUDGE_SLOW": SLOW, "CJUDGE_WARM_STEP": str(STEP),
                            "CJUDGE_WARM_FIRST": str(first), "PYTHONDONTWRITEBYTECODE": "1"})

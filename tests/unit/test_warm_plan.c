@@ -208,13 +208,14 @@ static void terminals_and_switched_off_start_cold(void **state)
 static void only_a_plain_text_in_the_work_directory_is_one(void **state)
 {
     (void)state;
-    static const struct exec_copy_in text = {"main.py", EXEC_COPY_CONTENT, "print(1)\n", 9, -1},
-                                     empty = {"main.py", EXEC_COPY_CONTENT, "", 0, -1},
-                                     archive = {"main.py", EXEC_COPY_CONTENT, "..PK\5\6...", 9, -1},
-                                     link = {"main.py", EXEC_COPY_SYMLINK, "x", 1, -1},
-                                     path = {"main.py", EXEC_COPY_PATH, "/x", 2, -1},
-                                     below = {"sub/main.py", EXEC_COPY_CONTENT, "1\n", 2, -1},
-                                     other = {"other.py", EXEC_COPY_CONTENT, "1\n", 2, -1};
+    static const struct exec_copy_in text = {"main.py", EXEC_COPY_CONTENT, "print(1)\n", 9, -1, 0},
+                                     empty = {"main.py", EXEC_COPY_CONTENT, "", 0, -1, 0},
+                                     archive = {"main.py", EXEC_COPY_CONTENT, "..PK\5\6...", 9, -1,
+                                                0},
+                                     link = {"main.py", EXEC_COPY_SYMLINK, "x", 1, -1, 0},
+                                     path = {"main.py", EXEC_COPY_PATH, "/x", 2, -1, 0},
+                                     below = {"sub/main.py", EXEC_COPY_CONTENT, "1\n", 2, -1, 0},
+                                     other = {"other.py", EXEC_COPY_CONTENT, "1\n", 2, -1, 0};
     const struct {
         const char *script;
         struct exec_copy_in files[2];
@@ -246,7 +247,8 @@ static void archives_are_looked_for_at_the_end(void **state)
     memset(content, '#', sizeof(content));
     const char *args[] = {"python3", "main.py"};
     struct exec_request request = request_for(args, 2, NULL, 0);
-    const struct exec_copy_in file = {"main.py", EXEC_COPY_CONTENT, content, sizeof(content), -1};
+    const struct exec_copy_in file = {"main.py", EXEC_COPY_CONTENT, content, sizeof(content), -1,
+                                      0};
     request.copy_in = &file;
     request.copy_in_count = 1;
     char *const last = content + sizeof(content) - (65536 + 22);

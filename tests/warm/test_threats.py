@@ -189,7 +189,7 @@ def test_what_is_read_before_the_interpreter_has_started(service, script):
         result = service.run({**HELLO.request(), "args": ["python3", script]})
         assert result["status"] == "Nonzero Exit Status" and not result.get("warm"), result
         service.run({**HELLO.request(), "args": ["python3", "absent.py"]})
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 5 * SLOW
     assert warm(service) == seed
 
 
@@ -299,6 +299,18 @@ def test_runs_of_others_leave_who_waits_alone(service):
     assert warm(service) == seed
 
 
+def test_a_request_that_cannot_begin_leaves_who_waits(service):
+    """What is wrong with its limits is seen late: whoever is the next run has his own, in a group that counts."""
+    seed = warm(service)
+    time.sleep(0.3 * SLOW)
+    refused = service.post_run({"cmd": [HELLO.request(cpuSetLimit="0-4095")]})
+    assert "Accepted" not in refused.body.decode(), refused
+    hog = run(service, "x = []\nwhile True: x.append(bytearray(1 << 22))", memoryLimit=128 * MIB)
+    assert (hog["status"], hog.get("warm")) == ("Memory Limit Exceeded", True), (refused, hog)
+    assert hog["memory"] <= 129 * MIB, hog
+    assert warm(service) == seed
+
+
 def test_the_way_into_a_group_is_shut(service):
     """Interpreters clone into the groups of runs by a call that only they may make, by where its arguments lie. A program
     that was forked from one tries it at every place that its memory has a word of."""
@@ -356,8 +368,8 @@ def test_a_waiting_process_that_the_host_has_stopped(service):
     begin = time.monotonic()
     result = run(service, "import time\ntime.sleep(0.5)\nprint('all of it')", clockLimit=1_000_000_000)
     assert (result["status"], result["files"]["stdout"]) == ("Accepted", "all of it\n"), result
-    assert not result.get("warm") and 0.5e9 <= result["runTime"] < 1e9, result
-    assert time.monotonic() - begin < 5
+    assert not result.get("warm") and 0.5e9 <= result["runTime"] < 1e9 * SLOW, result
+    assert time.monotonic() - begin < 5 * SLOW
     warm(service)
 
 

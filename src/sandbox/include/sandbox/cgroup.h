@@ -146,6 +146,10 @@ void cgroup_free_thread(struct cgroup *cg, pid_t thread_id);
 WARN_UNUSED int cgroup_begin(struct cgroup *cg, const struct cgroup_limits *limits,
                              struct cj_error *err);
 
+/* After cgroup_begin(), on v2: whether nobody stands in the group although limits.first_is_there said so. Such a run must not
+ * go on in it: its first process, wherever it is, has no limits. */
+bool cgroup_lacks_first(const struct cgroup *cg);
+
 /* To be called when init has been asked to do something between two runs: on v1 its CPU time and memory
  * then are the group's, and cgroup_begin() looks anew where the counters stand. */
 void cgroup_disturbed(struct cgroup *cg);
