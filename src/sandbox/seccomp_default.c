@@ -64,7 +64,7 @@ static const struct syscall_group groups[] = {
     {"reading clocks", ALLOW, "time gettimeofday clock_gettime clock_getres times"},
     {"processes and threads", ALLOW,
      "fork vfork execve execveat exit exit_group wait4 waitid getpid getppid gettid getpgid "
-     "getpgrp getsid setsid set_tid_address set_robust_list get_robust_list futex "
+     "setpgid getpgrp getsid setsid set_tid_address set_robust_list get_robust_list futex "
      "futex_waitv "
      "futex_wake futex_wait futex_requeue rseq membarrier arch_prctl prctl sched_yield "
      "restart_syscall pidfd_open pidfd_send_signal"},
@@ -213,10 +213,6 @@ static const struct argument_rule argument_rules[] = {
     {"socket", DENY(EAFNOSUPPORT), {}, 0},
     {"socketpair", ALLOW, {INT_IS(0, AF_UNIX)}, 1},
     {"socketpair", DENY(EAFNOSUPPORT), {}, 0},
-
-    /* Init's own process group, whose session a run is in (src/init/child.c). */
-    {"setpgid", DENY(EPERM), {INT_IS(1, 1)}, 1},
-    {"setpgid", ALLOW, {}, 0},
 
     /* Typing into a terminal that others read, pasting on the console; line disciplines are drivers
      * that anyone with a terminal may load. */
