@@ -223,17 +223,6 @@ static bool set_own_oom_score(const char *score)
     return pwrite(oom_score.fd, score, strlen(score), 0) > 0;
 }
 
-/* A process group of the run's own, in init's session. A session would cost 5 to 10 us, and more the more CPUs there
- * are: the kernel makes a group of the scheduler's with it, which nobody uses where control groups share the CPU out
- * (kernel/sched/autogroup.c, task_wants_autogroup()). What stands in init's session beside a run takes no signal of it:
- * to init the kernel gives none from inside, and to interpreters that wait, of another uid, no other than SIGCONT
- * (kill(2)), which nobody of them catches or waits for; they are traced only between runs. A terminal is a session's. */
-static int become_leader(void)
-{
-    bool session = (self.setup->flags & SETUP_SESSIONS) != 0 || (run.request.flags & RUN_TTY) != 0;
-    return session ? (int)setsid() : setpgid(0, 0);
-}
-
 /* The order matters: what needs /proc or a capability comes before credentials are dropped; limits before
  * anything of the program's, that on descriptors once they are in place (dup2(2) takes no number beyond
  * it); the filter last. */
@@ -244,7 +233,7 @@ static int child_main(void *nothing)
     if (!set_own_oom_score(oom_score.usual))
         child_fail(STEP_OOM_SCORE, 0);
     run.score_restored = true;
-    if (become_leader() < 0)
+    if (setsid() < 0)
         child_fail(STEP_SESSION, 0);
     struct sched_param ordinary = {0};
     if (batch && syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &ordinary) < 0)

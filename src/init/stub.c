@@ -245,8 +245,7 @@ INLINE void become_run(const struct stub_page *page, int fd, uint32_t fork_flags
     long count = receive_whole(fd, &request, sizeof(request), fds);
     if (count < 0 || request.magic != STUB_MAGIC || count != (long)request.fd_count)
         end();
-    done = page->sessions != 0 ? call3(SYS_setsid, 0, 0, 0)
-                               : call3(SYS_setpgid, 0, 0, 0); /* child.c, become_leader() */
+    done = call3(SYS_setsid, 0, 0, 0);
     if (done < 0)
         fail(fd, STEP_SESSION, 0, done);
     if ((fork_flags & STUB_NEW_CGROUP_NS) != 0 && !own_group)

@@ -81,7 +81,6 @@ struct stub_page {
     uint64_t tid_address, robust_list, robust_size;
     uint32_t uid, gid;     /* of programs */
     uint32_t capabilities; /* that the interpreter keeps until a run begins */
-    uint32_t sessions;     /* each run has one: SETUP_SESSIONS */
     char work_dir[INIT_PATH_MAX];
     struct sock_filter filter[STUB_FILTER_MAX]; /* on top of its own one: of a run's process */
     uint32_t filter_count;

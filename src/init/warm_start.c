@@ -382,7 +382,6 @@ static int put_stub(pid_t pid)
     page.uid = self.setup->uid;
     page.gid = self.setup->gid;
     page.capabilities = (uint32_t)WARM_INHERITABLE;
-    page.sessions = (self.setup->flags & SETUP_SESSIONS) != 0;
     _Static_assert(sizeof(no_clone3) <= sizeof(page.filter), "room for it");
     memcpy(page.filter, no_clone3, sizeof(no_clone3));
     page.filter_count = NO_CLONE3_COUNT;

@@ -120,14 +120,6 @@ static int make_warm_filter(struct setup_filter *warm, struct cj_error *err)
     return 0;
 }
 
-/* Without a control group for CPU time the scheduler's autogroups keep a run's processes from taking init's turns, and
- * sessions make those. Where /proc can be written to, a program could leave a nice value on its session's. */
-static bool wants_sessions(const struct sandbox *sandbox, const struct mount_config *mounts)
-{
-    return mounts->proc_writable || sandbox->cgroups == NULL ||
-           (cgroup_host_facts(sandbox->cgroups)->controllers & CGROUP_CPU) == 0;
-}
-
 static int describe(struct sandbox *sandbox, const struct sandbox_options *options,
                     struct cj_error *err)
 {
@@ -155,8 +147,6 @@ static int describe(struct sandbox *sandbox, const struct sandbox_options *optio
         flags |= SETUP_SHARED_NET;
     if (sandbox->cgroups != NULL)
         flags |= sandbox->into_cgroup ? SETUP_RUN_CGROUP_NS : SETUP_CGROUP_NS;
-    if (wants_sessions(sandbox, options->mounts))
-        flags |= SETUP_SESSIONS;
     bool two = sandbox->warm && sandbox->into_cgroup;
     int result = two ? make_warm_filter(&warm, err) : 0;
     if (result == 0)

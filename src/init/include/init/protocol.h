@@ -82,8 +82,7 @@ enum init_setup_flags {
     SETUP_SHARED_NET = 1 << 7,       /* the network namespace is the host's */
     SETUP_TREES_PASSED = 1 << 8,     /* copies of the bind sources come on INIT_FD_RUN */
     SETUP_WARM = 1 << 9,             /* interpreters may be kept warm: a thread more */
-    SETUP_SESSIONS = 1 << 10,        /* a session for each run, not only a process group */
-    SETUP_FLAGS_END = 1 << 11,       /* init refuses this and what is above */
+    SETUP_FLAGS_END = 1 << 10,       /* init refuses this and what is above */
 };
 
 enum init_mount_kind { INIT_MOUNT_BIND, INIT_MOUNT_TMPFS };
