@@ -7,7 +7,7 @@
 import gc
 import sys
 import _frozen_importlib as bootstrap
-from _frozen_importlib_external import PathFinder
+from _frozen_importlib_external import ExtensionFileLoader, FileFinder, PathFinder
 import _thread
 import _warnings
 import atexit
@@ -90,8 +90,17 @@ def logged_load(name, import_):
 
 
 def import_all(roots):
-    """Returns the filters of warnings that each brings."""
+    """Returns the filters of warnings that each brings. The modules lie side by side, each in a place that has been kept for it:
+    when they come back, they are written to, and with each the page where it stands."""
+    places = [bytes(sys.getsizeof(sys) - 33) for _ in range(256)]
+
+    def new_module(name):
+        if places:
+            places.pop() # what is allocated next, of this size, comes here
+        return plain_module(name)
+
     own_filters = {}
+    plain_module, bootstrap._new_module = bootstrap._new_module, new_module
     builtins.__import__ = logged_import
     find_and_load.__code__ = hooked(logged_load)
     try:
@@ -104,12 +113,12 @@ def import_all(roots):
     finally:
         builtins.__import__ = plain_import
         find_and_load.__code__ = plain_code
+        bootstrap._new_module = plain_module
     return own_filters
 
 
 own_filters = import_all(preload)
 ahead = {name: module for name, module in modules.items() if name not in started}
-lengths = {name: len(vars(module)) for name, module in ahead.items()}
 
 # ---- what has changed ----
 
@@ -211,12 +220,33 @@ if {name for order in orders.values() for _, name, _ in order} < set(ahead):
     raise ImportError("some came from nowhere")
 tops = {name for name in ahead if "." not in name and getattr(ahead[name].__spec__, "has_location", False)}
 meta_path, path_hooks, back = list(sys.meta_path), list(sys.path_hooks), set()
+mixed, again = False, set()
 
 # ---- coming back ----
 
 
+def is_found_in(entry):
+    """Whether any of them would be another file's, in an entry of the path that is looked into first."""
+    if not isinstance(entry, str):
+        return isinstance(entry, bytes) and sys.version_info < (3, 11) # others are passed over
+    finder = path_importer(entry)
+    if finder is None:
+        return False
+    names = tops
+    if type(finder) is FileFinder:
+        try:
+            names = {one.partition(".")[0] for one in listdir(finder.path)} & tops
+        except OSError:
+            return False
+    for name in names:
+        spec = finder.find_spec(name)
+        if spec is not None and spec.loader is not None and spec.origin != ahead[name].__spec__.origin:
+            return True
+    return False
+
+
 def is_shadowed():
-    """As the path is now: whether any of them would be another file's."""
+    """As the path is now."""
     now = sys.path
     if sys.meta_path != meta_path or sys.path_hooks != path_hooks or builtins.__import__ is not plain_import:
         return True
@@ -226,16 +256,32 @@ def is_shadowed():
             return True
         first += 1
     for entry in now[:first]:
-        if path_importer(entry) is None:
-            continue
-        try:
-            names = listdir(entry)
-        except OSError:
-            continue
-        for one in names:
-            if one.partition(".")[0] in tops:
-                return True
+        if is_found_in(entry):
+            return True
     return False
+
+
+def is_overridden(name):
+    """Whether the program has put another module in the place of one that would come back, or taken one away again."""
+    for table, key, value in order_for(name):
+        if table is modules and (key in table or key in back) and table.get(key) is not value:
+            return True
+    return False
+
+
+def filters_now():
+    return vars(modules["warnings"])["filters"] if "warnings" in modules else filters
+
+
+def add_filters(own):
+    """As warnings.filterwarnings() does, whose list a program may have replaced."""
+    for one in reversed(own):
+        try:
+            filters_now().remove(one)
+        except ValueError:
+            pass
+        filters_now().insert(0, one)
+    filters_mutated()
 
 
 def fresh(name, module):
@@ -254,8 +300,12 @@ def fresh(name, module):
 special = {"random", "threading", "numpy.random.mtrand", "importlib"}
 
 
+def order_for(name):
+    return orders[name] if name in orders else order_of(name, set(), [])
+
+
 def come_back(name):
-    for table, key, value in orders[name] if name in orders else order_of(name, set(), []):
+    for table, key, value in order_for(name):
         if key in table:
             continue
         table[key] = value
@@ -268,17 +318,53 @@ def come_back(name):
         if key in special:
             fresh(key, value)
         if key in own_filters:
-            filters[:0] = own_filters[key]
-            filters_mutated()
+            add_filters(own_filters[key])
     if len(back) == len(ahead):
         find_and_load.__code__ = plain_code
 
 
+def import_needs(name):
+    """An extension is not executed a second time: what it imports then, it would not."""
+    if name in again or type(ahead[name].__spec__.loader) is not ExtensionFileLoader:
+        return
+    again.add(name)
+    for kind, need in needs[name]:
+        if kind == "import" and need in ahead and need not in modules:
+            plain_import(need)
+
+
+def load_again(name, import_):
+    """From disk, though it is in memory: numpy would warn of that, and means somebody who has imported it twice."""
+    import_needs(name)
+    if name not in own_filters:
+        return load(name, import_)
+    unheard, now = ("ignore", None, UserWarning, None, 0), filters_now()
+    now.insert(0, unheard)
+    filters_mutated()
+    try:
+        return load(name, import_)
+    finally:
+        now[:] = [one for one in now if one is not unheard]
+        filters_mutated()
+
+
+def can_come_back(name):
+    try:
+        return not is_overridden(name) and not is_shadowed()
+    except BaseException: # what a program may have put into these tables, or no room to look at them
+        return False
+
+
 def find_or_load(name, import_):
-    if name in ahead and name not in back and not is_shadowed():
-        come_back(name)
-        return modules[name]
-    return load(name, import_)
+    """Once one is loaded from disk, all are, that they do not mix."""
+    global mixed
+    if name not in ahead or name in back and name not in own_filters:
+        return load(name, import_)
+    if name in back or mixed or not can_come_back(name):
+        mixed = True
+        return load_again(name, import_)
+    come_back(name)
+    return modules[name]
 
 
 # ---- what is left alone ----
@@ -296,6 +382,24 @@ def freeze_but(these, ctypes):
     for one in these:
         track(ctypes.py_object(one))
     gc.collect(1) # and they are as old as they were
+
+
+def fill_pools():
+    """What the program makes is to lie on pages of its own, not in gaps between what came ahead, each of which would be a page
+    copied. Returns what fills them: one size after another, until many in a row come from a pool in its order, as from one
+    that is new."""
+    fillers = [None] * 400000
+    count = 0
+    for size in range(16, 513, 16):
+        in_a_row, last = 0, 0
+        while in_a_row < 16:
+            one = object() if size == 16 else float(size) if size == 32 else bytes(size - 33)
+            at = id(one)
+            in_a_row = in_a_row + 1 if last < at < last + 4 * size and last >> 14 == at >> 14 else 0
+            fillers[count] = one
+            count, last = count + 1, at
+    del fillers[count:]
+    return fillers
 
 
 def holders_of(stream):
@@ -321,15 +425,35 @@ def holders_of(stream):
 needed = {"threading", "warnings", "linecache"} # by the end itself
 
 
+def prepare_end():
+    """Before an end as usual."""
+    threading = modules.get("threading")
+    if threading is not None:
+        if threading is not ahead["threading"] or threading._shutdown is not shutdown:
+            return 2 # it would be called twice
+        calls[:2] = threading, shutdown
+    return 0
+
+
+def ends_unseen(types):
+    for one in types:
+        if one is None or has_end(one):
+            return False
+    return True
+
+
 def leave_out():
-    """At an end as usual: what came ahead is not taken apart, unless the program has put something into it. Returns whether
-    it is to be."""
+    """When threads and callbacks have ended: what came ahead is not taken apart, nor what we have, unless somebody could see
+    it. Returns whether it is to be."""
     find_and_load.__code__ = plain_code
-    if None in holders:
-        return True
-    for name in back:
-        if len(vars(ahead[name])) > lengths[name]:
-            return True
+    try:
+        left = not threads() and None not in holders and ends_unseen(calls[3])
+    except BaseException:
+        left = False
+    calls[3].clear()
+    if not left:
+        space.clear()
+        return 2
     for found in holders: # of a stream, which is written to the end when nobody has it any more
         for one, name in found:
             if name is not None:
@@ -339,10 +463,12 @@ def leave_out():
     for name in back:
         if name not in needed and modules.get(name) is ahead[name]:
             del modules[name]
-    return False
+    outside.clear()
+    return 0
 
 
-for one in (find_or_load, come_back, order_of, fresh, is_shadowed, load):
+for one in (find_or_load, can_come_back, come_back, import_needs, load_again, order_for, order_of, fresh, is_shadowed, is_overridden, is_found_in,
+            filters_now, add_filters, load):
     one.__code__ = one.__code__.replace(co_filename=plain_code.co_filename)
 gc.collect()
 for name in ("random", "threading", "numpy.random.mtrand"): # now, or nobody could
@@ -351,8 +477,13 @@ for name in ("random", "threading", "numpy.random.mtrand"): # now, or nobody cou
 started.clear()
 holders = [holders_of(sys.stdout), holders_of(sys.stderr)]
 find_and_load.__code__ = hooked(find_or_load)
-kept = [ahead, needs, orders, found, own_filters]
+first = {id(one) for one in at_first}
+first.update(id(one) for one in gc.get_referrers(sys.stdout, sys.stderr) if type(one) is tuple)
+shutdown = ahead["threading"]._shutdown if "threading" in ahead else None
+calls = [None, None, atexit._run_exitfuncs, [], prepare_end, leave_out, [one for one in gc.get_objects() if id(one) not in first and one is not at_first],
+         [one for one in at_first if one is not vars(modules["__main__"])]]
+kept = [ahead, needs, orders, found, own_filters, calls, fill_pools()]
 kept.append(kept) # and never collected, since it is frozen: what is left out of the end stays as it is
 freeze_but(at_first, ahead["ctypes"])
 came_ahead, filters_ahead = set(ahead), {id(one) for own in own_filters.values() for one in own}
-del at_first, started, one, name, posix, changes
+del at_first, first, started, one, name, posix, changes

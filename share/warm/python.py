@@ -18,10 +18,11 @@ import _warnings
 import _weakref
 import atexit
 import io
+from _frozen_importlib_external import SourceFileLoader
 
 below, next, reversed, id, len, list, map, set, type, vars = getattr, next, reversed, id, len, list, map, set, type, vars
 references = sys.getrefcount
-apart = leave_out is None and sys.version_info >= (3, 10)
+apart = calls is None and sys.version_info >= (3, 10)
 outside = {"modules": sys.modules, "filters": _warnings.filters, "streams": (sys.__stdin__, sys.stdout, sys.stderr)}
 gettrace, getprofile = sys.gettrace, sys.getprofile
 allocated = sys.getallocatedblocks
@@ -32,16 +33,19 @@ mro_of = type.__dict__["__mro__"].__get__
 dict_of = type.__dict__["__dict__"].__get__
 reference = _weakref.ReferenceType
 
-# Modules whose objects end unseen. Whatever else is imported has the interpreter end as usual.
+# Modules whose objects end unseen. Whatever else is imported that is not written in Python has the interpreter end as usual.
 harmless = set("""
-    __future__ _ast _bisect _blake2 _collections _collections_abc _contextvars _datetime _decimal _functools _hashlib _heapq
-    _json _locale _md5 _opcode _operator _pydecimal _random _sha1 _sha256 _sha3 _sha512 _sre _statistics _string _struct
-    _typing _weakref _weakrefset abc array ast base64 binascii bisect calendar cmath collections collections.abc copy
-    copyreg dataclasses datetime decimal dis enum errno fractions functools genericpath hashlib heapq importlib
-    importlib._abc importlib._bootstrap importlib._bootstrap_external inspect io itertools json json.decoder
-    json.encoder json.scanner keyword linecache locale math numbers opcode operator os os.path pprint random re
-    re._casefix re._compiler re._constants re._parser reprlib sre_compile sre_constants sre_parse stat statistics string
-    struct textwrap time token tokenize traceback types typing typing.io typing.re unicodedata warnings weakref
+    __future__ _ast _bisect _blake2 _bz2 _collections _collections_abc _compat_pickle _compression _contextvars _csv
+    _datetime _decimal _functools _hashlib _heapq _json _locale _lzma _md5 _opcode _operator _pickle _posixsubprocess
+    _pydecimal _queue _random _sha1 _sha256 _sha3 _sha512 _signal _socket _sre _statistics _string _struct _typing _uuid
+    _weakref _weakrefset abc argparse array ast atexit base64 binascii bisect bz2 calendar cmath collections
+    collections.abc contextlib contextvars copy copyreg csv dataclasses datetime decimal dis enum errno fcntl fnmatch
+    fractions functools genericpath gettext grp hashlib heapq hmac importlib importlib._abc importlib._bootstrap
+    importlib._bootstrap_external inspect io itertools json json.decoder json.encoder json.scanner keyword linecache
+    locale lzma math mmap numbers opcode operator os os.path pickle pprint pwd queue random re re._casefix re._compiler
+    re._constants re._parser reprlib resource secrets select shutil signal sre_compile sre_constants sre_parse stat
+    statistics string struct textwrap threading time timeit token tokenize traceback types typing typing.io typing.re
+    unicodedata warnings weakref zlib
     """.split()) | came_ahead
 
 def generator():
@@ -58,6 +62,9 @@ waiting = coroutine()
 seen_to_end = {type(generator()), type(waiting), type(async_generator()), io.TextIOWrapper, io.BufferedReader,
                io.BufferedWriter, io.BufferedRandom, io.BufferedRWPair, io.FileIO, io.IOBase, io.RawIOBase,
                io.BufferedIOBase, io.TextIOBase}
+files = {io.TextIOWrapper, io.BufferedReader, io.BufferedWriter, io.BufferedRandom, io.FileIO, io.BytesIO, io.StringIO}
+buffers = files - {io.TextIOWrapper}
+text_file, of_open, module = io.TextIOWrapper, {"mode"}, type(sys)
 function, builtin = type(generator), type(gc.disable)
 waiting.close()
 del waiting, generator, coroutine, async_generator
@@ -76,6 +83,37 @@ def is_new(objects, kind, seen):
         if type(one) is kind and id(one) not in old and seen(one):
             return True
     return False
+
+
+def is_written_by_flush(one):
+    """A file as open() makes it, and nobody's own: its end is to write what it still holds, whoever has it."""
+    if type(one) is not text_file:
+        return True
+    return vars(one).keys() <= of_open and type(one.buffer) in buffers
+
+
+def is_new_file(objects, kinds):
+    """One that has more to do at its end than that."""
+    for one in objects:
+        if type(one) in kinds and id(one) not in old and not is_written_by_flush(one):
+            return True
+    return False
+
+
+def has_other_filters(filters):
+    """By which unfinished things, such as open files, would be told of."""
+    if filters == filters_at_start:
+        return False
+    return [one for one in filters if id(one) not in filters_ahead and (one[0] != "ignore" or one in filters_at_start)] != filters_at_start
+
+
+def write_out(left):
+    """What they hold, in the order in which they were made. As at their end, errors are nobody's."""
+    for one in left:
+        try:
+            one.flush()
+        except Exception:
+            pass
 
 
 def always(one):
@@ -107,9 +145,19 @@ def attributes(stream):
     return [list(vars(one).items()) for one in and_below(stream)]
 
 
+def is_python(one):
+    """A module that is loaded from its text: all that it has is among the objects that are looked at."""
+    return type(one) is module and type(below(one.__spec__, "loader", None)) is SourceFileLoader
+
+
 def is_harmless(modules):
     """What is imported comes last."""
-    return (len(modules) == modules_at_start and next(reversed(modules)) == last_module) or modules.keys() <= known
+    if len(modules) == modules_at_start and next(reversed(modules)) == last_module:
+        return True
+    for name in modules.keys() - known:
+        if not is_python(modules[name]):
+            return False
+    return not ("threading" in modules and modules["threading"]._threading_atexits)
 
 
 def is_quiet():
@@ -117,32 +165,35 @@ def is_quiet():
     modules, filters, (_, stdout, stderr) = outside["modules"], outside["filters"], outside["streams"]
     if callbacks() or threads() or sys.stdout is not stdout or sys.stderr is not stderr:
         return False
-    # Unfinished things are told of where a program asks for it.
-    if filters != filters_at_start and [one for one in filters if id(one) not in filters_ahead] != filters_at_start:
+    if has_other_filters(filters):
         return False
     return (apart or names_of_ends() == ends_at_start) and is_harmless(modules)
 
 
-def objects_end_unseen():
+def files_left():
+    """Those that hold something yet; None: more could be seen to end."""
     if list(map(attributes, outside["streams"])) != attributes_at_start:
-        return False
+        return None
     if allocated() - blocks > 4 * MOST: # a list of the objects would be memory that the program has not asked for
-        return False
+        return None
     # What has come since the start is young as long as the collector has not been there.
     objects = get_objects(0) if collections() == collected else get_objects()
     if len(objects) > MOST:
-        return False
-    for kind in set(map(type, objects)):
+        return None
+    kinds = set(map(type, objects))
+    if is_new_file(objects, kinds & files):
+        return None
+    for kind in kinds - files:
         if has_end(kind):
             if is_new(objects, kind, always):
-                return False
+                return None
         elif type in mro_of(kind):
             if is_new(objects, kind, has_end):
-                return False
+                return None
         elif reference in mro_of(kind):
             if is_new(objects, kind, calls_back):
-                return False
-    return True
+                return None
+    return [one for one in objects if type(one) in files and id(one) not in old]
 
 
 def collections():
@@ -151,18 +202,23 @@ def collections():
 
 def finish(looked=False):
     """1: the end can be left out, and what was printed has been written. 0: the interpreter is to end as usual, and nothing is
-    held here any more; 2: with what is frozen. looked: no object could be seen to end (stub_end.h)."""
+    held here any more, unless modules came ahead: then it is to go on with what stands in calls. looked: no object could
+    be seen to end (stub_end.h)."""
     try:
-        if is_quiet() and (looked or objects_end_unseen()):
+        left = None
+        if is_quiet():
+            left = [] if looked else files_left()
+        if left is not None:
             for stream in outside["streams"][1:]:
                 stream.flush()
+            write_out(left)
             return 1
     except BaseException:
         pass
-    unfreeze = leave_out is not None and leave_out()
+    left = None
     if not apart:
-        (space if came_ahead else outside).clear() # what came ahead, the collector knows
-    return 2 if unfreeze else 0
+        outside.clear()
+    return 0
 
 
 def referred_to(first):

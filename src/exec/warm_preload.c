@@ -1,6 +1,7 @@
 /* Which of the modules that can be imported ahead a program imports: looked for in its text, which only chooses between
  * interpreters that it cannot tell apart. One that is missed is imported as ever; one that is found in vain costs
- * the memory that is shared with it, so a mere mention does not count. */
+ * the memory that is shared with it, so a mere mention does not count. And where the text has a word of somebody who
+ * might tell them apart after all, nothing is imported ahead, whatever the word is there for: that costs time only. */
 #include <stdio.h>
 #include <string.h>
 
@@ -20,6 +21,89 @@ static const char *skip_blanks(const char *at, const char *end)
         at++;
     return at;
 }
+
+/* ---- who might tell ---- */
+
+/* Names with which a program changes or watches how modules are found and loaded, lists what there is in memory, decides
+ * what an import obeys, or sees objects end. Ending with '*': all that begin so. */
+static const char *const telling[] = {
+    /* finding and loading */
+    "__import__",
+    "__loader__",
+    "__spec__",
+    "_frozen_importlib*",
+    "_imp",
+    "builtins",
+    "__builtins__",
+    "imp",
+    "importlib*",
+    "meta_path",
+    "modulefinder",
+    "modules",
+    "path_hooks",
+    "path_importer_cache",
+    "pkg_resources",
+    "pkgutil",
+    "reload",
+    "runpy",
+    "setdlopenflags",
+    "zipimport",
+    /* what there is */
+    "__subclasses__",
+    "gc",
+    "getallocatedblocks",
+    "getrefcount",
+    "tracemalloc",
+    /* what is called, and what fails */
+    "addaudithook",
+    "bdb",
+    "cProfile",
+    "pdb",
+    "profile",
+    "setprofile",
+    "setrlimit",
+    "settrace",
+    /* what an import obeys */
+    "NPY_*",
+    "NUMPY_*",
+    "environ",
+    "environb",
+    "putenv",
+    "unsetenv",
+    /* ends */
+    "__del__",
+    "_run_exitfuncs",
+    "atexit",
+    "weakref",
+};
+
+static bool is_telling(const char *word, size_t length)
+{
+    for (size_t i = 0; i < sizeof(telling) / sizeof(telling[0]); i++) {
+        size_t known = strlen(telling[i]);
+        bool prefix = telling[i][known - 1] == '*';
+        known -= prefix;
+        if ((prefix ? length >= known : length == known) && memcmp(word, telling[i], known) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool might_tell(const char *text, size_t size)
+{
+    const char *end = text + size;
+    for (const char *at = text; at < end;) {
+        const char *stop = at;
+        while (stop < end && is_part_of_name(*stop))
+            stop++;
+        if (stop > at && is_telling(at, (size_t)(stop - at)))
+            return true;
+        at = stop + (stop == at);
+    }
+    return false;
+}
+
+/* ---- statements that import ---- */
 
 /* "word" and then no other part of a name; what follows, or NULL. */
 static const char *after_word(const char *at, const char *end, const char *word, size_t length)
@@ -74,6 +158,8 @@ static bool program_imports(const char *text, size_t size, const char *name, siz
     return false;
 }
 
+/* ---- the script ---- */
+
 static bool has_suffix(const char *name, const char *suffix)
 {
     size_t length = strlen(name), least = strlen(suffix);
@@ -88,7 +174,7 @@ static bool may_shadow(const struct exec_copy_in *file)
            has_suffix(file->name, ".so");
 }
 
-/* The script as it was sent; NULL when it is not at hand, or something beside it might be imported. */
+/* The script as it was sent; NULL when it is not at hand, something beside it might be imported, or it might tell. */
 static const struct exec_copy_in *find_script(const struct exec_warm *warm,
                                               const struct exec_request *request)
 {
@@ -103,7 +189,8 @@ static const struct exec_copy_in *find_script(const struct exec_warm *warm,
         else if (may_shadow(&request->copy_in[i]))
             return NULL;
     }
-    return found != NULL && found->kind == EXEC_COPY_CONTENT ? found : NULL;
+    bool readable = found != NULL && found->kind == EXEC_COPY_CONTENT && found->size <= TEXT_MAX;
+    return readable && !might_tell(found->data, found->size) ? found : NULL;
 }
 
 const char *warm_preload(const struct exec_warm *warm, const struct exec_request *request,
@@ -116,11 +203,10 @@ const char *warm_preload(const struct exec_warm *warm, const struct exec_request
         script = find_script(warm, request);
     if (script == NULL)
         return NULL;
-    size_t size = script->size < TEXT_MAX ? script->size : TEXT_MAX;
     for (const char *name = warm->preload; *name != '\0'; name += strspn(name, ",")) {
         size_t length = strcspn(name, ",");
         if (used + length + 2 <= WARM_PRELOAD_SIZE &&
-            program_imports(script->data, size, name, length))
+            program_imports(script->data, script->size, name, length))
             used += (size_t)snprintf(out + used, WARM_PRELOAD_SIZE - used, "%s%.*s",
                                      used > 0 ? "," : "", (int)length, name);
         name += length;

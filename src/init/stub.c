@@ -310,6 +310,7 @@ typedef void *(*get_item)(void *, const volatile char *);
 #include "stub_apart.h"
 #include "stub_collector.h"
 #include "stub_end.h"
+#include "stub_hung.h"
 
 /* Gives the interpreter's Py_FinalizeEx() other first bytes. */
 INLINE long patch(const struct stub_page *page, const volatile uint8_t *bytes)
@@ -399,8 +400,9 @@ stub_finalize(struct stub_page *page)
 {
     const struct stub_python *python = &page->python;
     long answer = 2;
-    if (is_alone() && has_no_new_end(page) && gives_none(page, page->gettrace) &&
-        gives_none(page, page->getprofile) && !is_audited(python))
+    bool watched = !gives_none(page, page->gettrace) || !gives_none(page, page->getprofile) ||
+                   is_audited(python);
+    if (!watched && is_alone() && has_no_new_end(page))
         answer = ask_finish(page);
     else if (page->held == 0)
         FUNCTION(python->dict_clear, void (*)(void *))(FUNCTION(page->outside, void *));
@@ -409,6 +411,8 @@ stub_finalize(struct stub_page *page)
     end_let_last_go(page);
     if (page->held != 0)
         apart_hold(python, page->held, python->drop);
+    if (page->calls != 0 && !watched)
+        answer = leave_ahead_out(page);
     if (answer != 0 && page->unfreeze != 0)
         FUNCTION(python->call, call_object)(FUNCTION(page->unfreeze, void *), NULL);
     if (patch(page, page->patched) < 0)
@@ -457,6 +461,9 @@ INLINE bool take_names(struct stub_page *page, uint64_t space_at)
     page->getprofile = named(item, space, 0x69666f7270746567, 0x656c); /* "getprofile" */
     page->outside = named(item, space, 0x6564697374756f, 0);           /* "outside" */
     page->unfreeze = named(item, space, 0x657a656572666e75, 0);        /* "unfreeze" */
+    page->calls = named(item, space, 0x736c6c6163, 0);                 /* "calls" */
+    if (page->calls == python->none)
+        page->calls = 0;
     if (page->unfreeze == python->none)
         page->unfreeze = 0;
     else if (page->unfreeze != 0) /* finish() empties the namespace before it is called */
@@ -494,8 +501,10 @@ INLINE long prepare_python(struct stub_page *page, uint64_t finalize)
         page->ends = 0;
     if (complete && page->ends != 0)
         end_remember(page);
+    if (complete && page->calls != 0)
+        done = prepare_hung(page, call_of(page, CALL_AHEAD), call_of(page, CALL_BEFORE));
     FUNCTION(python->release, void (*)(int))(state);
-    if (!complete)
+    if (!complete || done < 0)
         return done < 0 ? done : -EPROTO;
     const volatile uint8_t *from = FUNCTION(python->finalize, const volatile uint8_t *);
     for (unsigned i = 0; i < STUB_PATCH_SIZE; i++)
@@ -594,6 +603,7 @@ struct stub_code stub_code(void)
         .size = (uint64_t)(__stop_cj_stub - __start_cj_stub),
         .entry = (uint64_t)((const char *)(uintptr_t)stub_main - __start_cj_stub),
         .finalize = (uint64_t)((const char *)(uintptr_t)stub_finalize - __start_cj_stub),
+        .visit = (uint64_t)((const char *)(uintptr_t)stub_visit - __start_cj_stub),
     };
 }
 

@@ -26,6 +26,10 @@ struct stub_python {
     uint64_t as_long;             /* PyLong_AsLong */
     uint64_t clear;               /* PyErr_Clear */
     uint64_t take, drop;          /* Py_IncRef, Py_DecRef */
+    uint64_t write_unraisable;    /* PyErr_WriteUnraisable */
+    uint64_t append, set_slice;   /* PyList_Append, PyList_SetSlice */
+    uint64_t is_tracked;          /* PyObject_GC_IsTracked */
+    uint64_t slot;                /* PyType_GetSlot */
     uint64_t list_new, tuple_new; /* PyList_New, PyTuple_New */
     uint64_t dict_clear;          /* PyDict_Clear */
     uint64_t untrack;             /* PyObject_GC_UnTrack */
@@ -48,6 +52,27 @@ struct stub_python {
 
 enum { STUB_PATCH_SIZE = 22, STUB_STREAM_DICTS = 9 };
 
+/* What the text leaves in its list "calls", where modules came ahead (share/warm/ahead.py). */
+enum stub_call {
+    CALL_THREADING, /* the module, when it has been imported; else None */
+    CALL_WAIT,      /* its _shutdown() */
+    CALL_AT_EXIT,   /* calls what is to be called at exit */
+    CALL_TYPES,     /* a list, for types of what the program has hung on what came ahead */
+    CALL_PREPARE,   /* to be called in the beginning */
+    CALL_LEAVE_OUT, /* in the end */
+    CALL_AHEAD,     /* a list: all that came ahead, which stays as long as the interpreter */
+    CALL_BEFORE,    /* a list: what there was before, of which only the addresses are kept */
+};
+
+/* What came ahead, and what the program has hung on it (stub_hung.h): a table of addresses, 0 where there is none, and what is
+ * still to be looked at. */
+struct stub_hung {
+    uint64_t objects, count; /* that came ahead: PyObject *[] */
+    uint64_t table, mask;
+    uint64_t found, found_count;
+    uint64_t visit; /* the function */
+};
+
 /* Behind the stub's code. */
 struct stub_page {
     struct user_regs_struct
@@ -63,6 +88,8 @@ struct stub_page {
     struct stub_python python;
     uint64_t finish, gettrace, getprofile; /* objects of the text */
     uint64_t unfreeze;                     /* too; 0: none */
+    uint64_t calls;                        /* too, a list: enum stub_call; 0: nothing came ahead */
+    struct stub_hung hung;
     uint64_t looked;           /* arguments for finish, when we have looked at all objects */
     uint64_t ends;             /* bytes (stub_end.h); 0: finish has to look itself */
     uint64_t last_middle_aged; /* object (stub_end.h); 0: not known */
@@ -117,6 +144,7 @@ struct stub_code {
     const char *begin;
     uint64_t size, entry;
     uint64_t finalize; /* what takes Py_FinalizeEx over */
+    uint64_t visit;    /* CPython's visitproc (stub_hung.h) */
 };
 struct stub_code stub_code(void);
 

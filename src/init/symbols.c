@@ -131,6 +131,11 @@ static bool find_all(const struct image *image, struct stub_python *out)
         {"PyObject_GC_UnTrack", &out->untrack},
         {"PySys_Audit", &out->audit},
         {"_Py_NoneStruct", &out->none},
+        {"PyErr_WriteUnraisable", &out->write_unraisable},
+        {"PyList_Append", &out->append},
+        {"PyList_SetSlice", &out->set_slice},
+        {"PyObject_GC_IsTracked", &out->is_tracked},
+        {"PyType_GetSlot", &out->slot},
         {"Py_FinalizeEx", &out->finalize},
     };
     if (address_of(image, "Py_RunMain") == 0) /* before CPython 3.8 */

@@ -349,7 +349,7 @@ static void put_text_together(struct text *text)
     int length = ahead ? snprintf(text->first_line, sizeof(text->first_line),
                                   "preload = '%s'.split(',')\n", start.preload)
                        : snprintf(text->first_line, sizeof(text->first_line),
-                                  "came_ahead, filters_ahead, leave_out = set(), set(), None\n");
+                                  "came_ahead, filters_ahead, calls = set(), set(), None\n");
     text->parts[0] = (struct iovec){text->first_line, (size_t)length};
     text->parts[1] = (struct iovec){(void *)(uintptr_t)warm_ahead,
                                     ahead ? (size_t)(warm_ahead_end - warm_ahead) : 0};
@@ -397,6 +397,7 @@ static int put_stub(pid_t pid)
         page.python.text = data + sizeof(page);
     if (start.preload != NULL)
         page.python.apart = 0;
+    page.hung.visit = begin + code.visit;
     if (!write_into(pid, begin, code.begin, code.size) ||
         !write_into(pid, data, &page, sizeof(page)) ||
         !write_text(pid, data + sizeof(page), &text) ||

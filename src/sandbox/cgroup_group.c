@@ -202,8 +202,10 @@ static uint64_t follow(uint64_t floor, uint64_t seen, uint64_t step)
  * again: page cache that the run before has read, or that was reclaimed. */
 static int follow_user(struct cgroup *cg, uint64_t user, struct cj_error *err)
 {
-    uint64_t stock = group_stock_bytes(cg, 0), now;
-    bool fits = user >= cg->user_floor && user <= cg->user_floor + stock, known;
+    /* What was the run's is freed on any CPU, and goes into that one's stock. */
+    uint64_t stock = group_stock_bytes(cg, 0), all = group_stock_bytes(cg, cg->host->cpu_count),
+             now;
+    bool fits = user >= cg->user_floor && user <= cg->user_floor + all, known;
     if (cg->begin.time_ns - cg->seen.time_ns > PAUSE_NS || ++cg->user_runs >= USER_AGAIN_RUNS)
         cg->look_at_user = true;
     if (!group_has(cg, CGROUP_MEMORY_STAT)) {

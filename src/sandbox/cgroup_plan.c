@@ -256,7 +256,7 @@ uint64_t cgroup_memory_peak(const struct cgroup_memory_readings *readings)
     uint64_t user_before = minus(readings->usage_before, readings->kernel_before);
     uint64_t user_after = minus(readings->usage_after, readings->kernel_after);
     uint64_t user = readings->share;
-    if (user_before > user + readings->stock_max)
+    if (!readings->share_known && user_before > user + readings->stock_max)
         user = user_before - stock;   /* more than a stock: a new residue */
     user = smaller(user, user_after); /* less: it was reclaimed meanwhile */
 

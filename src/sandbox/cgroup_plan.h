@@ -86,7 +86,8 @@ struct cgroup_memory_readings {
     uint64_t peak;                        /* highest counter during the run */
     uint64_t usage_before, usage_after;   /* counter when it began and when it was over */
     uint64_t kernel_before, kernel_after; /* the kernel's part, without stock; 0: not known */
-    uint64_t share; /* what stands beside the run for good: init's, residue; no kernel part */
+    uint64_t share;   /* what stands beside the run for good: init's, residue; no kernel part */
+    bool share_known; /* it was read, not concluded */
     uint64_t kernel_floor; /* the kernel's part when there is no garbage */
     uint64_t stock_max;    /* 63 pages for each CPU the run could use */
     uint64_t limit;        /* of the counter; 0: none */

@@ -22,9 +22,11 @@ enum {
     /* Of what it shares with its interpreter a run writes to so much, as cold ones measure: it is charged for that
      * again. */
     OWN_AGAIN_BYTES = 2048 * 1024,
-    OWN_AGAIN_PRELOADED_BYTES = 5632 * 1024,
+    OWN_AGAIN_PRELOADED_BYTES = 7680 * 1024,
     LIMIT_LEAST_BYTES =
-        8 * 1024 * 1024,    /* beside what is shared; with less room a run starts cold */
+        8 * 1024 * 1024, /* beside what is shared; with less room a run starts cold */
+    /* With modules ahead, so that an end which takes all of them apart, and copies them for that, has room. */
+    LIMIT_LEAST_PRELOADED_BYTES = 24 * 1024 * 1024,
     STUB_NEW_CGROUP_NS = 2, /* of init/stub.h */
     STUB_FDS_MAX = 32,
 };
@@ -189,8 +191,8 @@ void container_warm_begin(struct container *container, const struct container_ru
         if (!same(interpreter->spec, spec))
             continue;
         interpreter->used = warm->runs;
-        if (!interpreter->waits ||
-            limits->memory_bytes < interpreter->shared_bytes + LIMIT_LEAST_BYTES)
+        uint64_t least = spec->has_preload != 0 ? LIMIT_LEAST_PRELOADED_BYTES : LIMIT_LEAST_BYTES;
+        if (!interpreter->waits || limits->memory_bytes < interpreter->shared_bytes + least)
             return;
         interpreter->runs++;
         interpreter->waits = false;

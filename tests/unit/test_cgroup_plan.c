@@ -246,6 +246,9 @@ static void page_cache_of_earlier_runs_is_subtracted(void **state)
     readings.usage_before += 10 * MIB;
     readings.usage_after += 10 * MIB;
     readings.peak += 10 * MIB;
+    readings.share_known = true; /* then it is not theirs */
+    assert_int_equal(cgroup_memory_peak(&readings), 30 * MIB);
+    readings.share_known = false;
     uint64_t peak = cgroup_memory_peak(&readings);
     assert_in_range(peak, 20 * MIB - 126 * KIB, 20 * MIB + 126 * KIB);
     readings.usage_after = 110 * KIB; /* reclaimed while it ran */

@@ -307,6 +307,56 @@ static void statements_that_import_are_found(void **state)
     }
 }
 
+static const char *preload_of(const char *text, size_t size, char *out)
+{
+    static const char *const args[] = {"python3", "main.py"};
+    const struct exec_copy_in file = {
+        .name = "main.py", .kind = EXEC_COPY_CONTENT, .data = text, .size = size};
+    struct exec_request request = request_for(args, 2, NULL, 0);
+    request.copy_in = &file;
+    request.copy_in_count = 1;
+    return warm_preload(&warm, &request, out);
+}
+
+static void programs_that_might_tell_preload_nothing(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool preloads;
+    } cases[] = {
+        {"import numpy\nprint(numpy.trace(a), 'module', gcd(1, 2))", true},
+        {"import numpy, os.path\nopen('x').close()", true},
+        {"import numpy, gc", false},
+        {"import numpy; x = sys.modules", false},
+        {"import numpy # gc", false},
+        {"import numpy; print('gc')", false},
+        {"gc", false},
+        {"import os; os.environ['A'] = 'b'\nimport numpy", false},
+        {"import numpy\nx = 'NPY_DISABLE_CPU_FEATURES'", false},
+        {"import importlib.util, numpy", false},
+        {"import numpy\nclass A:\n    def __del__(self): pass", false},
+        {"import numpy\nmy__del__ = del__ = modules_ = 1", true},
+        {"import numpy, sys; sys.setrecursionlimit(10**6)", true},
+    };
+    char out[WARM_PRELOAD_SIZE];
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        assert_int_equal(preload_of(cases[i].text, strlen(cases[i].text), out) != NULL,
+                         cases[i].preloads);
+}
+
+/* What is not looked at to its end might tell there. */
+static void long_programs_preload_nothing(void **state)
+{
+    (void)state;
+    enum { MOST = 1024 * 1024 };
+    static char text[MOST + 1] = "import numpy\n";
+    char out[WARM_PRELOAD_SIZE];
+    memset(text + 13, '\n', sizeof(text) - 13);
+    assert_non_null(preload_of(text, MOST, out));
+    assert_null(preload_of(text, MOST + 1, out));
+}
+
 static void files_that_could_be_imported_instead_preload_nothing(void **state)
 {
     (void)state;
@@ -353,6 +403,8 @@ int main(void)
         cmocka_unit_test(only_a_plain_text_in_the_work_directory_is_one),
         cmocka_unit_test(archives_are_looked_for_at_the_end),
         cmocka_unit_test(statements_that_import_are_found),
+        cmocka_unit_test(programs_that_might_tell_preload_nothing),
+        cmocka_unit_test(long_programs_preload_nothing),
         cmocka_unit_test(files_that_could_be_imported_instead_preload_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

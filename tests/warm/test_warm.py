@@ -94,7 +94,35 @@ def load(path):
     return [Program(name, text) for name, text in zip(parts[::2], parts[1::2])]
 
 
+# Words that choose the interpreter without modules ahead (src/exec/warm_preload.c).
+TELLING = re.compile(r"\b_*(imp|importlib|import__|frozen_importlib\w*|builtins|meta_path|modules|path_hooks|path_importer_cache|pkgutil|reload|"
+                     r"runpy|subclasses__|gc|getallocatedblocks|getrefcount|tracemalloc|settrace|setprofile|environ|putenv|del__|atexit|"
+                     r"weakref|setrlimit|run_exitfuncs|spec__)\b")
+
+
+def hidden(program):
+    """The same names in letters that Python takes for these, and the service does not (NFKC, PEP 3131): what the text's look leaves to
+    chance has to do as well."""
+    def disguise(match):
+        word = match[0]
+        at = re.search("[a-z]", word).start()
+        return word[:at] + chr(0x1d5ba + ord(word[at]) - ord("a")) + word[at + 1:]
+    other = Program(program.name + "_hidden", "")
+    other.stdin, other.args, other.env = program.stdin, program.args, program.env
+    other.source = TELLING.sub(disguise, program.source)
+    return other
+
+
+def with_hidden(programs):
+    both = [(program, hidden(program)) for program in programs if program.name.startswith("numpy_")]
+    return programs + [other for program, other in both if other.source != program.source]
+
+
 PROGRAMS = load(os.path.join(HERE, "programs.txt"))
+WIDE = load(os.path.join(HERE, "numpy.txt"))  # whatever people do with numpy; each time some of them, unless all are wanted
+if "CJUDGE_WARM_ALL" not in os.environ:
+    WIDE = WIDE[os.getpid() % 6::6]
+PROGRAMS = with_hidden(PROGRAMS + WIDE)
 # A part of them, where a machine is slow: every so many.
 NUMBERS = range(int(os.environ.get("CJUDGE_WARM_FIRST", "0")), len(PROGRAMS), int(os.environ.get("CJUDGE_WARM_STEP", "1")))
 # Not exactly an interpreter and its script, or a variable that what loads it might obey.
@@ -109,7 +137,7 @@ KNOWN = {}
 def services(cjudge, tmp_path_factory):
     options = ("-parallelism", 1, "-no-pinning")
     with Service(cjudge, *options, "-warm-runs", 0, folder=str(tmp_path_factory.mktemp("cold"))) as cold, \
-            Service(cjudge, *options, "-warm-runs", 500, "-warm-preload", folder=str(tmp_path_factory.mktemp("warm"))) as warm:
+            Service(cjudge, *options, "-warm-runs", 500, folder=str(tmp_path_factory.mktemp("warm"))) as warm:
         if any("no interpreter is kept warm" in line.get("message", "") for line in warm.log()):
             pytest.skip("this host keeps no interpreter warm: " + warm.log_text())
         yield cold, warm
