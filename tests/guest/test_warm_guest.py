@@ -38,7 +38,7 @@ def test_warm_on_v2(cgroup):
     try:
         first = 0 if ALL else V2_MODES.index(cgroup) * STEP // 2
         answers = [guest.run([*LIVE, "*" if ALL else "who_*"], timeout=600),
-                   run_inside(guest, "test_warm.py", "not stands_alone", first),
+                   run_inside(guest, "test_warm.py", "not stands_alone" if ALL else "warm_is_cold", first),
                    run_inside(guest, "test_threats.py", None if ALL else THREATS[cgroup], 0)]
     finally:
         guest.close()
