@@ -166,6 +166,13 @@ def test_signals_are_at_their_defaults(service):
 
 
 @kept
+def test_each_run_leads_a_session(service):
+    source = "import os, signal\nsignal.raise_signal(signal.SIGTSTP)\nprint(os.getsid(0) == os.getpid() == os.getpgrp())"
+    for _ in range(2):
+        assert accepted(service.run(python(source))) == "True\n" # an orphaned group does not stop
+
+
+@kept
 def test_the_umask_is_zero(service):
     assert accepted(service.run(shell("umask"))) == "0000\n"
 
