@@ -174,7 +174,7 @@ static bool may_shadow(const struct exec_copy_in *file)
            has_suffix(file->name, ".so");
 }
 
-/* The script as it was sent; NULL when it is not at hand, something beside it might be imported, or it might tell. */
+/* The script as it was sent; NULL when it is not at hand, or something beside it might be imported. */
 static const struct exec_copy_in *find_script(const struct exec_warm *warm,
                                               const struct exec_request *request)
 {
@@ -190,7 +190,7 @@ static const struct exec_copy_in *find_script(const struct exec_warm *warm,
             return NULL;
     }
     bool readable = found != NULL && found->kind == EXEC_COPY_CONTENT && found->size <= TEXT_MAX;
-    return readable && !might_tell(found->data, found->size) ? found : NULL;
+    return readable ? found : NULL;
 }
 
 const char *warm_preload(const struct exec_warm *warm, const struct exec_request *request,
@@ -211,5 +211,6 @@ const char *warm_preload(const struct exec_warm *warm, const struct exec_request
                                      used > 0 ? "," : "", (int)length, name);
         name += length;
     }
-    return used > 0 ? out : NULL;
+    /* Most scripts import none, so this look at every word of it comes last. */
+    return used > 0 && !might_tell(script->data, script->size) ? out : NULL;
 }

@@ -27,7 +27,7 @@ enum {
 #define TYPE_IS_METATYPE (UINT64_C(1) << 31) /* Py_TPFLAGS_TYPE_SUBCLASS */
 
 enum {
-    END_OBJECTS_MAX = 2000000, /* to look at them takes 20 ms, to end them 300 */
+    END_OBJECTS_MAX = 2000000,
     END_BASES_MAX = 32,
     END_CACHE = 32, /* a power of two */
 };
