@@ -196,8 +196,7 @@ static bool is_script(const struct exec_warm *warm, const struct exec_request *r
 
 /* ---- its text ---- */
 
-/* The script's name in the work directory; it may lie below that. */
-static const char *script_name(const struct exec_warm *warm, const struct exec_request *request)
+const char *warm_script(const struct exec_warm *warm, const struct exec_request *request)
 {
     const char *script = request->args[1];
     size_t length = strlen(warm->work_dir);
@@ -229,7 +228,7 @@ static bool fd_may_be_archive(int fd)
 
 bool warm_text(const struct exec_warm *warm, const struct exec_request *request)
 {
-    const char *script = script_name(warm, request);
+    const char *script = warm_script(warm, request);
     const struct exec_copy_in *found = NULL;
     if (strchr(script, '/') != NULL || has_file_made(request, script))
         return false;

@@ -32,6 +32,9 @@ enum warm_answer warm_plan(const struct exec_warm *warm, const struct exec_reque
 const char *warm_preload(const struct exec_warm *warm, const struct exec_request *request,
                          char out[static WARM_PRELOAD_SIZE]);
 
+/* The script's name below the work directory. */
+const char *warm_script(const struct exec_warm *warm, const struct exec_request *request);
+
 /* Of a run that may be warm: whether its script is a plain text in the work directory itself. */
 bool warm_text(const struct exec_warm *warm, const struct exec_request *request);
 

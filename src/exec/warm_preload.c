@@ -178,10 +178,7 @@ static bool may_shadow(const struct exec_copy_in *file)
 static const struct exec_copy_in *find_script(const struct exec_warm *warm,
                                               const struct exec_request *request)
 {
-    const char *script = request->args[1];
-    size_t length = strlen(warm->work_dir);
-    if (strncmp(script, warm->work_dir, length) == 0 && script[length] == '/')
-        script += length + 1;
+    const char *script = warm_script(warm, request);
     const struct exec_copy_in *found = NULL;
     for (size_t i = 0; i < request->copy_in_count; i++) {
         if (strcmp(request->copy_in[i].name, script) == 0)

@@ -108,12 +108,22 @@ static uint64_t address_of(const struct image *image, const char *name)
     return 0;
 }
 
+struct wanted {
+    const char *name;
+    uint64_t *to;
+};
+
+static bool find_each(const struct image *image, const struct wanted *wanted, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if ((*wanted[i].to = address_of(image, wanted[i].name)) == 0)
+            return false;
+    return true;
+}
+
 static bool find_all(const struct image *image, struct stub_python *out)
 {
-    const struct {
-        const char *name;
-        uint64_t *to;
-    } wanted[] = {
+    const struct wanted wanted[] = {
         {"Py_IsInitialized", &out->is_initialized},
         {"PyGILState_Ensure", &out->ensure},
         {"PyGILState_Release", &out->release},
@@ -140,9 +150,8 @@ static bool find_all(const struct image *image, struct stub_python *out)
     };
     if (address_of(image, "Py_RunMain") == 0) /* before CPython 3.8 */
         return false;
-    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
-        if ((*wanted[i].to = address_of(image, wanted[i].name)) == 0)
-            return false;
+    if (!find_each(image, wanted, sizeof(wanted) / sizeof(wanted[0])))
+        return false;
     out->interpreter = address_of(image, "PyInterpreterState_Get");
     out->generator = address_of(image, "PyGen_Type");
     out->list = address_of(image, "PyList_Type");
@@ -155,10 +164,7 @@ static bool find_all(const struct image *image, struct stub_python *out)
 /* Not before CPython 3.10. */
 static bool find_for_apart(const struct image *image, struct stub_python *out)
 {
-    const struct {
-        const char *name;
-        uint64_t *to;
-    } wanted[] = {
+    const struct wanted wanted[] = {
         {"PyFloat_FromDouble", &out->float_new},
         {"PyList_Size", &out->list_size},
         {"PyList_GetItem", &out->list_item},
@@ -174,10 +180,7 @@ static bool find_for_apart(const struct image *image, struct stub_python *out)
         {"PyMem_SetAllocator", &out->set_allocator},
         {"PyGC_Disable", &out->collector_off},
     };
-    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
-        if ((*wanted[i].to = address_of(image, wanted[i].name)) == 0)
-            return false;
-    return true;
+    return find_each(image, wanted, sizeof(wanted) / sizeof(wanted[0]));
 }
 
 /* Each file is mapped in pieces, from its beginning on: proc_pid_maps(5). */
