@@ -3,11 +3,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "answer.h"
 #include "base/fd.h"
+
+enum { READER_LOOK_MS = 10 };
 
 /* ---- reading the options ---- */
 
@@ -163,12 +167,35 @@ void run_copies_free(struct run_copies *copies)
 
 /* ---- delivering ---- */
 
+static bool is_fifo(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISFIFO(info.st_mode);
+}
+
+/* A FIFO that nobody reads yet is waited for, as open(2) would, but not beyond a signal, which open(2)
+ * would never hear of: see answer.c. */
+static int open_destination(const char *path, int stop_fd, struct cj_error *err)
+{
+    for (;;) {
+        int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666);
+        if (fd >= 0)
+            return fd;
+        if (errno != EINTR && (errno != ENXIO || !is_fifo(path)))
+            return error_errno(err, "copy out to %s", path);
+        struct pollfd stop = {.fd = stop_fd, .events = POLLIN};
+        if (poll(&stop, 1, READER_LOOK_MS) > 0)
+            return error_set(err, ERROR_SYSTEM, ECANCELED, "copy out to %s: given up by a signal",
+                             path);
+    }
+}
+
 static int write_out(const struct exec_output *file, const char *destination, int stop_fd,
                      struct cj_error *err)
 {
-    auto_fd int fd = open(destination, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    auto_fd int fd = open_destination(destination, stop_fd, err);
     if (fd < 0)
-        return error_errno(err, "copy out to %s", destination);
+        return -1;
     if (answer_write(fd, file->data, file->size, stop_fd, err) < 0)
         return error_wrap(err, "copy out to %s", destination);
     return 0;

@@ -590,6 +590,30 @@ def test_a_signal_ends_an_answer_that_nobody_reads(run, options, program):
     process.communicate()
 
 
+def test_a_signal_ends_a_copy_to_a_fifo_that_nobody_opens(run):
+    os.mkfifo(os.path.join(run.folder, "fifo"))
+    process = run.start("--quiet", "--copy-out", "out:fifo", "--", SH, "-c", "echo hi > out")
+    time.sleep(0.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    try:
+        assert process.wait(timeout=5) == 128 + signal.SIGTERM
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_copy_to_a_fifo_waits_for_its_reader(run):
+    path = os.path.join(run.folder, "fifo")
+    os.mkfifo(path)
+    process = run.start("--quiet", "--copy-out", "out:fifo", "--", SH, "-c", "yes | head -c 300000 > out")
+    time.sleep(0.3)
+    with open(path, "rb") as f:
+        assert f.read() == b"y\n" * 150000
+    assert process.wait(timeout=5) == 0
+    process.communicate()
+
+
 @pytest.mark.parametrize("wall", ["300ms", "60s"])
 def test_a_signal_ends_a_summary_that_nobody_reads(run, wall):
     """Once, also when the program has still been there to be ended by it."""
