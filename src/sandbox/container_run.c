@@ -122,11 +122,17 @@ static int put_descriptors(const struct container_run *run, struct init_exec *re
     return 0;
 }
 
-static void put_limits(const struct container_run *run, struct init_exec *request)
+static void put_limits(const struct sandbox *sandbox, const struct container_run *run,
+                       struct init_exec *request)
 {
     request->rlimit_mask = run->rlimit_mask;
     for (unsigned i = 0; i < CONTAINER_RLIMIT_COUNT; i++)
         request->rlimits[i] = (struct init_rlimit_value){run->rlimits[i], run->rlimits[i]};
+    if (sandbox->single_id) { /* the kernel counts init's threads with the program's: one uid */
+        struct init_rlimit_value *tasks = &request->rlimits[CONTAINER_RLIMIT_NPROC];
+        tasks->soft += INIT_TASKS;
+        tasks->hard += INIT_TASKS;
+    }
     if (run->cpus != NULL) {
         request->flags |= RUN_CPU_SET;
         memcpy(request->cpu_mask, run->cpus, sizeof(request->cpu_mask));
@@ -173,7 +179,7 @@ int container_start(struct container *container, const struct container_run *run
     if (put_strings(container, run, &request, err) < 0 ||
         put_descriptors(run, &request, passed, err) < 0)
         return -1;
-    put_limits(run, &request);
+    put_limits(container->sandbox, run, &request);
     for (size_t i = 0; i < run->descriptor_count; i++)
         if (run->descriptors[i].source == CONTAINER_OUTPUT)
             container->outputs_given |= 1U << run->descriptors[i].fd;

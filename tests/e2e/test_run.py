@@ -1308,6 +1308,15 @@ def test_an_ordinary_users_limits_hold(as_nobody):
     assert as_nobody("--", SH, "-c", "kill -SEGV $$").returncode == 139
 
 
+@pytest.mark.parametrize("limit", [1, 2, 16])
+def test_an_ordinary_user_gets_as_many_processes_as_were_asked_for(as_nobody, limit):
+    """Init has the same uid, and the kernel counts by uid."""
+    forks = code("import os, signal\nstarted = 1\ntry:\n    while os.fork():\n        started += 1\n    signal.pause()\n"
+                 "except BlockingIOError:\n    print(started)")
+    got = as_nobody.json("--procs", str(limit), *forks)
+    assert (got["status"], got["files"]["stdout"]) == ("Accepted", f"{limit}\n"), got
+
+
 def test_an_ordinary_users_files_go_in_and_out(as_nobody):
     as_nobody.file("data", "text\n", 0o644)
     done = as_nobody("--copy-in", "data", "--copy-out", "out", "--in", "data", "--", SH, "-c", "cat - data > out")
