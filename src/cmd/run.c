@@ -110,13 +110,22 @@ static int open_sandbox(struct session *session, struct cj_error *err)
     return container_new(session->sandbox, 0, -1, &session->container, err);
 }
 
-/* Signals that would end us end the run first: nothing of it stays, and what it used is still said. */
+static bool is_ignored(int number)
+{
+    struct sigaction found;
+    return sigaction(number, NULL, &found) == 0 && found.sa_handler == SIG_IGN;
+}
+
+/* Signals that would end us end the run first: nothing of it stays, and what it used is still said.
+ * Blocked ones wait for us even where they are ignored: of those nohup(1) means SIGHUP, while a shell that
+ * starts us in the background ignores SIGINT and SIGQUIT for the terminal's sake, and kill(1) still counts. */
 static int catch_signals(struct session *session, struct cj_error *err)
 {
     sigset_t set;
     sigemptyset(&set);
     for (size_t i = 0; i < COUNT_OF(ending_signals); i++)
-        sigaddset(&set, ending_signals[i]);
+        if (ending_signals[i] != SIGHUP || !is_ignored(SIGHUP))
+            sigaddset(&set, ending_signals[i]);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     session->cancel_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -527,6 +527,27 @@ def test_a_signal_ends_the_run_and_is_reported(run, name):
     assert processes("61.25") == []
 
 
+def test_a_hangup_that_is_ignored_ends_nothing(run):
+    """As under nohup(1)."""
+    process = run.start("--", SH, "-c", "sleep 0.8; echo done",
+                        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    time.sleep(0.4)
+    process.send_signal(signal.SIGHUP)
+    assert process.communicate(timeout=10)[0] == b"done\n"
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("name", ["INT", "QUIT"])
+def test_a_signal_ends_a_run_in_the_background_of_a_script(run, name):
+    """There a shell has SIGINT and SIGQUIT ignored."""
+    number = getattr(signal, f"SIG{name}")
+    process = run.start("--quiet", "--", "/bin/sleep", "5", preexec_fn=lambda: signal.signal(number, signal.SIG_IGN))
+    time.sleep(0.3)
+    process.send_signal(number)
+    process.communicate(timeout=10)
+    assert process.returncode == 128 + number
+
+
 def test_ctrl_c_reaches_a_program_only_through_cjudge(run):
     """The whole foreground group gets the signal: what cjudge itself holds on to must stand it."""
     process = run.start("--", "/bin/sleep", "61.5", start_new_session=True)
