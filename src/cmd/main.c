@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/attr.h"
@@ -46,21 +47,43 @@ static void fill_standard_descriptors(void)
             _exit(EXIT_OURS);
 }
 
+/* A limit on the caller's files holds for our memory files, too. What cannot be lifted is an error to tell, not an end by
+ * SIGXFSZ, which would look like a program's. */
+static void lift_file_size(void)
+{
+    struct rlimit limit;
+    signal(SIGXFSZ, SIG_IGN);
+    if (getrlimit(RLIMIT_FSIZE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_FSIZE, &limit);
+}
+
+/* What the C library still holds of our answers: help, version. */
+static int finish(int status)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    perror("cjudge: write");
+    return status != 0 ? status : EXIT_OURS;
+}
+
 int main(int argc, char **argv)
 {
     fill_standard_descriptors();
+    lift_file_size();
     signal(SIGCHLD, SIG_DFL); /* ignored, as some parents leave it, no child could be waited for */
     const char *name = argc > 1 ? argv[1] : "";
     if (strcmp(name, "--help") == 0 || strcmp(name, "-help") == 0 || strcmp(name, "-h") == 0 ||
         strcmp(name, "help") == 0) {
         usage(stdout);
-        return 0;
+        return finish(0);
     }
     if (strcmp(name, "--version") == 0 || strcmp(name, "-version") == 0)
         name = "version";
     for (size_t i = 0; i < COUNT_OF(commands); i++)
         if (strcmp(name, commands[i].name) == 0)
-            return commands[i].run(argc - 1, argv + 1);
+            return finish(commands[i].run(argc - 1, argv + 1));
     if (*name != '\0')
         fprintf(stderr, "cjudge: no command '%s'\n\n", name);
     usage(stderr);

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -744,6 +745,15 @@ def test_a_cpuset_that_is_none_is_said(run, cpus):
     assert b"cpu" in done.stderr.lower()
 
 
+def test_a_file_size_limit_of_the_caller_is_lifted_or_ours_to_tell(run):
+    """Memory files of ours are files, too."""
+    def limit(soft, hard):
+        return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert run("--quiet", *code("open('f', 'w').write('x' * 99)"), preexec_fn=limit(0, resource.RLIM_INFINITY)).returncode == 0
+    done = run("--", "/bin/true", preexec_fn=limit(0, 0))
+    assert done.returncode == 125 and b"cjudge run: open the sandbox: " in done.stderr
+
+
 def test_more_open_files_than_the_host_allows_are_not_our_failure(run):
     """As with every limit: what cannot be given is cut, or refused with the option's name."""
     done = run("--open-files", "99999999", "--", "/bin/echo", "ran")
@@ -1233,6 +1243,13 @@ def test_help_names_every_option(run):
 
 
 # ---- protection ----
+
+@pytest.mark.parametrize("args", [["run", "--help"], ["--help"], ["version"], ["serve", "--help"], ["doctor", "--help"]])
+def test_help_that_cannot_be_written_is_no_success(cjudge, args):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([cjudge, *args], stdout=full, stderr=subprocess.PIPE, timeout=10)
+    assert done.returncode != 0 and b"No space left" in done.stderr
+
 
 def test_no_cgroup_is_used_when_asked_for(run):
     got = run.json("--protection", "no-cgroup", "--", "/bin/echo", "hi")
