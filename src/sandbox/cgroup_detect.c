@@ -333,8 +333,11 @@ static void detect_v2(const struct cgroup_sources *sources, const struct mount *
 {
     struct cgroup_hierarchy *hierarchy = &layout->hierarchies[0];
     place_mount(sources, mount, hierarchy->mount, sizeof(hierarchy->mount));
-    if (access(hierarchy->mount, F_OK) < 0)
+    if (access(hierarchy->mount, F_OK) < 0) {
+        cgroup_add_reason(&layout->facts, "%s cannot be reached: something may be mounted over it",
+                          hierarchy->mount);
         return;
+    }
     if (sources->delegated != NULL) {
         size_t length = strlen(hierarchy->mount);
         const char *below = sources->delegated;

@@ -353,6 +353,20 @@ static void nothing_mounted(void **state)
     assert_non_null(strstr(layout.facts.reason, "mount -t cgroup2"));
 }
 
+static void something_else_is_mounted_over_them(void **state)
+{
+    (void)state;
+    static const char *const mounts[] = {
+        "30 23 0:26 / /sys/fs/cgroup/unified-gone rw - cgroup2 cgroup2 rw\n",
+        "35 31 0:32 / /sys/fs/cgroup/memory-gone rw - cgroup cgroup rw,memory\n"
+        "30 23 0:26 / /sys/fs/cgroup/unified-gone rw - cgroup2 cgroup2 rw\n"};
+    for (size_t i = 0; i < sizeof(mounts) / sizeof(mounts[0]); i++) {
+        detect(mounts[i], "0::/\n");
+        assert_int_equal(layout.facts.kind, CGROUP_NONE);
+        assert_non_null(strstr(layout.facts.reason, "/unified-gone cannot be reached"));
+    }
+}
+
 static void malformed_texts_are_ignored(void **state)
 {
     (void)state;
@@ -418,6 +432,7 @@ int main(void)
         fixture_test(v2_takes_what_was_delegated),
         fixture_test(v2_missing_controllers_are_named),
         fixture_test(nothing_mounted),
+        fixture_test(something_else_is_mounted_over_them),
         fixture_test(malformed_texts_are_ignored),
         fixture_test(no_write_access),
         cmocka_unit_test(only_instances_look_like_instances),
