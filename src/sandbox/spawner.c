@@ -148,7 +148,10 @@ static int release(pid_t pid, struct cj_error *err)
     }
     if (write_id_map(pid, "uid_map", request->run_uid, request, geteuid(), err) < 0 ||
         write_id_map(pid, "gid_map", request->run_gid, request, getegid(), err) < 0)
-        return error_wrap(err, "give the container its ids");
+        return error_wrap(err, err->code == EPERM && !request->single_id
+                                   ? "give the container its ids (root needs CAP_SETUID and "
+                                     "CAP_SETGID for that, and a /proc of its pid namespace)"
+                                   : "give the container its ids");
     if (request->cpu >= 0) {
         cpu_set_t set;
         CPU_ZERO(&set);

@@ -1394,6 +1394,13 @@ def test_an_ordinary_users_programs_change_init_for_no_later_run(as_nobody, what
     assert results[0]["files"]["stdout"] == results[2]["files"]["stdout"] != ""
 
 
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="takes rights from root")
+def test_root_without_the_right_to_give_ids_is_told(run):
+    done = subprocess.run(["setpriv", "--bounding-set", "-setuid,-setgid", *run.command("--", "/bin/true")],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30)
+    assert done.returncode == 125 and b"CAP_SETUID" in done.stderr, done
+
+
 def test_an_ordinary_user_is_told_that_full_is_not_to_be_had(as_nobody):
     done = as_nobody("--require", "full", "--", "/bin/true")
     assert done.returncode == 125 and b"'full' is required" in done.stderr
