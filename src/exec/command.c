@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/cpus.h"
 #include "base/fd.h"
 #include "copy.h"
 #include "errno_text.h"
@@ -96,6 +97,17 @@ static bool wants_other_cpus(const struct command *command)
     return command->limits.cpu_set != NULL || command->limits.cpu_rate > RATE_OF_ONE_CPU;
 }
 
+/* Every CPU is asked for, and the group's set decides which of them count. Without a group, the request's own
+ * are all there is, and a program may choose others. */
+static int choose_cpus(const struct command *command, cpu_set_t *set, struct cj_error *err)
+{
+    const char *list = command->limits.cpu_set;
+    if (list != NULL && command->without_cgroup)
+        return cpus_parse(list, set, err) < 0 ? error_wrap(err, "CPU set") : 0;
+    memset(set, 0xff, sizeof(*set));
+    return 0;
+}
+
 /* From now on limits count. */
 static void set_clocks(struct command *command)
 {
@@ -147,14 +159,17 @@ void command_start(struct command *command)
         spec.warm_text = warm_text(command->settings->warm, request);
         spec.warm_preload = warm_preload(command->settings->warm, request, preload);
     }
-    cpu_set_t every;
-    memset(&every, 0xff, sizeof(every));
+    cpu_set_t cpus;
+    struct cj_error err;
+    if (choose_cpus(command, &cpus, &err) < 0) {
+        command_fail(command, &err);
+        return;
+    }
     if (wants_other_cpus(command))
-        spec.cpus = &every;
+        spec.cpus = &cpus;
     command->allocation_limited =
         exec_limits_apply(&command->limits, command->settings, command->without_cgroup, &spec);
     set_clocks(command);
-    struct cj_error err;
     if (container_start(command->container, &spec, &err) < 0) {
         explain_refusal(command, &err);
         command_fail(command, &err);

@@ -291,7 +291,7 @@ static const char *step_text(enum init_step step)
         [STEP_CGROUP_NS] = "unshare cgroup namespace",
         [STEP_SCHEDULER] = "set scheduler",
         [STEP_RLIMIT] = "setrlimit",
-        [STEP_AFFINITY] = "set affinity",
+        [STEP_AFFINITY] = "set CPU affinity",
         [STEP_DESCRIPTOR] = "place descriptors",
         [STEP_TTY] = "ioctl",
         [STEP_CREDENTIALS] = "set credentials",

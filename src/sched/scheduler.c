@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/cpus.h"
 #include "base/fd.h"
-#include "cpus.h"
 #include "scheduler.h"
 
 /* Sanitizers need room on the stack. */

@@ -731,15 +731,17 @@ def test_cpu_rate_slows_down(run):
 
 @needs_root
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one CPU")
-def test_cpuset_pins(run):
+@pytest.mark.parametrize("level", ["full", "no-cgroup"])
+def test_cpuset_pins(run, level):
     source = "import os; print(*os.sched_getaffinity(0))"
-    assert output(run("--cpuset", "1", *code(source))) == "1\n"
-    assert output(run("--cpuset", "0-1", *code(source))) == "0 1\n"
+    assert output(run("--protection", level, "--cpuset", "1", *code(source))) == "1\n"
+    assert output(run("--protection", level, "--cpuset", "0-1", *code(source))) == "0 1\n"
 
 
+@pytest.mark.parametrize("level", ["full", "no-cgroup"])
 @pytest.mark.parametrize("cpus", ["999", "x", "0-", "1-0", "-1", "0,,1", " "])
-def test_a_cpuset_that_is_none_is_said(run, cpus):
-    done = run("--cpuset", cpus, "--", "/bin/echo", "ran")
+def test_a_cpuset_that_is_none_is_said(run, cpus, level):
+    done = run("--protection", level, "--cpuset", cpus, "--", "/bin/echo", "ran")
     assert b"execve" not in done.stderr, done.stderr
     assert done.returncode == 125 and done.stdout == b""
     assert b"cpu" in done.stderr.lower()

@@ -1,5 +1,5 @@
-/* Which CPUs a slot and its containers are bound to. */
-#include "cpus.h"
+/* Lists of CPUs, and which of them somebody may use. */
+#include "base/cpus.h"
 
 #include <errno.h>
 #include <stdlib.h>

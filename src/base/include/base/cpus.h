@@ -1,6 +1,6 @@
-/* Which CPUs a slot and its containers are bound to. */
-#ifndef CJ_SCHED_CPUS_H
-#define CJ_SCHED_CPUS_H
+/* Lists of CPUs, and which of them somebody may use. */
+#ifndef CJ_BASE_CPUS_H
+#define CJ_BASE_CPUS_H
 
 #include <sched.h>
 #include <stdbool.h>
