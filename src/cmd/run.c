@@ -383,7 +383,7 @@ static void print_help(void)
         "usage: cjudge run [OPTION]... [--] PROGRAM [ARGUMENT]...\n"
         "       cjudge run --script FILE\n\n"
         "Runs PROGRAM in a fresh sandbox, in /w, with limits, and says on standard error what it "
-        "used.\n\n"
+        "used.\nOne of this directory or below, such as ./a.out, is copied in.\n\n"
         "Exit status: the program's own when it ended by itself; 124 time limit, 137 memory "
         "limit,\n128+n signal n, 153 output limit, 125 cjudge failed.\n%.*s",
         (int)text.size, text.data);
@@ -416,8 +416,12 @@ static int run_session(struct session *session, char **args, int arg_count, stru
         return error_set(err, ERROR_CONFIG, 0, "-script: the lines of the file name the programs");
     exec_settings_default(&session->settings);
     prctl(PR_SET_TIMERSLACK, 1UL);
-    if (run_copies_read(&session->options, &session->copies, err) < 0 ||
-        open_sandbox(session, err) < 0 || catch_signals(session, err) < 0 ||
+    if (run_copies_read(&session->options, &session->copies, err) < 0)
+        return -1;
+    if (!scripted &&
+        session->options.mount_conf[0] == '\0') /* of one's own, its files come first */
+        run_copies_add_program(&session->copies, args[0]);
+    if (open_sandbox(session, err) < 0 || catch_signals(session, err) < 0 ||
         find_input(session, err) < 0)
         return -1;
     priority_raise(0, -10); /* limits are watched by this thread */

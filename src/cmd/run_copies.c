@@ -142,7 +142,7 @@ static int read_all(struct run_options *options, struct run_copies *copies, stru
 int run_copies_read(struct run_options *options, struct run_copies *out, struct cj_error *err)
 {
     struct run_copies copies = {
-        .in = calloc(options->copy_in.count + 1, sizeof(*copies.in)),
+        .in = calloc(options->copy_in.count + 2, sizeof(*copies.in)), /* one for the program */
         .out = calloc(options->copy_out.count + 1, sizeof(*copies.out)),
         .deliveries = calloc(options->copy_out.count + 1, sizeof(*copies.deliveries)),
     };
@@ -155,6 +155,37 @@ int run_copies_read(struct run_options *options, struct run_copies *out, struct 
     }
     *out = copies;
     return 0;
+}
+
+static const char *without_dots(const char *path)
+{
+    while (path[0] == '.' && path[1] == '/')
+        for (path += 2; *path == '/';)
+            path++;
+    return path;
+}
+
+static bool goes_up(const char *path)
+{
+    for (const char *part = path; part != NULL; part = strchr(part, '/')) {
+        part += *part == '/';
+        if (strncmp(part, "..", 2) == 0 && (part[2] == '/' || part[2] == '\0'))
+            return true;
+    }
+    return false;
+}
+
+void run_copies_add_program(struct run_copies *copies, const char *program)
+{
+    struct stat info;
+    if (program[0] == '/' || strchr(program, '/') == NULL || goes_up(program) ||
+        stat(program, &info) < 0 || !S_ISREG(info.st_mode))
+        return;
+    for (size_t i = 0; i < copies->in_count; i++)
+        if (strcmp(without_dots(copies->in[i].name), without_dots(program)) == 0)
+            return;
+    copies->in[copies->in_count++] =
+        (struct exec_copy_in){.name = program, .kind = EXEC_COPY_PATH, .data = program};
 }
 
 void run_copies_free(struct run_copies *copies)

@@ -27,6 +27,10 @@ struct run_copies {
 WARN_UNUSED int run_copies_read(struct run_options *options, struct run_copies *out,
                                 struct cj_error *err);
 
+/* "./main" on the command line means the file of this name here, unless something else is copied in to where it
+ * stands. To be called once; program lives as long as copies. */
+void run_copies_add_program(struct run_copies *copies, const char *program);
+
 /* Puts the fetched files where they were wanted; those leave the result. Every one is tried, err says
  * what became of the first that failed. stop_fd as in answer_write(). */
 WARN_UNUSED int run_copies_deliver(const struct run_copies *copies, struct exec_result *result,

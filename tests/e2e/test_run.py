@@ -822,6 +822,33 @@ def test_an_env_without_name_or_value_is_refused(run, entry):
     refused(run("--env", entry, "--", "/usr/bin/env"), "env", entry)
 
 
+@pytest.mark.parametrize("name", ["./a.out", "sub/a.out", "././a.out", ".//sub/./a.out"])
+def test_a_program_here_is_copied_in(run, name):
+    os.mkdir(os.path.join(run.folder, "sub"))
+    run.file(os.path.normpath(name), '#!/bin/sh\necho "$0 $1"; ls -d *\n')
+    assert output(run("--", name, "x")) == f"{name} x\n{os.path.normpath(name).split('/')[0]}\n"
+    assert output(run("--quiet", "--repeat", "2", "--", name, "x")).count(" x\n") == 2
+
+
+def test_a_program_here_does_not_replace_what_is_copied_in(run):
+    run.file("a.out", "#!/bin/sh\necho here\n")
+    run.file("b.out", "#!/bin/sh\necho copied\n")
+    for name in "a.out", "./a.out":
+        assert output(run("--copy-in", "b.out:" + name, "--", "./a.out")) == "copied\n"
+
+
+def test_only_a_program_below_here_is_copied_in(run):
+    os.mkdir(os.path.join(run.folder, "here"))
+    run.file("a.out", "#!/bin/sh\necho ran\n")
+    os.chmod(os.path.join(run.folder, "a.out"), 0o755)
+    for name in "../a.out", "./../a.out", os.path.join(run.folder, "a.out"), "a.out", "./none", "./":
+        done = subprocess.run(run.command("--", name), cwd=os.path.join(run.folder, "here"), stdout=subprocess.PIPE, timeout=30,
+                              stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        assert (done.returncode, done.stdout) == (125, b""), (name, done)
+    run.file("script", json.dumps({"args": ["./a.out"]}) + "\n")
+    assert json.loads(run("--script", "script").stdout)["status"] == "Internal Error"
+
+
 def test_a_bare_name_is_looked_up_in_the_work_directory_then_in_path(run):
     run.file("true", "#!/bin/sh\necho mine\n", 0o755)
     assert output(run("--quiet", "--copy-in", "true", "--", "true")) == "mine\n"

@@ -19,7 +19,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "cpus.h"
+#include "base/cpus.h"
 #include "sched/sched.h"
 
 #define PATIENCE_NS (30 * NS_PER_S)
