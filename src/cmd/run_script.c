@@ -316,6 +316,15 @@ static int read_request(struct run_script *script, const struct yml_node *line,
     return 0;
 }
 
+/* Blank or a comment; a byte order mark may stand before either. */
+static bool asks_nothing(const char *line)
+{
+    if (strncmp(line, "\xef\xbb\xbf", 3) == 0)
+        line += 3;
+    line += strspn(line, " \t\r\n");
+    return *line == '\0' || *line == '#';
+}
+
 int run_script_next(struct run_script *script, const struct run_given *given,
                     struct exec_request *request, struct cj_error *err)
 {
@@ -326,14 +335,14 @@ int run_script_next(struct run_script *script, const struct run_given *given,
         if (length < 0)
             return ferror(script->file) ? error_errno(err, "read %s", script->path) : 0;
         script->line_number++;
-        if (strspn(script->line, " \t\r\n") == (size_t)length)
+        if (asks_nothing(script->line) && strlen(script->line) == (size_t)length)
             continue;
         snprintf(name, sizeof(name), "%s line %u", script->path, script->line_number);
         if (yml_parse(name, script->line, (size_t)length, &script->document, err) < 0)
             return -1;
         const struct yml_node *root = yml_root(script->document);
         if (root == NULL)
-            continue;
+            return error_set(err, ERROR_CONFIG, 0, "%s: a map is needed here, not nothing", name);
         if (yml_expect(root, YML_MAP, err) < 0 ||
             read_request(script, root, given, request, err) < 0)
             return -1;

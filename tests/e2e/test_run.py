@@ -1181,6 +1181,9 @@ def test_an_option_that_cannot_count_for_a_script_is_refused(run, options, words
     ('{"args": ["/bin/true"], "cpu": "1s"}', ["cpu", "'1s'"]),
     ('{"args": ["/bin/true"]', []),
     ("[]", ["map"]),
+    ("null", ["map"]),
+    ("---", ["map"]),
+    ("!!map", ["map"]),
     ('{"args": ["/bin/true"], "env": ["=x"]}', ["env[0]", "NAME=VALUE"]),
 ])
 def test_a_bad_line_is_answered_and_the_rest_goes_on(run, line, words):
