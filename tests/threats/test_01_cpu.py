@@ -60,6 +60,19 @@ def test_system_time_is_reported(threat, box):
     assert result.status == OK and 0.2 <= result.cpu <= 0.26, result
 
 
+@pytest.mark.parametrize("how", ["intervals", "handled"])
+def test_storms_of_timers_end_at_the_cpu_limit(threat, box, how):
+    result = threat(box.command("storms_with_timers", [how], cpu=300 * MS))
+    assert result.status == TIME and 0.3 < result.cpu <= 0.9, result
+
+
+def test_ignored_timers_end_at_the_wall_limit(threat, box):
+    """As many as the quota of queued signals allows, and the next run has all of it again."""
+    results = threat(*[box.command("storms_with_timers", ["ignored"], wall=400 * MS)] * 2, all_results=True)
+    assert [result.status for result in results] == [TIME, TIME]
+    assert results[0].out == results[1].out and int(results[0].out) > 0
+
+
 def test_self_inflicted_signals_are_no_limit(threat, box):
     for number in (9, 24, 14, 26, 27):
         result = threat(box.shell(f"kill -{number} $$"))

@@ -77,3 +77,24 @@ def test_many_short_processes(threat, box):
     """3,000 pids in one run."""
     result = threat(box.command("leaves_behind", ["short_lived"], cpu=3000 * MS, wall=9000 * MS, memory=64 * MIB))
     assert (result.status, result["exitStatus"]) == (OK, 0), result
+
+
+@pytest.mark.parametrize("how, code", [("shares_everything", 8), ("memory_outlives_exec", 9), ("untraced", 10), ("sibling", 11),
+                                       ("thread_becomes_the_program", 33)])
+def test_odd_children_end_with_the_main_process(threat, box, how, code):
+    result = threat(box.command("clones_oddly", [how]))
+    assert (result.status, result["exitStatus"]) == (NONZERO, code), result
+    assert result.wall < 1, result
+
+
+def test_a_crash_takes_all_threads(threat, box):
+    result = threat(box.command("clones_oddly", ["crashes_among_threads"]))
+    assert (result.status, result["exitStatus"]) == (SIGNALLED, 6), result
+    assert result.wall < 1, result
+
+
+def test_a_group_that_stops_itself_ends_at_the_wall_limit(threat, box):
+    """One stops all, another continues all: whoever wins, the wall limit does."""
+    text = "(while :; do kill -CONT 0; done) & kill -STOP 0; sleep 10"
+    result = threat(box.shell(text, wall=800 * MS))
+    assert result.status == TIME and result.wall < 1.3, result

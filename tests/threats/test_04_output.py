@@ -61,6 +61,15 @@ def test_spoiled_descriptors_are_fresh_again(threat, box, how):
     assert result.status in (OK, SIGNALLED, NONZERO, TIME, OUTPUT), result
 
 
+def test_output_that_its_writer_reads_is_its_own_loss(threat, box):
+    """The pipe can be opened anew for reading: what is stolen is missing, and what comes last is not."""
+    code = ("import os; r = os.open('/proc/self/fd/1', os.O_RDONLY | os.O_NONBLOCK)\n"
+            "for i in range(2000):\n  os.write(1, b'0123456789')\n  try: os.read(r, 10)\n  except BlockingIOError: pass\n"
+            "os.close(r); os.write(1, b'end')")
+    result = threat(box.python(code))
+    assert result.status == OK and result.out.endswith("end") and len(result.out) <= 20003, result
+
+
 def test_late_writers_do_not_reach_the_next_run(threat, box):
     """Background children keep writing; the next run's output has none of it."""
     noisy = box.shell("(while :; do echo NOISE; echo NOISE >&2; done) & (while :; do echo NOISE; done) & exit 0", wall=1000 * MS)

@@ -103,3 +103,13 @@ def test_eight_at_once(box, host_unchanged):
     for process, status in processes:
         out, err = process.communicate(timeout=30)
         assert json.loads(out)["status"] == status, (out, err)
+
+
+def test_queued_signals_are_each_runs_own(threat, box):
+    """What one leaves in its queue, or sends to init, is not missing from the next one's quota."""
+    code = ("import ctypes, signal, os\nc = ctypes.CDLL(None)\nfor s in range(1, 65): c.sigqueue(1, s, None)\n"
+            "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())\nn = 0\n"
+            "while c.sigqueue(os.getpid(), signal.SIGRTMIN, None) == 0: n += 1\nprint(n)")
+    results = threat(*[box.python(code)] * 3, all_results=True)
+    assert [(result.status, result.out) for result in results] == [(OK, results[0].out)] * 3
+    assert int(results[0].out) > 0
