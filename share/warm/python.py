@@ -151,13 +151,15 @@ def is_python(one):
 
 
 def is_harmless(modules):
-    """What is imported comes last."""
-    if len(modules) == modules_at_start and next(reversed(modules)) == last_module:
-        return True
-    for name in modules.keys() - known:
-        if not is_python(modules[name]):
+    """What is imported comes last, and only that is looked at: a page is copied with each name that is taken."""
+    left = len(modules) - modules_at_start
+    for name in reversed(modules):
+        if left <= 0 and name == last_module:
+            break
+        left -= 1
+        if name not in known and not is_python(modules[name]):
             return False
-    return not ("threading" in modules and modules["threading"]._threading_atexits)
+    return left >= 0 and not ("threading" in modules and modules["threading"]._threading_atexits)
 
 
 def is_quiet():

@@ -49,7 +49,8 @@ static struct {
     const char *preload; /* modules, with commas; NULL */
     int streams[3];
     int control;
-    bool has_text; /* the script is a plain text in the work directory */
+    bool has_text;   /* the script is a plain text in the work directory */
+    bool has_looked; /* at one that stood in for it: it is about to open its own */
     bool has_stack;
     uint64_t stack_bytes;
     volatile int error;
@@ -231,8 +232,8 @@ static int go_to_program(pid_t pid, bool looks)
             return -1;
         if (info.op != PTRACE_SYSCALL_INFO_ENTRY || !names_program(pid, &info))
             continue;
-        looks = looks && symbols_find_python(pid, &python);
-        if (!looks || opens_to_run(&info))
+        start.has_looked = looks && symbols_find_python(pid, &python);
+        if (!start.has_looked || opens_to_run(&info))
             return 0;
     }
 }
@@ -347,7 +348,8 @@ static void put_text_together(struct text *text)
     static char nul;
     bool ahead = start.preload != NULL;
     int length = ahead ? snprintf(text->first_line, sizeof(text->first_line),
-                                  "preload = '%s'.split(',')\n", start.preload)
+                                  "preload, has_looked = '%s'.split(','), %d\n", start.preload,
+                                  start.has_looked)
                        : snprintf(text->first_line, sizeof(text->first_line),
                                   "came_ahead, filters_ahead, calls = set(), set(), None\n");
     text->parts[0] = (struct iovec){text->first_line, (size_t)length};
