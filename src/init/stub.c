@@ -508,15 +508,12 @@ INLINE long prepare_python(struct stub_page *page, uint64_t finalize)
     const volatile uint8_t *from = FUNCTION(python->finalize, const volatile uint8_t *);
     for (unsigned i = 0; i < STUB_PATCH_SIZE; i++)
         page->patched[i] = from[i];
-    volatile uint8_t jump[STUB_PATCH_SIZE]; /* mov $page, %rdi; mov $finalize, %rax; jmp *%rax */
+    volatile uint8_t jump[STUB_PATCH_SIZE];
     jump[0] = 0x48;
-    jump[1] = 0xbf;
-    put_address(jump + 2, (uint64_t)(uintptr_t)page);
-    jump[10] = 0x48;
-    jump[11] = 0xb8;
-    put_address(jump + 12, finalize);
-    jump[20] = 0xff;
-    jump[21] = 0xe0;
+    jump[1] = 0xb8;
+    put_address(jump + 2, finalize);
+    jump[10] = 0xff;
+    jump[11] = 0xe0;
     return patch(page, jump);
 }
 

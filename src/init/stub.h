@@ -3,6 +3,7 @@
 #define CJ_INIT_STUB_H
 
 #include <linux/filter.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/user.h>
 
@@ -50,7 +51,16 @@ struct stub_python {
     uint64_t text;                                     /* share/warm/python.py */
 };
 
-enum { STUB_PATCH_SIZE = 22, STUB_STREAM_DICTS = 9 };
+enum {
+    STUB_PATCH_SIZE = 12, /* mov $address, %rax; jmp *%rax */
+    STUB_FILLER_MAX = 24,
+    STUB_ENTRY_SIZE = 22, /* mov $page, %rdi; mov $function, %rax; jmp *%rax */
+    STUB_STREAM_DICTS = 9,
+};
+
+/* code: of the function, STUB_PATCH_SIZE + STUB_FILLER_MAX bytes, whoever's they are. size: the function's, which may be less: it
+ * may do nothing but jump to another. What stands behind it must be nobody's. */
+bool stub_patch_fits(const uint8_t *code, uint64_t size);
 
 /* What the text leaves in its list "calls", where modules came ahead (share/warm/ahead.py). */
 enum stub_call {

@@ -369,12 +369,23 @@ static bool write_text(pid_t pid, uint64_t address, const struct text *text)
     return process_vm_writev(pid, text->parts, 4, &there, 1, 0) == (ssize_t)text->size;
 }
 
+/* Calls stub_finalize() as if with the page, which it does not know. */
+static void make_entry(uint8_t entry[static STUB_ENTRY_SIZE], uint64_t page, uint64_t function)
+{
+    static const uint8_t code[STUB_ENTRY_SIZE] = {0x48, 0xbf, 0, 0, 0, 0, 0, 0, 0, 0,    0x48,
+                                                  0xb8, 0,    0, 0, 0, 0, 0, 0, 0, 0xff, 0xe0};
+    memcpy(entry, code, STUB_ENTRY_SIZE);
+    memcpy(entry + 2, &page, sizeof(page));
+    memcpy(entry + 12, &function, sizeof(function));
+}
+
 /* Memory of ours, its code in front; then it runs that. */
 static int put_stub(pid_t pid)
 {
     static struct stub_page page;
     const struct stub_code code = stub_code();
-    uint64_t code_size = (code.size + 4095) & ~UINT64_C(4095);
+    uint64_t code_size = (code.size + STUB_ENTRY_SIZE + 4095) & ~UINT64_C(4095);
+    uint8_t entry[STUB_ENTRY_SIZE];
     struct text text;
     put_text_together(&text);
     memset(&page, 0, sizeof(page));
@@ -399,7 +410,9 @@ static int put_stub(pid_t pid)
     if (start.preload != NULL)
         page.python.apart = 0;
     page.hung.visit = begin + code.visit;
+    make_entry(entry, data, begin + code.finalize);
     if (!write_into(pid, begin, code.begin, code.size) ||
+        !write_into(pid, begin + code.size, entry, sizeof(entry)) ||
         !write_into(pid, data, &page, sizeof(page)) ||
         !write_text(pid, data + sizeof(page), &text) ||
         once_more(pid, &page.registers, SYS_mprotect, begin, code_size, PROT_READ | PROT_EXEC) != 0)
@@ -407,7 +420,7 @@ static int put_stub(pid_t pid)
     struct user_regs_struct registers = page.registers;
     registers.rip = begin + code.entry;
     registers.rdi = data;
-    registers.rsi = begin + code.finalize;
+    registers.rsi = begin + code.size;
     /* Below what the interpreter has on its stack, and the 128 bytes that it may use beyond that; as behind a
      * call. */
     registers.rsp = ((registers.rsp - 1024) & ~UINT64_C(15)) - 8;
