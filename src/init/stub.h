@@ -46,9 +46,10 @@ struct stub_python {
     uint64_t collector_off;                /* PyGC_Disable */
     uint64_t apart;                        /* 1: all of them are there, and nothing comes ahead */
     uint64_t generator, list, type, object, reference; /* PyGen_Type, ...; 0: not there */
-    uint64_t none;                                     /* _Py_NoneStruct */
-    uint64_t finalize;                                 /* Py_FinalizeEx: taken over */
-    uint64_t text;                                     /* share/warm/python.py */
+    uint64_t add_watcher, watch; /* PyType_AddWatcher, PyType_Watch; 0 before CPython 3.12 */
+    uint64_t none;               /* _Py_NoneStruct */
+    uint64_t finalize;           /* Py_FinalizeEx: taken over */
+    uint64_t text;               /* share/warm/python.py */
 };
 
 enum {
@@ -106,8 +107,10 @@ struct stub_page {
     uint64_t held; /* a list: of objects that those of the text refer to; 0: it was run in place */
     uint64_t end_name; /* "__del__", and how many references to it there are; 0: not known */
     uint64_t end_names;
-    uint64_t outside;                 /* a dictionary: what it holds that is not its own */
-    uint64_t collector;               /* its state (stub_collector.h); 0: not known */
+    uint64_t on_type_change;   /* the function (stub_types.h) */
+    uint64_t type_has_changed; /* one that was there before the program; 0: none that we know */
+    uint64_t outside;          /* a dictionary: what it holds that is not its own */
+    uint64_t collector;        /* its state (stub_collector.h); 0: not known */
     uint8_t patched[STUB_PATCH_SIZE]; /* what stood in finalize */
 };
 
@@ -152,8 +155,9 @@ struct stub_started {
 struct stub_code {
     const char *begin;
     uint64_t size, entry;
-    uint64_t finalize; /* what takes Py_FinalizeEx over */
-    uint64_t visit;    /* CPython's visitproc (stub_hung.h) */
+    uint64_t finalize;     /* what takes Py_FinalizeEx over */
+    uint64_t visit;        /* CPython's visitproc (stub_hung.h) */
+    uint64_t type_changed; /* stub_types.h */
 };
 struct stub_code stub_code(void);
 

@@ -174,6 +174,8 @@ static bool find_all(const struct image *image, struct stub_python *out)
     out->type = address_of(image, "PyType_Type");
     out->object = address_of(image, "PyBaseObject_Type");
     out->reference = address_of(image, "_PyWeakref_RefType");
+    out->add_watcher = address_of(image, "PyType_AddWatcher");
+    out->watch = address_of(image, "PyType_Watch");
     return true;
 }
 

@@ -369,7 +369,7 @@ static bool write_text(pid_t pid, uint64_t address, const struct text *text)
     return process_vm_writev(pid, text->parts, 4, &there, 1, 0) == (ssize_t)text->size;
 }
 
-/* Calls stub_finalize() as if with the page, which it does not know. */
+/* Goes on to a function with the page, which its caller does not know. */
 static void make_entry(uint8_t entry[static STUB_ENTRY_SIZE], uint64_t page, uint64_t function)
 {
     static const uint8_t code[STUB_ENTRY_SIZE] = {0x48, 0xbf, 0, 0, 0, 0, 0, 0, 0, 0,    0x48,
@@ -384,8 +384,8 @@ static int put_stub(pid_t pid)
 {
     static struct stub_page page;
     const struct stub_code code = stub_code();
-    uint64_t code_size = (code.size + STUB_ENTRY_SIZE + 4095) & ~UINT64_C(4095);
-    uint8_t entry[STUB_ENTRY_SIZE];
+    uint8_t entries[2][STUB_ENTRY_SIZE];
+    uint64_t code_size = (code.size + sizeof(entries) + 4095) & ~UINT64_C(4095);
     struct text text;
     put_text_together(&text);
     memset(&page, 0, sizeof(page));
@@ -410,9 +410,11 @@ static int put_stub(pid_t pid)
     if (start.preload != NULL)
         page.python.apart = 0;
     page.hung.visit = begin + code.visit;
-    make_entry(entry, data, begin + code.finalize);
+    make_entry(entries[0], data, begin + code.finalize);
+    make_entry(entries[1], data, begin + code.type_changed);
+    page.on_type_change = begin + code.size + STUB_ENTRY_SIZE;
     if (!write_into(pid, begin, code.begin, code.size) ||
-        !write_into(pid, begin + code.size, entry, sizeof(entry)) ||
+        !write_into(pid, begin + code.size, entries, sizeof(entries)) ||
         !write_into(pid, data, &page, sizeof(page)) ||
         !write_text(pid, data + sizeof(page), &text) ||
         once_more(pid, &page.registers, SYS_mprotect, begin, code_size, PROT_READ | PROT_EXEC) != 0)
