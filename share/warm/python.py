@@ -23,7 +23,7 @@ from _frozen_importlib_external import SourceFileLoader
 below, next, reversed, id, len, list, map, set, type, vars = getattr, next, reversed, id, len, list, map, set, type, vars
 references = sys.getrefcount
 apart = calls is None and sys.version_info >= (3, 10)
-tells_of_errors = sys.version_info >= (3, 13)
+tells_of_errors, reads_and_writes = sys.version_info >= (3, 13), {io.BufferedRandom}
 outside = {"modules": sys.modules, "filters": _warnings.filters, "streams": (sys.__stdin__, sys.stdout, sys.stderr)}
 gettrace, getprofile = sys.gettrace, sys.getprofile
 allocated = sys.getallocatedblocks
@@ -110,7 +110,9 @@ def has_other_filters(filters):
 
 def write_out(left):
     """What they hold, in the order in which they were made. Returns whether all is said: errors at their end are nobody's before
-    CPython 3.13."""
+    CPython 3.13. One who reads, too, makes an error once."""
+    if tells_of_errors and reads_and_writes & set(map(type, left)):
+        return False
     for one in left:
         try:
             one.flush()

@@ -97,8 +97,11 @@ static int interpreter_main(void *nothing)
 /* ---- a script for it to look at ---- */
 
 /* CPython looks first whether its script is an archive, with an importer of its own language: half of what a short run
- * takes. That is the same for every plain text, so it is done on this one, which goes before the script itself is opened. */
-static const char stand_in[] = "# the program comes later\n";
+ * takes. That is the same for every plain text, so it is done on this one, which goes before the script itself is opened. The
+ * importer reads all of it: where classes lie hangs on its length, mostly on whether that is a few hundred bytes or more. */
+#define LINE  "# the program comes later .....\n"
+#define LINES LINE LINE LINE LINE LINE LINE LINE LINE
+static const char stand_in[] = LINES LINES LINES LINES LINES LINES LINES LINES;
 
 static bool stand_in_path(char path[static 2 * INIT_PATH_MAX])
 {
