@@ -228,7 +228,9 @@ static void empty_lines_and_comments_are_no_requests(void **state)
 {
     (void)state;
     struct fixture f;
-    open_script(&f, "\n  \t\r\n# nothing\nnull\n\n{args: [a]}");
+    open_script(&f, "\n  \t\r\n# nothing\n\xef\xbb\xbf # nor here\nnull\n\n{args: [a]}");
+    assert_int_equal(next(&f), -1); /* null: a client waits for its answer */
+    assert_non_null(strstr(f.err.message, "line 5: a map is needed here"));
     assert_int_equal(next(&f), 1);
     assert_string_equal(f.request.args[0], "a");
     assert_int_equal(next(&f), 0);
