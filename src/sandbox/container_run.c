@@ -41,6 +41,7 @@ static void put_made(struct container *container, const struct container_run *ru
     for (size_t i = 0; i < run->made_count; i++) {
         size_t size = strlen(run->made[i]) + 1;
         memcpy(container->arena + *at, run->made[i], size);
+        container->made_names[i] = run->made[i];
         request->made_offsets[i] = *at;
         *at += (uint32_t)size;
     }
@@ -413,17 +414,6 @@ static void judge_memory(const struct container *container, const struct init_en
     end->error = 0;
     end->step = "";
     end->wait_status = SIGKILL;
-}
-
-bool container_makes_files(const struct container *container)
-{
-    return container->sandbox->own_work_dir;
-}
-
-void container_forget_made(struct container *container)
-{
-    for (unsigned i = 0; i < INIT_MADE_MAX; i++)
-        fd_close(&container->made_fds[i]);
 }
 
 /* Init is ours, but what it says of places and sizes is checked like anybody's. */

@@ -507,6 +507,35 @@ def test_a_collector_can_be_stored(service):
     assert answer.headers["Content-Disposition"] == 'attachment; filename="stdout"'
 
 
+FLOODED = [{"name": "o", "type": "CollectSizeExceeded", "message": "Output Limit Exceeded"}]
+
+
+@better(reason="who floods a file that is collected is stopped, as who floods a pipe; go-judge waits for a limit or a full disk")
+@pytest.mark.parametrize("name, more", [("o", {}), ("/tmp/o", {}), ("o", {"copyOutCached": ["o"]})])
+def test_a_flood_of_a_file_is_stopped(service, name, more):
+    errors = [{**FLOODED[0], "name": name}]
+    more = {**more, "copyOutCached": [name]} if more else {}
+    began = time.monotonic()
+    result = service.run(command("/usr/bin/yes", files=[{"content": ""}, collector(name, 1000)], cpuLimit=10**10,
+                                 clockLimit=10**10, memoryLimit=512 * MIB, **more))
+    assert (result["status"], result["exitStatus"], result["fileError"]) == ("Output Limit Exceeded", 9, errors)
+    assert time.monotonic() - began < 5 and result["memory"] < 120 * MIB
+    content = service.get("/file/" + result["fileIds"][name]).body.decode() if more else result["files"][name]
+    assert content == "y\n" * 500
+
+
+@kept
+def test_much_output_is_no_flood(service):
+    """What is asked for comes back, however large; a file that only has the collector's name is no output."""
+    files = [{"content": ""}, collector("o", 30 * MIB), collector("e", 1000)]
+    result = service.run(shell("head -c 31457280 /dev/zero; sleep 0.1", files=files, memoryLimit=128 * MIB,
+                               copyOutCached=["o"], clockLimit=10**10))
+    assert result["status"] == "Accepted" and len(service.get("/file/" + result["fileIds"]["o"]).body) == 30 * MIB
+    result = service.run(shell("echo first; sleep 0.1; rm o; head -c 5000000 /dev/zero >o; sleep 0.1; echo last",
+                               files=[{"content": ""}, collector("o", 1000)], clockLimit=10**10))
+    assert (result["status"], result["files"]["o"]) == ("Accepted", "first\nlast\n")
+
+
 @kept
 def test_parents_are_made(service):
     copies = {"a/b/c.txt": {"content": "deep"}, "/tmp/x": {"content": "tmp"}}
