@@ -131,6 +131,16 @@ static void explain_refusal(const struct command *command, struct cj_error *err)
                   errno_text(err->code));
 }
 
+/* Nothing has been written: collectors come back empty, as go-judge's clients are used to. */
+static void collect_nothing(struct command *command)
+{
+    struct cj_error err;
+    bool over = false;
+    if (streams_collect(command->streams, &command->outputs, &over, &err) < 0 ||
+        outputs_store(&command->outputs, &err) < 0)
+        command_fail(command, &err);
+}
+
 void command_start(struct command *command)
 {
     const struct exec_request *request = command->request;
@@ -164,6 +174,8 @@ void command_start(struct command *command)
     if (container_start(command->container, &spec, &err) < 0) {
         explain_refusal(command, &err);
         command_fail(command, &err);
+        if (err.domain == ERROR_REQUEST)
+            collect_nothing(command);
         return;
     }
     int64_t settle_ns = container_settle_ns(command->container);

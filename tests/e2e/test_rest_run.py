@@ -507,6 +507,22 @@ def test_a_collector_can_be_stored(service):
     assert answer.headers["Content-Disposition"] == 'attachment; filename="stdout"'
 
 
+@kept
+@pytest.mark.parametrize("more, words", [
+    ({"cpuSetLimit": "abc"}, "cgroup: failed to set cpuset limit: "),
+    ({"args": ["/bin/true", "x" * (200 << 10)]}, "start: /bin/true: execve: argument list too long"),
+    ({"args": ["/nonexist"]}, "start: /nonexist: execve: no such file or directory"),
+])
+def test_what_cannot_start_has_its_outputs(service, more, words):
+    """Clients take them for granted, whatever the status."""
+    files = [{"content": ""}, collector("stdout"), collector("stderr", pipe=True)]
+    result = service.run(command(files=files, **more))
+    assert result["status"] == "Internal Error" and result["error"].startswith(words)
+    assert result["files"] == {"stderr": "", "stdout": ""}
+    result = service.run(command(files=files, copyOutCached=["stdout"], **more))
+    assert result["files"] == {"stderr": ""} and service.get("/file/" + result["fileIds"]["stdout"]).body == b""
+
+
 FLOODED = [{"name": "o", "type": "CollectSizeExceeded", "message": "Output Limit Exceeded"}]
 
 
