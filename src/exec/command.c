@@ -374,7 +374,7 @@ static void decide(struct command *command, struct exec_outcome *outcome)
     result->exit_status = verdict.exit_status;
     result->cpu_ns = end->cpu_ns;
     result->wall_ns = end->wall_ns;
-    result->memory_bytes = end->memory_bytes;
+    result->memory_bytes = exec_memory_figure(outcome, command->settings->extra_memory_bytes);
     result->process_peak = end->process_peak;
     result->warm = end->warm;
     result->cancelled = command->killed == KILL_CANCEL;
