@@ -268,9 +268,16 @@ int container_kill(struct container *container, struct cj_error *err)
         return -1;
     struct init_request request = {.op = INIT_OP_KILL};
     struct init_answer answer;
-    if (container_ask(container, &request, -1, &answer, NULL, err) == 0)
+    struct cj_error why;
+    if (container_ask(container, &request, -1, &answer, NULL, &why) == 0)
         return 0;
-    return container_await_death(container, 0) ? 0 : -1; /* then nobody is left to be killed */
+    /* Nobody is left to be killed once init is dead. The end of its sockets comes before: it dies for good when the kernel
+     * has ended all the others, zap_pid_ns_processes(). */
+    if (container_await_death(container, why.code == EPIPE ? CONTAINER_DEATH_TIMEOUT_NS : 0))
+        return 0;
+    if (err != NULL)
+        *err = why;
+    return -1;
 }
 
 /* ---- its end ---- */

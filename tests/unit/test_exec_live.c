@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -1143,6 +1144,29 @@ static void a_sparse_file_costs_what_it_holds(void **state)
     trial_end(&trial);
 }
 
+/* Its sockets close before it is dead for good: the kernel ends the others of its namespace in between. */
+static void a_run_whose_init_is_dying_can_be_killed(void **state)
+{
+    (void)state;
+    struct container *container = exec_fixture_container(0);
+    const char *const args[] = {"/bin/sh", "-c", "for i in 1 2 3 4 5 6 7; do sleep 9 & done; wait"};
+    for (int round = 0; round < 20; round++) {
+        struct container_run run = {.args = args, .arg_count = COUNT_OF(args)};
+        struct cj_error err = {0};
+        run.limits.memory_bytes = 64 * MIB;
+        run.limits.processes = 16;
+        if (container_start(container, &run, &err) < 0)
+            fail_msg("start: %s", err.message);
+        usleep(5000);
+        kill(container_init_pid(container), SIGKILL);
+        usleep((unsigned)round * 20);
+        if (container_kill(container, &err) < 0)
+            fail_msg("round %d: %s", round, err.message);
+        if (container_reset(container, &err) < 0)
+            fail_msg("reset: %s", err.message);
+    }
+}
+
 #define TEST(name) cmocka_unit_test(name)
 
 int main(int argc, char **argv)
@@ -1190,6 +1214,7 @@ int main(int argc, char **argv)
         TEST(stored_files_are_inputs),
         TEST(a_large_file_comes_out_once),
         TEST(a_sparse_file_costs_what_it_holds),
+        TEST(a_run_whose_init_is_dying_can_be_killed),
     };
     if (argc > 1)
         setenv("EXEC_VICTIM", argv[1], 1);
