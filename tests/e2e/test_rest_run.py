@@ -566,6 +566,22 @@ def test_a_copy_that_cannot_be_made(service):
 
 
 @kept
+@pytest.mark.parametrize("prefixes", [[], ["-src-prefix", "/dev,/proc"]])
+def test_host_files_that_are_special(serve, prefixes):
+    """Judges name /dev/null where a problem has no such file. Files of /proc have no size, and sendfile(2) does not take them."""
+    started = serve(*prefixes)
+    copies = {"none": {"src": "/dev/null"}, "version": {"src": "/proc/version"}}
+    with open("/proc/version", encoding="ascii") as file:
+        assert accepted(started.run(shell("wc -c <none; cat version", copyIn=copies))) == "0\n" + file.read()
+    assert started.run(shell("true", copyIn={"a": {"src": "/proc/version"}}, copyOutCached=["a"]))["status"] == "Accepted"
+    answer = started.post_run({"cmd": [shell("echo ran", copyIn={"x": {"src": "/dev/zero"}})]})
+    if prefixes:
+        refused(answer, "/dev/zero")
+    else:
+        assert [(e["name"], e["type"]) for e in answer.json[0]["fileError"]] == [("x", "CopyInOpenFile")]
+
+
+@kept
 def test_a_missing_host_file_to_copy(service):
     result = service.run(shell("echo ran", copyIn={"x": {"src": "/nonexist"}}))
     assert (result["status"], result["error"]) == ("File Error", "open /nonexist: no such file or directory")
