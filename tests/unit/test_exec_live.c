@@ -386,6 +386,26 @@ static void a_flood_ends_its_own_command_only(void **state)
     trial_end(&trial);
 }
 
+/* In the work directory, where init makes it, and elsewhere. The memory it takes is the command's, and there is enough. */
+static void a_flood_of_a_file_ends_its_command(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"made", "/tmp/opened"};
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        struct trial trial;
+        trial_begin(&trial);
+        struct exec_request *request = trial_shell(&trial, "exec cat /dev/zero");
+        trial.files[0][1].kind = EXEC_FILE_COLLECT_FILE;
+        trial.files[0][1].name = names[i];
+        request->limits.memory_bytes = 512 * MIB;
+        trial_run(&trial);
+        assert_status(&trial.results[0], EXEC_OUTPUT_LIMIT);
+        assert_int_equal(find_file(&trial.results[0], names[i])->size, 1 << 20);
+        assert_true(trial.results[0].wall_ns < NS_PER_S);
+        trial_end(&trial);
+    }
+}
+
 /* Its pipes close, so the others see it. */
 static void a_command_that_cannot_start_leaves_the_others_alone(void **state)
 {
@@ -1188,6 +1208,7 @@ int main(int argc, char **argv)
         TEST(two_proxies_of_one_name_make_one_file),
         TEST(commands_without_pipes_do_not_wait_for_each_other),
         TEST(a_flood_ends_its_own_command_only),
+        TEST(a_flood_of_a_file_ends_its_command),
         TEST(a_command_that_cannot_start_leaves_the_others_alone),
         TEST(a_group_is_cancelled_as_a_whole),
         TEST(slots_run_groups_at_the_same_time),
