@@ -401,8 +401,10 @@ static int open_out(const char *path, uint32_t *not_regular)
         *not_regular = errno == ELOOP;
         return -1;
     }
-    struct stat info;
-    if (fstat(place, &info) < 0 || !S_ISREG(info.st_mode) || is_special(place)) {
+    struct stat
+        info; /* what stands there without a name of its own is the cover of a masked file */
+    if (fstat(place, &info) < 0 || !S_ISREG(info.st_mode) || info.st_nlink == 0 ||
+        is_special(place)) {
         close(place);
         *not_regular = 1;
         errno = EINVAL;

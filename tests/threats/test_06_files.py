@@ -44,6 +44,7 @@ PATHS = {
     "device": ("true", "/dev/zero"),
     "random": ("true", "/dev/urandom"),
     "kcore": ("true", "/proc/kcore"),
+    "masked": ("true", "/proc/keys"),
     "inside_file": ("echo x > out", "out/x"),
 }
 
