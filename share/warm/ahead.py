@@ -1,5 +1,5 @@
-# Modules that a warm CPython has imported before its script: stands between the line preload = ("numpy",), which init
-# writes, and python.py, whose namespace is the same. docs/warm.md
+# Modules that a warm CPython has imported before its script: stands between a line that init writes: preload, has_looked =
+# ["numpy"], 1, and python.py, whose namespace is the same. docs/warm.md
 #
 # They are taken out of sys.modules again, with all that came with them, and come back when the program imports
 # them: one by one with what each of them needs, in the order in which they would have been loaded. So a program that
@@ -19,7 +19,7 @@ for name in ("atexit", "gc"): # a program that has not imported them does not ha
     modules.pop(name, None)
 at_first = gc.get_objects()
 started = {name: dict(vars(module)) for name, module in modules.items()}
-finders_before, filters_before, path_before = set(finders), list(filters), list(sys.path)
+finders_before, filters_before, path_before = set(finders), list(filters), sys.path[has_looked:]
 recursion_limit, frame_here = sys.getrecursionlimit, sys._getframe
 filters_mutated, path_importer, listdir = _warnings._filters_mutated, PathFinder._path_importer_cache, posix.listdir
 
@@ -118,7 +118,11 @@ def import_all(roots):
     return own_filters
 
 
+whole_path, sys.path = sys.path, list(path_before) # when it has looked at what stood in for the script, its folder is the first
 own_filters = import_all(preload)
+if sys.path != path_before:
+    raise ImportError("sys.path")
+sys.path = whole_path
 ahead = {name: module for name, module in modules.items() if name not in started}
 
 # ---- what has changed ----
@@ -495,4 +499,4 @@ kept = [ahead, needs, orders, found, own_filters, calls, fill_pools()]
 kept.append(kept) # and never collected, since it is frozen: what is left out of the end stays as it is
 freeze_but(at_first, ahead["ctypes"])
 came_ahead, filters_ahead = set(ahead), {id(one) for own in own_filters.values() for one in own}
-del at_first, first, started, one, name, posix, changes
+del at_first, first, started, one, name, posix, changes, whole_path

@@ -24,6 +24,7 @@ below, next, reversed, id, len, list, map, set, type, vars = getattr, next, reve
 references = sys.getrefcount
 apart = calls is None and sys.version_info >= (3, 10)
 names_of_sys = vars(sys)
+tells_of_errors, reads_and_writes = sys.version_info >= (3, 13), {io.BufferedRandom}
 outside = {"modules": sys.modules, "filters": _warnings.filters, "streams": (sys.__stdin__, sys.stdout, sys.stderr)}
 gettrace, getprofile = sys.gettrace, sys.getprofile
 allocated = sys.getallocatedblocks
@@ -109,12 +110,17 @@ def has_other_filters(filters):
 
 
 def write_out(left):
-    """What they hold, in the order in which they were made. As at their end, errors are nobody's."""
+    """What they hold, in the order in which they were made. Returns whether all is said: errors at their end are nobody's before
+    CPython 3.13. One who reads, too, makes an error once."""
+    if tells_of_errors and reads_and_writes & set(map(type, left)):
+        return False
     for one in left:
         try:
             one.flush()
         except Exception:
-            pass
+            if tells_of_errors:
+                return False
+    return True
 
 
 def always(one):
@@ -152,13 +158,15 @@ def is_python(one):
 
 
 def is_harmless(modules):
-    """What is imported comes last."""
-    if len(modules) == modules_at_start and next(reversed(modules)) == last_module:
-        return True
-    for name in modules.keys() - known:
-        if not is_python(modules[name]):
+    """What is imported comes last, and only that is looked at: a page is copied with each name that is taken."""
+    left = len(modules) - modules_at_start
+    for name in reversed(modules):
+        if left <= 0 and name == last_module:
+            break
+        left -= 1
+        if name not in known and not is_python(modules[name]):
             return False
-    return not ("threading" in modules and modules["threading"]._threading_atexits)
+    return left >= 0 and not ("threading" in modules and modules["threading"]._threading_atexits)
 
 
 def is_quiet():
@@ -212,8 +220,8 @@ def finish(looked=False):
         if left is not None:
             for stream in outside["streams"][1:]:
                 stream.flush()
-            write_out(left)
-            return 1
+            if write_out(left):
+                return 1
     except BaseException:
         pass
     left = None
@@ -263,6 +271,8 @@ old = {id(one) for one in get_objects()
 looked = (True,)
 places = [id(one) + type(one).__dictoffset__ for stream in outside["streams"] for one in and_below(stream)]
 ends = b"".join([one.to_bytes(8, "little") for one in (len(old), *sorted(old), *places, *collected)]) if len(places) == 9 else None
+unended = [id(one) for one in get_objects() if type in mro_of(type(one)) and one.__flags__ & 1 << 9 and not has_end(one)]
+unended = b"".join([one.to_bytes(8, "little") for one in (len(unended), *unended)])
 held, end_name, code = [], "__del__", type(finish.__code__)
 del before, name, atexit, io, _thread, _warnings, _weakref
 if apart: # code that has never run, in place of what has: it would remember types by the numbers that they have got here

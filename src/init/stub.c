@@ -310,6 +310,7 @@ typedef void *(*get_item)(void *, const volatile char *);
 #include "stub_collector.h"
 #include "stub_end.h"
 #include "stub_hung.h"
+#include "stub_types.h"
 
 /* Gives the interpreter's Py_FinalizeEx() other first bytes. */
 INLINE long patch(const struct stub_page *page, const volatile uint8_t *bytes)
@@ -385,10 +386,11 @@ INLINE bool is_alone(void)
 }
 
 /* Whether there are as many references to the name __del__ as in the beginning. An object begins with their number; where it
- * never changes (CPython 3.12) this tells nothing. */
+ * never changes (CPython 3.12) the classes are watched. */
 INLINE bool has_no_new_end(const struct stub_page *page)
 {
-    return page->end_name == 0 || word_at(page->end_name) == page->end_names;
+    return page->type_has_changed == 0 &&
+           (page->end_name == 0 || word_at(page->end_name) == page->end_names);
 }
 
 /* In a program's process, in place of Py_FinalizeEx(): leaves out an end that nobody can see. A program that
@@ -475,6 +477,8 @@ INLINE bool take_names(struct stub_page *page, uint64_t space_at)
         apart_hold(python, page->held, python->take);
         page->end_names = word_at(page->end_name);
     }
+    if (watch_types(page, named(item, space, 0x6465646e656e75, 0)) < 0) /* "unended" */
+        return false;
     return page->finish != 0 && page->gettrace != 0 && page->getprofile != 0 && page->looked != 0 &&
            page->outside != 0;
 }
@@ -508,15 +512,12 @@ INLINE long prepare_python(struct stub_page *page, uint64_t finalize)
     const volatile uint8_t *from = FUNCTION(python->finalize, const volatile uint8_t *);
     for (unsigned i = 0; i < STUB_PATCH_SIZE; i++)
         page->patched[i] = from[i];
-    volatile uint8_t jump[STUB_PATCH_SIZE]; /* mov $page, %rdi; mov $finalize, %rax; jmp *%rax */
+    volatile uint8_t jump[STUB_PATCH_SIZE];
     jump[0] = 0x48;
-    jump[1] = 0xbf;
-    put_address(jump + 2, (uint64_t)(uintptr_t)page);
-    jump[10] = 0x48;
-    jump[11] = 0xb8;
-    put_address(jump + 12, finalize);
-    jump[20] = 0xff;
-    jump[21] = 0xe0;
+    jump[1] = 0xb8;
+    put_address(jump + 2, finalize);
+    jump[10] = 0xff;
+    jump[11] = 0xe0;
     return patch(page, jump);
 }
 
@@ -603,6 +604,7 @@ struct stub_code stub_code(void)
         .entry = (uint64_t)((const char *)(uintptr_t)stub_main - __start_cj_stub),
         .finalize = (uint64_t)((const char *)(uintptr_t)stub_finalize - __start_cj_stub),
         .visit = (uint64_t)((const char *)(uintptr_t)stub_visit - __start_cj_stub),
+        .type_changed = (uint64_t)((const char *)(uintptr_t)stub_type_changed - __start_cj_stub),
     };
 }
 

@@ -3,6 +3,7 @@
 #define CJ_INIT_STUB_H
 
 #include <linux/filter.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/user.h>
 
@@ -45,12 +46,22 @@ struct stub_python {
     uint64_t collector_off;                /* PyGC_Disable */
     uint64_t apart;                        /* 1: all of them are there, and nothing comes ahead */
     uint64_t generator, list, type, object, reference; /* PyGen_Type, ...; 0: not there */
-    uint64_t none;                                     /* _Py_NoneStruct */
-    uint64_t finalize;                                 /* Py_FinalizeEx: taken over */
-    uint64_t text;                                     /* share/warm/python.py */
+    uint64_t add_watcher, watch; /* PyType_AddWatcher, PyType_Watch; 0 before CPython 3.12 */
+    uint64_t none;               /* _Py_NoneStruct */
+    uint64_t finalize;           /* Py_FinalizeEx: taken over */
+    uint64_t text;               /* share/warm/python.py */
 };
 
-enum { STUB_PATCH_SIZE = 22, STUB_STREAM_DICTS = 9 };
+enum {
+    STUB_PATCH_SIZE = 12, /* mov $address, %rax; jmp *%rax */
+    STUB_FILLER_MAX = 24,
+    STUB_ENTRY_SIZE = 22, /* mov $page, %rdi; mov $function, %rax; jmp *%rax */
+    STUB_STREAM_DICTS = 9,
+};
+
+/* code: of the function, STUB_PATCH_SIZE + STUB_FILLER_MAX bytes, whoever's they are. size: the function's, which may be less: it
+ * may do nothing but jump to another. What stands behind it must be nobody's. */
+bool stub_patch_fits(const uint8_t *code, uint64_t size);
 
 /* What the text leaves in its list "calls", where modules came ahead (share/warm/ahead.py). */
 enum stub_call {
@@ -96,8 +107,10 @@ struct stub_page {
     uint64_t held; /* a list: of objects that those of the text refer to; 0: it was run in place */
     uint64_t end_name; /* "__del__", and how many references to it there are; 0: not known */
     uint64_t end_names;
-    uint64_t outside;                 /* a dictionary: what it holds that is not its own */
-    uint64_t collector;               /* its state (stub_collector.h); 0: not known */
+    uint64_t on_type_change;   /* the function (stub_types.h) */
+    uint64_t type_has_changed; /* one that was there before the program; 0: none that we know */
+    uint64_t outside;          /* a dictionary: what it holds that is not its own */
+    uint64_t collector;        /* its state (stub_collector.h); 0: not known */
     uint8_t patched[STUB_PATCH_SIZE]; /* what stood in finalize */
 };
 
@@ -142,8 +155,9 @@ struct stub_started {
 struct stub_code {
     const char *begin;
     uint64_t size, entry;
-    uint64_t finalize; /* what takes Py_FinalizeEx over */
-    uint64_t visit;    /* CPython's visitproc (stub_hung.h) */
+    uint64_t finalize;     /* what takes Py_FinalizeEx over */
+    uint64_t visit;        /* CPython's visitproc (stub_hung.h) */
+    uint64_t type_changed; /* stub_types.h */
 };
 struct stub_code stub_code(void);
 

@@ -9,7 +9,7 @@
 #ifndef CJ_INIT_STUB_COLLECTOR_H
 #define CJ_INIT_STUB_COLLECTOR_H
 
-/* As CPython 3.9 to 3.12 has it (struct _gc_runtime_state), and looked for (collector_find()): other versions have others. */
+/* As CPython 3.9 to 3.13 has it (struct _gc_runtime_state), and looked for (collector_find()): other versions have others. */
 struct collector {
     int32_t debug, padding;
     struct {
@@ -24,7 +24,8 @@ struct collector {
 };
 
 enum {
-    COLLECTOR_SEARCH = 8192,                /* bytes of the interpreter's state */
+    COLLECTOR_SEARCH = 8192,                /* bytes of the interpreter's state, */
+    COLLECTOR_SEARCH_MORE = 65536,          /* since CPython 3.12 */
     COLLECTOR_HEADER = 16,                  /* in front of each object */
     COLLECTOR_TUPLES = 20,                  /* lengths that have a list of freed ones */
     COLLECTOR_KINDS = 2 + COLLECTOR_TUPLES, /* lists, dictionaries, tuples */
@@ -40,13 +41,14 @@ struct collector_before {
     uint64_t last; /* of the youngest */
 };
 
-INLINE bool collector_is(uint64_t at)
+/* young: how many of these are collected; 700 before CPython 3.13. */
+INLINE bool collector_is(uint64_t at, int32_t young)
 {
     const volatile struct collector *seen = FUNCTION(at, const volatile struct collector *);
     if (*FUNCTION(at - 4, const volatile int32_t *) != 1 || seen->debug != 0)
         return false;
     for (unsigned i = 0; i < 3; i++) {
-        int32_t threshold = i == 0 ? 700 : 10;
+        int32_t threshold = i == 0 ? young : 10;
         uint64_t head =
             at + offsetof(struct collector, generations) + i * sizeof(seen->generations[0]);
         if (seen->generations[i].threshold != threshold || seen->generations[i].count < 0 ||
@@ -63,8 +65,9 @@ INLINE volatile struct collector *collector_find(const struct stub_python *pytho
     if (python->interpreter == 0)
         return NULL;
     uint64_t state = (uint64_t)(uintptr_t)FUNCTION(python->interpreter, void *(*)(void))();
-    for (uint64_t at = state + 8; at < state + COLLECTOR_SEARCH; at += 8)
-        if (collector_is(at))
+    uint64_t size = python->watch != 0 ? COLLECTOR_SEARCH_MORE : COLLECTOR_SEARCH;
+    for (uint64_t at = state + 8; at < state + size; at += 8)
+        if (collector_is(at, 700) || collector_is(at, 2000))
             return FUNCTION(at, volatile struct collector *);
     return NULL;
 }

@@ -10,7 +10,7 @@
 #ifndef CJ_INIT_STUB_END_H
 #define CJ_INIT_STUB_END_H
 
-/* Where things lie in objects of CPython 3.9 to 3.12 on 64 bits (Include/object.h, Include/cpython/object.h,
+/* Where things lie in objects of CPython 3.9 to 3.13 on 64 bits (Include/object.h, Include/cpython/object.h,
  * Include/cpython/weakrefobject.h, Include/cpython/dictobject.h, Include/cpython/bytesobject.h); that types are so is looked at
  * (end_knows_types()), the rest is older than any of these versions. */
 enum {
@@ -20,7 +20,11 @@ enum {
     TYPE_DEL = 376,
     TYPE_FINALIZE = 392,
     REFERENCE_CALLBACK = 24,
-    DICT_VERSION = 24, /* changes with the dictionary */
+    DICT_USED = 16,
+    DICT_VERSION = 24, /* changes with the dictionary; until CPython 3.12 */
+    DICT_KEYS = 32,
+    KEYS_USABLE = 16, /* since CPython 3.11: until there is no room; how many there have been */
+    KEYS_ENTRIES = 24,
     BYTES_DATA = 32,
 };
 
@@ -85,11 +89,18 @@ INLINE bool was_there(uint64_t ends, uint64_t object)
     return false;
 }
 
-/* Of an object that may have none. */
+/* Of an object that may have none. Another when something has been put into it. */
 INLINE uint64_t dict_version(uint64_t place)
 {
+    const uint64_t factor = UINT64_C(0x9e3779b97f4a7c15);
     uint64_t dict = word_at(place);
-    return dict != 0 ? word_at(dict + DICT_VERSION) : 0;
+    if (dict == 0)
+        return 0;
+    uint64_t keys = word_at(dict + DICT_KEYS);
+    uint64_t sum = word_at(dict + DICT_VERSION) * factor + word_at(dict + DICT_USED);
+    sum = sum * factor + keys;
+    sum = sum * factor + word_at(keys + KEYS_USABLE);
+    return sum * factor + word_at(keys + KEYS_ENTRIES);
 }
 
 INLINE uint64_t after_ends(uint64_t ends, unsigned i)

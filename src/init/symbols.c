@@ -80,32 +80,47 @@ static bool is_called(const struct image *image, const Elf64_Sym *symbol, const 
            memcmp(seen, name, size) == 0;
 }
 
-/* 0: it has none of that name. */
-static uint64_t address_of(const struct image *image, const char *name)
+static bool find_symbol(const struct image *image, const char *name, Elf64_Sym *out)
 {
     struct {
         uint32_t buckets, first, bloom_words, shift;
     } table;
     uint32_t index, hash = hash_of(name), seen;
     if (!peek(image->pid, image->hashes, &table, sizeof(table)) || table.buckets == 0)
-        return 0;
+        return false;
     uint64_t buckets = image->hashes + sizeof(table) + table.bloom_words * UINT64_C(8);
     uint64_t chains = buckets + table.buckets * UINT64_C(4);
     if (!peek(image->pid, buckets + hash % table.buckets * UINT64_C(4), &index, sizeof(index)) ||
         index < table.first)
-        return 0;
+        return false;
     for (unsigned i = 0; i < CHAIN_MAX; i++, index++) {
-        Elf64_Sym symbol;
         if (!peek(image->pid, chains + (index - table.first) * UINT64_C(4), &seen, sizeof(seen)))
-            return 0;
+            return false;
         if ((seen | 1) == (hash | 1) &&
-            peek(image->pid, image->symbols + index * sizeof(symbol), &symbol, sizeof(symbol)) &&
-            is_called(image, &symbol, name))
-            return image->bias + symbol.st_value;
+            peek(image->pid, image->symbols + index * sizeof(*out), out, sizeof(*out)) &&
+            is_called(image, out, name))
+            return true;
         if ((seen & 1) != 0)
-            return 0;
+            return false;
     }
-    return 0;
+    return false;
+}
+
+/* 0: it has none of that name. */
+static uint64_t address_of(const struct image *image, const char *name)
+{
+    Elf64_Sym symbol;
+    return find_symbol(image, name, &symbol) ? image->bias + symbol.st_value : 0;
+}
+
+/* Whether other first bytes can be written into it without touching what stands behind it. */
+static bool can_be_patched(const struct image *image, const char *name)
+{
+    Elf64_Sym symbol;
+    uint8_t code[STUB_PATCH_SIZE + STUB_FILLER_MAX];
+    return find_symbol(image, name, &symbol) &&
+           peek(image->pid, image->bias + symbol.st_value, code, sizeof(code)) &&
+           stub_patch_fits(code, symbol.st_size);
 }
 
 struct wanted {
@@ -148,7 +163,8 @@ static bool find_all(const struct image *image, struct stub_python *out)
         {"PyType_GetSlot", &out->slot},
         {"Py_FinalizeEx", &out->finalize},
     };
-    if (address_of(image, "Py_RunMain") == 0) /* before CPython 3.8 */
+    if (address_of(image, "Py_RunMain") == 0 || /* before CPython 3.8 */
+        !can_be_patched(image, "Py_FinalizeEx"))
         return false;
     if (!find_each(image, wanted, sizeof(wanted) / sizeof(wanted[0])))
         return false;
@@ -158,6 +174,8 @@ static bool find_all(const struct image *image, struct stub_python *out)
     out->type = address_of(image, "PyType_Type");
     out->object = address_of(image, "PyBaseObject_Type");
     out->reference = address_of(image, "_PyWeakref_RefType");
+    out->add_watcher = address_of(image, "PyType_AddWatcher");
+    out->watch = address_of(image, "PyType_Watch");
     return true;
 }
 

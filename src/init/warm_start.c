@@ -49,7 +49,8 @@ static struct {
     const char *preload; /* modules, with commas; NULL */
     int streams[3];
     int control;
-    bool has_text; /* the script is a plain text in the work directory */
+    bool has_text;   /* the script is a plain text in the work directory */
+    bool has_looked; /* at one that stood in for it: it is about to open its own */
     bool has_stack;
     uint64_t stack_bytes;
     volatile int error;
@@ -96,8 +97,11 @@ static int interpreter_main(void *nothing)
 /* ---- a script for it to look at ---- */
 
 /* CPython looks first whether its script is an archive, with an importer of its own language: half of what a short run
- * takes. That is the same for every plain text, so it is done on this one, which goes before the script itself is opened. */
-static const char stand_in[] = "# the program comes later\n";
+ * takes. That is the same for every plain text, so it is done on this one, which goes before the script itself is opened. The
+ * importer reads all of it: where classes lie hangs on its length, mostly on whether that is a few hundred bytes or more. */
+#define LINE  "# the program comes later .....\n"
+#define LINES LINE LINE LINE LINE LINE LINE LINE LINE
+static const char stand_in[] = LINES LINES LINES LINES LINES LINES LINES LINES;
 
 static bool stand_in_path(char path[static 2 * INIT_PATH_MAX])
 {
@@ -231,8 +235,8 @@ static int go_to_program(pid_t pid, bool looks)
             return -1;
         if (info.op != PTRACE_SYSCALL_INFO_ENTRY || !names_program(pid, &info))
             continue;
-        looks = looks && symbols_find_python(pid, &python);
-        if (!looks || opens_to_run(&info))
+        start.has_looked = looks && symbols_find_python(pid, &python);
+        if (!start.has_looked || opens_to_run(&info))
             return 0;
     }
 }
@@ -347,7 +351,8 @@ static void put_text_together(struct text *text)
     static char nul;
     bool ahead = start.preload != NULL;
     int length = ahead ? snprintf(text->first_line, sizeof(text->first_line),
-                                  "preload = '%s'.split(',')\n", start.preload)
+                                  "preload, has_looked = '%s'.split(','), %d\n", start.preload,
+                                  start.has_looked)
                        : snprintf(text->first_line, sizeof(text->first_line),
                                   "came_ahead, filters_ahead, calls = set(), set(), None\n");
     text->parts[0] = (struct iovec){text->first_line, (size_t)length};
@@ -367,12 +372,23 @@ static bool write_text(pid_t pid, uint64_t address, const struct text *text)
     return process_vm_writev(pid, text->parts, 4, &there, 1, 0) == (ssize_t)text->size;
 }
 
+/* Goes on to a function with the page, which its caller does not know. */
+static void make_entry(uint8_t entry[static STUB_ENTRY_SIZE], uint64_t page, uint64_t function)
+{
+    static const uint8_t code[STUB_ENTRY_SIZE] = {0x48, 0xbf, 0, 0, 0, 0, 0, 0, 0, 0,    0x48,
+                                                  0xb8, 0,    0, 0, 0, 0, 0, 0, 0, 0xff, 0xe0};
+    memcpy(entry, code, STUB_ENTRY_SIZE);
+    memcpy(entry + 2, &page, sizeof(page));
+    memcpy(entry + 12, &function, sizeof(function));
+}
+
 /* Memory of ours, its code in front; then it runs that. */
 static int put_stub(pid_t pid)
 {
     static struct stub_page page;
     const struct stub_code code = stub_code();
-    uint64_t code_size = (code.size + 4095) & ~UINT64_C(4095);
+    uint8_t entries[2][STUB_ENTRY_SIZE];
+    uint64_t code_size = (code.size + sizeof(entries) + 4095) & ~UINT64_C(4095);
     struct text text;
     put_text_together(&text);
     memset(&page, 0, sizeof(page));
@@ -397,7 +413,11 @@ static int put_stub(pid_t pid)
     if (start.preload != NULL)
         page.python.apart = 0;
     page.hung.visit = begin + code.visit;
+    make_entry(entries[0], data, begin + code.finalize);
+    make_entry(entries[1], data, begin + code.type_changed);
+    page.on_type_change = begin + code.size + STUB_ENTRY_SIZE;
     if (!write_into(pid, begin, code.begin, code.size) ||
+        !write_into(pid, begin + code.size, entries, sizeof(entries)) ||
         !write_into(pid, data, &page, sizeof(page)) ||
         !write_text(pid, data + sizeof(page), &text) ||
         once_more(pid, &page.registers, SYS_mprotect, begin, code_size, PROT_READ | PROT_EXEC) != 0)
@@ -405,7 +425,7 @@ static int put_stub(pid_t pid)
     struct user_regs_struct registers = page.registers;
     registers.rip = begin + code.entry;
     registers.rdi = data;
-    registers.rsi = begin + code.finalize;
+    registers.rsi = begin + code.size;
     /* Below what the interpreter has on its stack, and the 128 bytes that it may use beyond that; as behind a
      * call. */
     registers.rsp = ((registers.rsp - 1024) & ~UINT64_C(15)) - 8;

@@ -116,6 +116,8 @@ void group_mark(struct cgroup *cg)
     cg->mark.figure_bytes = cg->mark.own_bytes = cg->mark.refused_bytes = 0;
     cg->mark.seen_bytes = cg->begin.kernel_bytes;
     cg->mark.again = false;
+    group_mark_cache(cg);
+    cg->mark.garbage_due_ns = group_garbage_ns(cg);
     cg->settle_again_ns = CGROUP_GARBAGE_NS / 2;
 }
 
@@ -127,7 +129,7 @@ int group_read_since_mark(const struct cgroup *cg, uint64_t tasks, bool ended,
         .usage_before = cg->mark.usage_bytes,
         .kernel_before = cg->mark.kernel_bytes,
         .share = cg->user_floor,
-        .share_known = group_has(cg, CGROUP_MEMORY_STAT),
+        .share_known = group_tells_user(cg),
         .kernel_floor = cg->kernel_floor,
         .stock_max = group_stock_bytes(cg, tasks),
         .limit = cg->begin.limit_bytes,
@@ -183,7 +185,8 @@ static int mark_again(struct cgroup *cg, uint64_t kernel, struct cj_error *err)
 static int look_whether_over(struct cgroup *cg, bool late, struct cgroup_settled *settled,
                              struct cj_error *err)
 {
-    const uint64_t most = cg->share_bytes + cg->begin.limits.memory_bytes + CGROUP_SHARE_ROUNDING;
+    const uint64_t most = cg->share_bytes + cg->begin.limits.memory_bytes + cg->mark.cache_bytes +
+                          CGROUP_SHARE_ROUNDING;
     uint64_t kernel, usage, kernel_later;
     if (group_read(cg, CGROUP_MEMORY_KERNEL, &kernel, err) < 0 ||
         group_read(cg, CGROUP_MEMORY_USAGE, &usage, err) < 0 ||
@@ -205,7 +208,7 @@ static int lower_limit(struct cgroup *cg, uint64_t beside, bool late,
     const struct cgroup_written written = cg->written;
     struct cj_error refused;
     error_clear(&refused);
-    if (group_write_plan(cg, cg->share_bytes + beside, &refused) == 0) {
+    if (group_write_beside(cg, beside, &refused) == 0) {
         cg->mark.beside_bytes = beside;
         return 0;
     }
@@ -228,18 +231,18 @@ static int64_t step_ns(const struct cgroup *cg, uint64_t garbage)
     return small ? SMALL_STEP_NS : STEP_NS;
 }
 
-int64_t group_settle_ns(const struct cgroup *cg)
+int64_t group_garbage_ns(const struct cgroup *cg)
 {
-    if (cg->begin.limits.memory_bytes == 0)
-        return INT64_MAX;
     return step_ns(cg, minus(cg->mark.beside_bytes, cg->kernel_floor));
 }
 
 /* By now all of it is gone, unless the machine is very busy. */
 static int settle_for_good(struct cgroup *cg, struct cgroup_settled *settled, struct cj_error *err)
 {
-    if (cg->host->facts.kind == CGROUP_V2)
-        return group_write_plan(cg, 0, err);
+    if (cg->host->facts.kind == CGROUP_V2) {
+        cg->mark.beside_bytes = 0;
+        return group_write_beside(cg, 0, err);
+    }
     if (lower_limit(cg, cg->kernel_floor, true, settled, err) < 0)
         return -1;
     if (cg->mark.beside_bytes > cg->kernel_floor && !settled->over) {
@@ -249,13 +252,10 @@ static int settle_for_good(struct cgroup *cg, struct cgroup_settled *settled, st
     return 0;
 }
 
-int group_settle(struct cgroup *cg, struct cgroup_settled *settled, struct cj_error *err)
+static int settle(struct cgroup *cg, int64_t age_ns, struct cgroup_settled *settled,
+                  struct cj_error *err)
 {
-    *settled = (struct cgroup_settled){.next_ns = INT64_MAX};
-    int64_t age_ns = monotonic_ns() - cg->begin.time_ns;
     uint64_t kernel;
-    if (cg->begin.limits.memory_bytes == 0)
-        return 0;
     if (!is_told(cg) || age_ns >= CGROUP_GARBAGE_NS)
         return settle_for_good(cg, settled, err);
     if (group_read(cg, CGROUP_MEMORY_KERNEL, &kernel, err) < 0)
@@ -268,8 +268,23 @@ int group_settle(struct cgroup *cg, struct cgroup_settled *settled, struct cj_er
     if (beside + NOTHING_BYTES <= cg->mark.beside_bytes &&
         lower_limit(cg, beside, false, settled, err) < 0)
         return -1;
-    int64_t next_ns = step_ns(cg, minus(cg->mark.beside_bytes, cg->kernel_floor));
+    int64_t next_ns = group_garbage_ns(cg);
     int64_t rest_ns = CGROUP_GARBAGE_NS - age_ns;
     settled->next_ns = next_ns < rest_ns ? next_ns : rest_ns;
+    return 0;
+}
+
+int group_settle_garbage(struct cgroup *cg, struct cgroup_settled *settled, struct cj_error *err)
+{
+    int64_t age_ns = monotonic_ns() - cg->begin.time_ns;
+    *settled = (struct cgroup_settled){.next_ns = INT64_MAX};
+    if (age_ns < cg->mark.garbage_due_ns) {
+        if (cg->mark.garbage_due_ns != INT64_MAX)
+            settled->next_ns = cg->mark.garbage_due_ns - age_ns;
+        return 0;
+    }
+    if (settle(cg, age_ns, settled, err) < 0)
+        return -1;
+    cg->mark.garbage_due_ns = settled->next_ns == INT64_MAX ? INT64_MAX : age_ns + settled->next_ns;
     return 0;
 }

@@ -15,7 +15,8 @@
 enum {
     VALUE_SIZE = 512,
     STAT_SIZE =
-        256, /* of memory.stat only the first lines count: mm/memcontrol-v1.c, memcg1_stats */
+        256, /* of memory.stat only the first lines count: mm/memcontrol-v1.c, memcg1_stats, */
+    STAT_LONG_SIZE = 1024, /* mm/memcontrol.c, memory_stats */
     USER_AGAIN_RUNS = 64,
     /* v2 before anything is known: more than this in an empty group is page cache */
     GROUP_V2_KEPT_BYTES = 512 * 1024,
@@ -178,18 +179,40 @@ uint64_t group_stock_bytes(const struct cgroup *cg, uint64_t tasks)
     return cpus * CGROUP_STOCK_PAGES * cg->host->page_bytes;
 }
 
-int group_read_user(const struct cgroup *cg, uint64_t *bytes, bool *known, struct cj_error *err)
+bool group_tells_user(const struct cgroup *cg)
 {
-    char text[STAT_SIZE];
-    *known = group_has(cg, CGROUP_MEMORY_STAT);
-    *bytes = 0;
-    if (!*known)
-        return 0;
-    ssize_t got = pread(cg->files[CGROUP_MEMORY_STAT], text, sizeof(text) - 1, 0);
+    return cg->host->facts.kind == CGROUP_V1 && group_has(cg, CGROUP_MEMORY_STAT);
+}
+
+static int read_stat(const struct cgroup *cg, char *text, size_t size, struct cj_error *err)
+{
+    ssize_t got = pread(cg->files[CGROUP_MEMORY_STAT], text, size - 1, 0);
     if (got < 0)
         return error_errno(err, "read memory.stat");
     text[got] = '\0';
+    return 0;
+}
+
+int group_read_user(const struct cgroup *cg, uint64_t *bytes, bool *known, struct cj_error *err)
+{
+    char text[STAT_SIZE];
+    *known = group_tells_user(cg);
+    *bytes = 0;
+    if (!*known)
+        return 0;
+    if (read_stat(cg, text, sizeof(text), err) < 0)
+        return -1;
     *bytes = value_of(text, "cache") + value_of(text, "rss");
+    return 0;
+}
+
+int group_read_cache(const struct cgroup *cg, uint64_t *bytes, struct cj_error *err)
+{
+    char text[STAT_LONG_SIZE];
+    if (read_stat(cg, text, sizeof(text), err) < 0)
+        return -1;
+    bool v2 = cg->host->facts.kind == CGROUP_V2;
+    *bytes = minus(value_of(text, v2 ? "file" : "cache"), value_of(text, "shmem"));
     return 0;
 }
 
@@ -208,7 +231,7 @@ static int follow_user(struct cgroup *cg, uint64_t user, struct cj_error *err)
     bool fits = user >= cg->user_floor && user <= cg->user_floor + all, known;
     if (cg->begin.time_ns - cg->seen.time_ns > PAUSE_NS || ++cg->user_runs >= USER_AGAIN_RUNS)
         cg->look_at_user = true;
-    if (!group_has(cg, CGROUP_MEMORY_STAT)) {
+    if (!group_tells_user(cg)) {
         cg->user_floor = follow(cg->user_floor, user, cg->host->page_bytes);
         if (user > cg->user_floor + stock)
             cg->user_floor = user - stock / 2;
@@ -349,6 +372,12 @@ int group_write_plan(struct cgroup *cg, uint64_t memory_share, struct cj_error *
     }
     cg->begin.limit_bytes = next.memory_bytes != UINT64_MAX ? next.memory_bytes : 0;
     return 0;
+}
+
+int group_write_beside(struct cgroup *cg, uint64_t beside, struct cj_error *err)
+{
+    uint64_t share = cg->host->facts.kind == CGROUP_V2 ? 0 : cg->share_bytes;
+    return group_write_plan(cg, share + beside + cg->mark.cache_bytes, err);
 }
 
 /* What the limit is raised by: init, and the garbage of earlier runs as long as it stands there

@@ -98,6 +98,12 @@ struct cgroup {
         uint64_t seen_bytes;    /* the kernel's part at the last look */
         uint64_t own_bytes;     /* what it became more by, which is the run's own */
         uint64_t refused_bytes; /* what it was when the exact limit was refused; 0 */
+        int64_t
+            garbage_due_ns; /* since the begin: when garbage is to be looked after again; INT64_MAX: never */
+        uint64_t
+            cache_bytes; /* page cache of the run, and room for it, that the limit is raised by (cgroup_settle.c) */
+        uint64_t cache_room_bytes; /* of that the room */
+        int64_t cache_look_ns;     /* until page cache is looked at again */
     } mark;
     int64_t settle_again_ns;
     struct cgroup_seen seen;
@@ -132,7 +138,11 @@ void group_reclaim(struct cgroup *cg, uint64_t bytes);
 /* Learns on how many CPUs programs run, unless that is known. */
 void group_learn_cpus(struct cgroup *cg, pid_t init_pid);
 
-/* v1: what stands in the group but for the kernel's part and stocks. known: that can be read. */
+/* Page cache charged to the group: files, not those in memory (tmpfs). */
+WARN_UNUSED int group_read_cache(const struct cgroup *cg, uint64_t *bytes, struct cj_error *err);
+
+/* v1: what stands in the group but for the kernel's part and stocks. known: that can be read. On v2 nobody needs it. */
+bool group_tells_user(const struct cgroup *cg);
 WARN_UNUSED int group_read_user(const struct cgroup *cg, uint64_t *bytes, bool *known,
                                 struct cj_error *err);
 
@@ -147,6 +157,9 @@ WARN_UNUSED int group_read_memory_before(struct cgroup *cg, struct cj_error *err
 
 /* Writes the run's limits, memory raised by memory_share. */
 WARN_UNUSED int group_write_plan(struct cgroup *cg, uint64_t memory_share, struct cj_error *err);
+
+/* The same while it lives, raised by beside, by init's share and by the run's page cache. */
+WARN_UNUSED int group_write_beside(struct cgroup *cg, uint64_t beside, struct cj_error *err);
 
 /* Where the first process is about to come, before the run is known: the limits of the last run, as the next one's are
  * mostly the same and then need not be written. Without its rate, which would be in the way of who comes. */
@@ -171,6 +184,17 @@ void group_mark(struct cgroup *cg);
 WARN_UNUSED int group_read_since_mark(const struct cgroup *cg, uint64_t tasks, bool ended,
                                       struct cgroup_memory_readings *readings,
                                       struct cj_error *err);
+
+/* Until garbage is to be looked after. */
+int64_t group_garbage_ns(const struct cgroup *cg);
+/* Does so when it is due. */
+WARN_UNUSED int group_settle_garbage(struct cgroup *cg, struct cgroup_settled *settled,
+                                     struct cj_error *err);
+
+/* ---- cgroup_settle.c ---- */
+
+/* Part of group_mark(). */
+void group_mark_cache(struct cgroup *cg);
 
 int64_t group_settle_ns(const struct cgroup *cg);
 WARN_UNUSED int group_settle(struct cgroup *cg, struct cgroup_settled *settled,

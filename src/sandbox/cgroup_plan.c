@@ -29,7 +29,7 @@ static const struct {
     [CGROUP_MEMORY_USAGE] = {"memory.usage_in_bytes", "memory.current", CGROUP_MEMORY},
     [CGROUP_MEMORY_PEAK] = {"memory.max_usage_in_bytes", "memory.peak", CGROUP_MEMORY},
     [CGROUP_MEMORY_KERNEL] = {"memory.kmem.usage_in_bytes", NULL, CGROUP_MEMORY},
-    [CGROUP_MEMORY_STAT] = {"memory.stat", NULL, CGROUP_MEMORY},
+    [CGROUP_MEMORY_STAT] = {"memory.stat", "memory.stat", CGROUP_MEMORY},
     [CGROUP_MEMORY_OOM] = {"memory.oom_control", "memory.events.local", CGROUP_MEMORY},
     [CGROUP_MEMORY_RECLAIM] = {"memory.force_empty", "memory.reclaim", CGROUP_MEMORY},
     [CGROUP_PIDS_MAX] = {"pids.max", "pids.max", CGROUP_PIDS},

@@ -13,7 +13,7 @@ enum cgroup_file {
     CGROUP_MEMORY_USAGE,
     CGROUP_MEMORY_PEAK,
     CGROUP_MEMORY_KERNEL, /* v1 only: the part of the usage that is the kernel's, without stock */
-    CGROUP_MEMORY_STAT,   /* v1 only: what the rest is, without stock */
+    CGROUP_MEMORY_STAT,   /* what the rest is, without stock */
     CGROUP_MEMORY_OOM,
     CGROUP_MEMORY_RECLAIM,
     CGROUP_PIDS_MAX,

@@ -128,7 +128,7 @@ static bool describe(const struct container *container, const struct container_r
     for (size_t i = 1; fits && i < run->arg_count; i++)
         fits = add(spec, run->args[i]);
     spec->has_preload = preload != NULL;
-    spec->has_text = run->warm_text && preload == NULL;
+    spec->has_text = run->warm_text;
     if (fits && preload != NULL)
         fits = add(spec, preload);
     for (size_t i = 0; fits && i < container->env_count; i++)

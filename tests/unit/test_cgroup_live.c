@@ -185,6 +185,17 @@ static struct cgroup_usage run(const struct cgroup_limits *limits, int *status, 
     return usage;
 }
 
+/* What the stand-in for init has started. */
+static void kill_victim(void)
+{
+    char path[64], text[64];
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/children", init.pid, init.pid);
+    assert_true(read_file_at(AT_FDCWD, path, text, sizeof(text)) >= 0);
+    pid_t pid = (pid_t)strtol(text, NULL, 10);
+    if (pid > 1)
+        kill(pid, SIGKILL);
+}
+
 /* The same, with the limit kept exact meanwhile. over: whether that saw the run beyond it, which the kernel then did not
  * kill. */
 static struct cgroup_usage run_settled(const struct cgroup_limits *limits, int *status, bool *over,
@@ -208,6 +219,8 @@ static struct cgroup_usage run_settled(const struct cgroup_limits *limits, int *
         struct cgroup_settled settled;
         ok(cgroup_settle(group, &settled, &err));
         next_ns = settled.next_ns;
+        if (settled.over)
+            kill_victim();
         *over |= settled.over;
     }
     *status = victim_status();
@@ -505,19 +518,26 @@ static void kernel_memory_counts(void **state)
     }
 }
 
+/* A file of that many MiB, on its way to the disk. path as for mkstemp(3). */
+static int make_file(char *path, int mib)
+{
+    static char block[1 << 20];
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    memset(block, 'x', sizeof(block));
+    for (int i = 0; i < mib; i++)
+        assert_int_equal(write_full(fd, block, sizeof(block)), 0);
+    assert_int_equal(fchmod(fd, 0644), 0);
+    fsync(fd);
+    return fd;
+}
+
 /* Files of an earlier run that stay in the page cache are neither punished nor inherited. */
 static void page_cache_is_not_inherited(void **state)
 {
     (void)state;
-    char path[] = "/tmp/cgroup-live-XXXXXX";
-    auto_fd int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    static char block[1 << 20];
-    memset(block, 'x', sizeof(block));
-    for (int i = 0; i < 48; i++)
-        assert_int_equal(write_full(fd, block, sizeof(block)), 0);
-    assert_int_equal(fchmod(fd, 0644), 0);
-    fsync(fd);
+    char path[] = "/var/tmp/cgroup-live-XXXXXX"; /* on a disk */
+    auto_fd int fd = make_file(path, 48);
     for (int round = 0; round < 3; round++) {
         int status;
         posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
@@ -535,6 +555,41 @@ static void page_cache_is_not_inherited(void **state)
         assert_int_equal(status, 0);
         if (facts()->has_memory_peak)
             assert_in_range(usage.memory_bytes, 60 * MIB - MIB / 4, 62 * MIB);
+        recycle();
+    }
+    unlink(path);
+}
+
+/* Whoever reads a file first is charged for it. At the limit that goes before anything else, and what a program needs of it
+ * at once has to be read again and again: neither is a program that fits killed for it or slowed down, nor does one
+ * that does not fit spend its time on it. */
+static void page_cache_is_beside_the_limit(void **state)
+{
+    (void)state;
+    const struct cgroup_limits limits = {.memory_bytes = 64 * MIB, .processes = 4};
+    enum { TIMES = 2 };
+    char path[] = "/var/tmp/cgroup-live-XXXXXX"; /* on a disk */
+    auto_fd int fd = make_file(path, 8);
+    static const struct {
+        const char *bytes;
+        bool fits;
+    } programs[] = {{"66060288", true}, {"83886080", false}}; /* 63 and 80 MiB */
+    for (size_t i = 0; i < TIMES * COUNT_OF(programs); i++) {
+        int status;
+        bool over;
+        posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+        struct cgroup_usage usage = run_settled(&limits, &status, &over, "map", path, "grow",
+                                                programs[i / TIMES].bytes, NULL);
+        if (programs[i / TIMES].fits) {
+            assert_int_equal(status, 0);
+            assert_int_equal(usage.oom_kills, 0);
+            assert_false(over);
+        } else {
+            assert_true(over || (status == SIGKILL && usage.oom_kills > 0));
+        }
+        assert_in_range(usage.cpu_ns, 0, NS_PER_S);
+        if (facts()->has_memory_peak)
+            assert_in_range(usage.memory_bytes, 60 * MIB, 64 * MIB);
         recycle();
     }
     unlink(path);
@@ -944,6 +999,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(nobody_hides_behind_what_stays),
         cmocka_unit_test(kernel_memory_counts),
         cmocka_unit_test(page_cache_is_not_inherited),
+        cmocka_unit_test(page_cache_is_beside_the_limit),
         cmocka_unit_test(cpu_rate_slows_down),
         cmocka_unit_test(cpu_sets_are_checked),
         cmocka_unit_test(who_is_there_before_is_the_runs),

@@ -3,6 +3,9 @@
  *     spin MS       uses that much CPU
  *     fork N        has N children at once; prints how many there could be
  *     read PATH     reads a file to its end
+ *     map PATH      maps a file
+ *     grow BYTES    writes to that much memory, and looks at all of what it has mapped all the time, as a program does
+ *                   at its code
  *     sleep MS
  *     hold 0        leaves a child behind
  * Built static and without sanitizers. */
@@ -25,6 +28,39 @@ static int touch(size_t bytes)
     for (size_t at = 0; at < bytes; at += 4096)
         memory[at] = 1;
     return 0;
+}
+
+static struct {
+    const volatile char *bytes;
+    size_t size;
+} mapped;
+
+static int map(const char *path)
+{
+    int fd = open(path, O_RDONLY);
+    off_t size = fd >= 0 ? lseek(fd, 0, SEEK_END) : -1;
+    if (size <= 0)
+        return 2;
+    mapped.size = (size_t)size;
+    mapped.bytes = mmap(NULL, mapped.size, PROT_READ, MAP_PRIVATE, fd, 0);
+    close(fd);
+    return mapped.bytes != MAP_FAILED ? 0 : 2;
+}
+
+static int grow(size_t bytes)
+{
+    enum { PAGE = 4096, STEP = 4 * PAGE, APART = 16 * PAGE };
+    volatile char *memory =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    unsigned sum = 0;
+    if (memory == MAP_FAILED)
+        return 2;
+    for (size_t at = 0; at < bytes; at += PAGE) {
+        memory[at] = 1;
+        for (size_t there = 0; at % STEP == 0 && there < mapped.size; there += APART)
+            sum += (unsigned)mapped.bytes[there];
+    }
+    return sum == 1 ? 3 : 0;
 }
 
 static int spin(long ms)
@@ -105,6 +141,10 @@ int main(int argc, char **argv)
         int status = 0;
         if (strcmp(argv[i], "touch") == 0)
             status = touch((size_t)number);
+        else if (strcmp(argv[i], "map") == 0)
+            status = map(argv[i + 1]);
+        else if (strcmp(argv[i], "grow") == 0)
+            status = grow((size_t)number);
         else if (strcmp(argv[i], "spin") == 0)
             status = spin(number);
         else if (strcmp(argv[i], "fill") == 0)

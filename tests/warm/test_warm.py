@@ -9,6 +9,7 @@ import platform
 import re
 import shutil
 import subprocess
+import sys
 import zipfile
 
 import pytest
@@ -133,6 +134,10 @@ NUMBERS = range(int(os.environ.get("CJUDGE_WARM_FIRST", "0")), len(PROGRAMS), in
 ALWAYS_COLD = {"optimize", "dev_mode"}
 # They look at the clock.
 NEED_SPEED = {"process_time"}
+# A cold start of 3.13 orders these now so, now so.
+VARY = {"order_of_instances"} if sys.version_info >= (3, 13) else set()
+# Where classes lie after a cold start hangs on the length of the script, as long as that is short (docs/warm.md).
+SHORT = {"order_of_classes", "order_after_imports"}
 # What a process of init's knows of itself that one of an interpreter's does not, or the other way round.
 KNOWN = {}
 
@@ -185,6 +190,10 @@ def test_warm_is_cold(services, number):
         pytest.skip("no numpy: apt-get install python3-numpy")
     if program.name in NEED_SPEED and SLOW > 1:
         pytest.skip("a slow machine")
+    if program.name in VARY:
+        pytest.skip("cold starts vary")
+    if program.name in SHORT:
+        program = Program(program.name, program.source + "#" * 1500 + "\n")
     expected = facts(run(cold, program))
     names = list(POISON)
     first = warm_run(warm, program)

@@ -62,7 +62,7 @@ int main(void)
     WORKS("sysinfo", sysinfo(&system));
     WORKS("uname", uname(&names));
     WORKS("prctl name", prctl(PR_SET_NAME, "x"));
-    WORKS("setpriority up", setpriority(PRIO_PROCESS, 0, 1));
+    WORKS("setpriority up", setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + 1));
     WORKS("mlock", mlock(room, 4096));
     WORKS("madvise",
           madvise(mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),

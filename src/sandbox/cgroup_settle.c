@@ -1,0 +1,148 @@
+/* A run's memory limit kept exact while the run lives: garbage that goes (cgroup_garbage.c), and page cache.
+ *
+ * Who reads a file's pages first is charged for them, and at the limit they go before the OOM killer is asked. Those that a
+ * program needs at once (its code, its libraries, when nobody had them in memory) are read again and again then: it crawls, for
+ * seconds, where another that found them in memory is killed, or just fits. So the limit is raised by what of it is page
+ * cache, and what is not is held against the limit here: the kernel sees it as soon as the program's own memory fills that. */
+#include <errno.h>
+
+#include "base/clock.h"
+#include "cgroup_group.h"
+
+/* A look costs 1 us, or 10 to 40 us when it reads memory.stat. */
+#define CACHE_STEP_NS (20 * NS_PER_MS)
+#define CACHE_NEAR_NS (2 * NS_PER_MS) /* the limit was raised just now; longer from look to look */
+
+enum {
+    NEAR_BYTES =
+        1024 * 1024, /* the kernel reclaims somewhat more than it needs, and each CPU has a stock */
+    ROOM_BYTES = 2 * NEAR_BYTES, /* for page cache to come back into */
+    STALE_BYTES = 2 * ROOM_BYTES,
+    CACHE_LEAST_MOST_BYTES = 256 * 1024 * 1024,
+    STAT_LATE_PAGES =
+        64, /* for each CPU: memory.stat may be behind by so much (MEMCG_CHARGE_BATCH) */
+};
+
+static uint64_t larger(uint64_t left, uint64_t right)
+{
+    return left > right ? left : right;
+}
+
+static int64_t smaller(int64_t left, int64_t right)
+{
+    return left < right ? left : right;
+}
+
+/* What the limit would be without page cache. */
+static uint64_t limit_beside_cache(const struct cgroup *cg)
+{
+    return minus(cg->begin.limit_bytes, cg->mark.cache_bytes);
+}
+
+/* No more than the run may have itself: a program that reads all files there are would have them all. */
+static uint64_t cache_most(const struct cgroup *cg)
+{
+    return larger(cg->begin.limits.memory_bytes, CACHE_LEAST_MOST_BYTES);
+}
+
+/* v1 refuses to lower it below what is used, which may have grown since it was read: then not now. */
+static int write_cache(struct cgroup *cg, uint64_t cache, struct cj_error *err)
+{
+    const struct cgroup_written written = cg->written;
+    const uint64_t before = cg->mark.cache_bytes;
+    struct cj_error refused;
+    error_clear(&refused);
+    cg->mark.cache_bytes = cache;
+    if (group_write_beside(cg, cg->mark.beside_bytes, &refused) == 0)
+        return 0;
+    cg->mark.cache_bytes = before;
+    cg->written = written;
+    cg->written.memory_known = false; /* one of the two files may have it */
+    if (refused.code == EBUSY)
+        return 0;
+    if (err != NULL)
+        *err = refused;
+    return -1;
+}
+
+/* A room that was filled at once is made larger each time. */
+static uint64_t next_room(const struct cgroup *cg, bool full)
+{
+    return full ? larger(2 * cg->mark.cache_room_bytes, ROOM_BYTES) : ROOM_BYTES;
+}
+
+/* What a look may take for the run's own and is not, or has gone meanwhile. */
+static uint64_t unsure_bytes(const struct cgroup *cg)
+{
+    uint64_t cpus = cg->host->cpu_count;
+    return group_stock_bytes(cg, cpus) + STAT_LATE_PAGES * cpus * cg->host->page_bytes +
+           CGROUP_SHARE_ROUNDING;
+}
+
+static int raise_or_lower(struct cgroup *cg, uint64_t cache, bool full, struct cj_error *err)
+{
+    bool stale = cache + STALE_BYTES < cg->mark.cache_bytes;
+    if (full ? cache == 0 : !stale)
+        return 0;
+    cg->mark.cache_room_bytes = next_room(cg, full);
+    uint64_t wanted = cache + cg->mark.cache_room_bytes, most = cache_most(cg);
+    if (wanted > most)
+        wanted = most;
+    if (full && wanted > cg->mark.cache_bytes)
+        cg->mark.cache_look_ns = CACHE_NEAR_NS;
+    return wanted != cg->mark.cache_bytes ? write_cache(cg, wanted, err) : 0;
+}
+
+/* usage: read before. */
+static int look_at_cache(struct cgroup *cg, uint64_t usage, bool *over, struct cj_error *err)
+{
+    uint64_t cache, usage_later;
+    if (group_read_cache(cg, &cache, err) < 0 ||
+        group_read(cg, CGROUP_MEMORY_USAGE, &usage_later, err) < 0)
+        return -1;
+    uint64_t own = minus(usage < usage_later ? usage : usage_later, cache);
+    *over = own > limit_beside_cache(cg) + unsure_bytes(cg);
+    bool full = usage_later + NEAR_BYTES >= cg->begin.limit_bytes;
+    return *over ? 0 : raise_or_lower(cg, cache, full, err);
+}
+
+static int settle_cache(struct cgroup *cg, struct cgroup_settled *settled, struct cj_error *err)
+{
+    uint64_t usage;
+    if (!group_has(cg, CGROUP_MEMORY_STAT) || !group_has(cg, CGROUP_MEMORY_USAGE))
+        return 0;
+    if (group_read(cg, CGROUP_MEMORY_USAGE, &usage, err) < 0)
+        return -1;
+    bool near = usage + NEAR_BYTES >= cg->begin.limit_bytes;
+    if ((near || cg->mark.cache_bytes > 0) && look_at_cache(cg, usage, &settled->over, err) < 0)
+        return -1;
+    settled->next_ns = cg->mark.cache_look_ns;
+    cg->mark.cache_look_ns = smaller(2 * cg->mark.cache_look_ns, CACHE_STEP_NS);
+    return 0;
+}
+
+void group_mark_cache(struct cgroup *cg)
+{
+    cg->mark.cache_bytes = cg->mark.cache_room_bytes = 0;
+    cg->mark.cache_look_ns = CACHE_STEP_NS;
+}
+
+int64_t group_settle_ns(const struct cgroup *cg)
+{
+    if (cg->begin.limits.memory_bytes == 0)
+        return INT64_MAX;
+    return smaller(group_garbage_ns(cg), CACHE_STEP_NS);
+}
+
+int group_settle(struct cgroup *cg, struct cgroup_settled *settled, struct cj_error *err)
+{
+    struct cgroup_settled garbage = {.next_ns = INT64_MAX}, cache = garbage;
+    *settled = cache;
+    if (cg->begin.limits.memory_bytes == 0)
+        return 0;
+    if (group_settle_garbage(cg, &garbage, err) < 0 || settle_cache(cg, &cache, err) < 0)
+        return -1;
+    settled->over = garbage.over || cache.over;
+    settled->next_ns = smaller(garbage.next_ns, cache.next_ns);
+    return 0;
+}
