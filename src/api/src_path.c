@@ -114,7 +114,7 @@ int src_path_open_copy(const struct option_list *prefixes, const char *path, int
         return -1;
     if (fstat(place, &info) < 0)
         return fail(err, "stat", path);
-    if (!S_ISREG(info.st_mode)) {
+    if (!S_ISREG(info.st_mode) && !exec_is_null_device(&info)) {
         errno = S_ISDIR(info.st_mode) ? EISDIR : EINVAL;
         return fail(err, "read", path);
     }

@@ -26,7 +26,7 @@ WARN_UNUSED int src_path_open(const struct option_list *prefixes, const char *pa
 WARN_UNUSED int src_path_open_input(const struct option_list *prefixes, const char *path, int *fd,
                                     struct cj_error *err) NONNULL(1, 2, 3);
 
-/* As src_path_open(), for reading by us: a regular file. */
+/* As src_path_open(), for reading by us: a regular file, or /dev/null. */
 WARN_UNUSED int src_path_open_copy(const struct option_list *prefixes, const char *path, int *fd,
                                    struct cj_error *err) NONNULL(1, 2, 3);
 

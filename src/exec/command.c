@@ -16,6 +16,7 @@
 
 #define CPU_STEP        (NS_PER_MS)      /* how often a group's CPU time is worth a look */
 #define SCAN_STEP       (5 * NS_PER_MS)  /* ... where /proc has to be read for it */
+#define FILES_STEP      (10 * NS_PER_MS) /* a quick program writes 20 MB meanwhile */
 #define FINISH_TIMEOUT  (20 * NS_PER_S)  /* killed processes may have much memory to give back */
 #define KILL_AGAIN      (10 * NS_PER_MS) /* a kill that came before the start has reached nobody */
 #define RATE_OF_ONE_CPU 1000
@@ -107,6 +108,11 @@ static void set_clocks(struct command *command)
     int64_t now_ns = monotonic_ns();
     command->started_ns = now_ns;
     command->settle_ns = INT64_MAX;
+    /* init is asked once, and its answer is not to come between a short wall time and its end */
+    command->files_ns =
+        streams_have_files(command->streams) && command->limits.wall_ns > 4 * FILES_STEP
+            ? now_ns + FILES_STEP
+            : INT64_MAX;
     command->cpu_check_ns =
         command->without_cgroup
             ? now_ns + SCAN_STEP
@@ -123,6 +129,16 @@ static void explain_refusal(const struct command *command, struct cj_error *err)
     else if (err->code == E2BIG)
         error_set(err, err->domain, err->code, "start: %s: execve: %s", command->request->args[0],
                   errno_text(err->code));
+}
+
+/* Nothing has been written: collectors come back empty, as go-judge's clients are used to. */
+static void collect_nothing(struct command *command)
+{
+    struct cj_error err;
+    bool over = false;
+    if (streams_collect(command->streams, &command->outputs, &over, &err) < 0 ||
+        outputs_store(&command->outputs, &err) < 0)
+        command_fail(command, &err);
 }
 
 void command_start(struct command *command)
@@ -158,6 +174,8 @@ void command_start(struct command *command)
     if (container_start(command->container, &spec, &err) < 0) {
         explain_refusal(command, &err);
         command_fail(command, &err);
+        if (err.domain == ERROR_REQUEST)
+            collect_nothing(command);
         return;
     }
     int64_t settle_ns = container_settle_ns(command->container);
@@ -224,6 +242,14 @@ static int settle(struct command *command, int64_t now_ns, struct cj_error *err)
     return settled.over ? kill_now(command, KILL_MEMORY, err) : 0;
 }
 
+static int check_files(struct command *command, int64_t now_ns, struct cj_error *err)
+{
+    command->files_ns = now_ns + FILES_STEP;
+    bool begun = container_wall_ns(command->container, now_ns) > 0;
+    return begun && streams_files_flooded(command->streams) ? kill_now(command, KILL_OUTPUT, err)
+                                                            : 0;
+}
+
 static int check(struct command *command, int64_t now_ns, struct cj_error *err)
 {
     if (command->killed != KILL_NONE)
@@ -234,6 +260,9 @@ static int check(struct command *command, int64_t now_ns, struct cj_error *err)
     if (now_ns - command->started_ns > FINISH_TIMEOUT && wall_ns == 0)
         return error_set(err, ERROR_INTERNAL, ETIMEDOUT, "the container's init does not start it");
     if (now_ns >= command->settle_ns && settle(command, now_ns, err) < 0)
+        return -1;
+    if (command->killed == KILL_NONE && now_ns >= command->files_ns &&
+        check_files(command, now_ns, err) < 0)
         return -1;
     return command->killed != KILL_NONE || now_ns < command->cpu_check_ns
                ? 0
@@ -262,6 +291,7 @@ int64_t command_next_look(const struct command *command, int64_t now_ns)
         return command->kill_again_ns;
     int64_t wall_at = command_wall_end(command, now_ns);
     int64_t look_at = wall_at < command->cpu_check_ns ? wall_at : command->cpu_check_ns;
+    look_at = look_at < command->files_ns ? look_at : command->files_ns;
     return look_at < command->settle_ns ? look_at : command->settle_ns;
 }
 
@@ -344,7 +374,7 @@ static void decide(struct command *command, struct exec_outcome *outcome)
     result->exit_status = verdict.exit_status;
     result->cpu_ns = end->cpu_ns;
     result->wall_ns = end->wall_ns;
-    result->memory_bytes = end->memory_bytes;
+    result->memory_bytes = exec_memory_figure(outcome, command->settings->extra_memory_bytes);
     result->process_peak = end->process_peak;
     result->warm = end->warm;
     result->cancelled = command->killed == KILL_CANCEL;

@@ -38,6 +38,7 @@ struct command {
     int64_t started_ns;
     int64_t cpu_check_ns;
     int64_t settle_ns; /* INT64_MAX: not to be done */
+    int64_t files_ns;  /* when collector files are looked at; INT64_MAX: never */
     enum exec_kill_cause killed;
     int64_t killed_ns, kill_again_ns;
     struct container_end end;

@@ -49,6 +49,21 @@ static int refuse_collector(const char *name, struct exec_result *result, bool *
     return result_add_file_error(result, name, EXEC_COPY_IN_OPEN_FILE, err, "%s", why);
 }
 
+static int copy_by_reading(int from, off_t offset, int to)
+{
+    char chunk[16 * 1024];
+    for (;;) {
+        ssize_t got = pread(from, chunk, sizeof(chunk), offset);
+        if (got == 0)
+            return 0;
+        if (got < 0 && errno != EINTR)
+            return -1;
+        if (got > 0 && write_full(to, chunk, (size_t)got) < 0)
+            return -1;
+        offset += got > 0 ? got : 0;
+    }
+}
+
 /* All bytes of from, beginning at offset 0, whatever its own offset is. */
 static int copy_bytes(int from, int to)
 {
@@ -57,6 +72,8 @@ static int copy_bytes(int from, int to)
         ssize_t moved = sendfile(to, from, &offset, 1U << 30);
         if (moved == 0)
             return 0;
+        if (moved < 0 && errno == EINVAL) /* not from such a file: those of /proc, /dev/null */
+            return copy_by_reading(from, offset, to);
         if (moved < 0 && errno != EINTR)
             return -1;
     }
@@ -68,7 +85,8 @@ static int open_source(const struct exec_copy_in *item, int *own_fd)
         return item->fd;
     *own_fd = open(item->data, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     struct stat info;
-    if (*own_fd >= 0 && fstat(*own_fd, &info) == 0 && !S_ISREG(info.st_mode)) {
+    if (*own_fd >= 0 && fstat(*own_fd, &info) == 0 && !S_ISREG(info.st_mode) &&
+        !exec_is_null_device(&info)) {
         fd_close(own_fd);
         errno = S_ISDIR(info.st_mode) ? EISDIR : EINVAL;
     }

@@ -85,6 +85,14 @@ static bool stack_took_all(const struct exec_outcome *outcome)
            outcome->memory_bytes + margin >= outcome->memory_limit_bytes;
 }
 
+uint64_t exec_memory_figure(const struct exec_outcome *outcome, uint64_t extra_bytes)
+{
+    bool killed = outcome->oom_kills > 0 || outcome->killed == KILL_MEMORY;
+    if (!killed || outcome->memory_bytes > outcome->memory_limit_bytes || !at_memory_limit(outcome))
+        return outcome->memory_bytes;
+    return outcome->memory_limit_bytes + extra_bytes;
+}
+
 struct exec_verdict exec_decide(const struct exec_outcome *outcome)
 {
     if (!outcome->started)

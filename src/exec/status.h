@@ -49,4 +49,9 @@ struct exec_verdict {
  *   Accepted */
 struct exec_verdict exec_decide(const struct exec_outcome *outcome);
 
+/* The peak to report. What was killed for memory had used its limit and what is enforced beyond it (extra_bytes), or the
+ * kernel would have found room: a figure that is less by a little is off (go-judge's clients compare it with their limit). One
+ * that is less by much stands: the machine had no more. */
+uint64_t exec_memory_figure(const struct exec_outcome *outcome, uint64_t extra_bytes);
+
 #endif

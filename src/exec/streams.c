@@ -150,11 +150,45 @@ void streams_cut_late(struct streams *streams)
             keep_cut_to_mark(&streams->streams[i].keep);
 }
 
+static bool is_flood(const struct stream *stream, uint64_t bytes)
+{
+    return bytes > FLOOD && bytes - FLOOD > stream->file->max;
+}
+
 bool streams_flooded(const struct streams *streams)
 {
+    for (size_t i = 0; i < streams->count; i++)
+        if (is_flood(&streams->streams[i], streams->streams[i].keep.seen))
+            return true;
+    return false;
+}
+
+static bool is_collected_file(const struct stream *stream)
+{
+    return stream->kind == EXEC_FILE_COLLECT_FILE && stream->collects;
+}
+
+bool streams_have_files(const struct streams *streams)
+{
+    for (size_t i = 0; i < streams->count; i++)
+        if (is_collected_file(&streams->streams[i]))
+            return true;
+    return false;
+}
+
+bool streams_files_flooded(struct streams *streams)
+{
+    uint64_t made[CONTAINER_MADE_MAX] = {0};
+    if (streams->made_count > 0 && !streams->made_unseen)
+        streams->made_unseen = container_look_at_made(streams->container, made) < 0;
     for (size_t i = 0; i < streams->count; i++) {
         const struct stream *stream = &streams->streams[i];
-        if (stream->keep.seen > FLOOD && stream->keep.seen - FLOOD > stream->file->max)
+        struct stat info;
+        if (!is_collected_file(stream))
+            continue;
+        if (stream->made >= 0
+                ? is_flood(stream, made[stream->made])
+                : fstat(stream->pass_fd, &info) == 0 && is_flood(stream, (uint64_t)info.st_size))
             return true;
     }
     return false;

@@ -53,6 +53,10 @@ void streams_ended(struct streams *streams, const struct pollfd *fds, size_t cou
  * and need not be waited for. */
 bool streams_flooded(const struct streams *streams);
 
+/* The same of collectors that are files, which have to be looked at for it: every few milliseconds, once the run has begun. */
+bool streams_have_files(const struct streams *streams);
+bool streams_files_flooded(struct streams *streams);
+
 /* The run's wall time has passed: what is collected from now on may have been written too late. */
 void streams_mark_late(struct streams *streams);
 

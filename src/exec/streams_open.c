@@ -278,6 +278,7 @@ int streams_open(struct container *container, const struct exec_request *request
     }
     streams->container = container;
     streams->made_count = 0;
+    streams->made_unseen = false;
     memset(streams->made, 0, sizeof(streams->made));
     streams->streams = list;
     streams->count = request->file_count;

@@ -20,6 +20,7 @@ struct streams {
     bool makes; /* collector files are made for the run, not before it */
     const char *made_names[CONTAINER_MADE_MAX];
     size_t made_count;
+    bool made_unseen;                               /* how much is in them cannot be told */
     struct container_made made[CONTAINER_MADE_MAX]; /* behind the run; zeroed when there was none */
     int terminal_master, terminal_slave;            /* -1: no terminal */
     bool terminal_typed, terminal_shown; /* some stream types into it, gets what it shows */

@@ -2,9 +2,12 @@
 
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/fd.h"
 
 /* ---- the environment ---- */
 
@@ -219,10 +222,10 @@ static bool fd_may_be_archive(int fd)
 {
     enum { MOST = 64 * 1024 };
     struct stat info;
-    char text[MOST];
     if (fstat(fd, &info) < 0 || !S_ISREG(info.st_mode) || info.st_size > MOST)
         return true;
-    ssize_t got = pread(fd, text, sizeof(text), 0);
+    auto_free char *text = malloc((size_t)info.st_size + 1);
+    ssize_t got = text != NULL ? pread(fd, text, (size_t)info.st_size + 1, 0) : -1;
     return got != info.st_size || may_be_archive(text, (size_t)got);
 }
 

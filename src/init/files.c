@@ -508,6 +508,11 @@ static int serve(const struct init_request *request, int *passed, struct init_an
         fd = path != NULL && path[0] != '/' ? open_folder(path) : (errno = EINVAL, -1);
         answer->error = fd < 0 ? errno : 0;
         break;
+    case INIT_OP_MADE:
+        fd = fcntl(mounts_work() != NULL ? mounts_work()->dir_fd : -1, F_DUPFD_CLOEXEC, 0);
+        answer->error = fd < 0 ? errno : 0;
+        made_inodes(answer->made_inodes);
+        break;
     case INIT_OP_SYMLINK:
         errno = EINVAL;
         if (path == NULL || path[0] == '/' || target == NULL || make_symlink(path, target) < 0)

@@ -93,7 +93,7 @@ int kept_watch_queues(void);
 /* Makes what is kept under that number anew. Returns 0, or -1 with errno. */
 int kept_make(enum init_kept number);
 
-/* made.c: the launcher's thread only, but for the first */
+/* made.c: the launcher's thread only, but for the first and the last */
 
 /* A name in the work directory; size bytes can be read from it. Pure. */
 bool made_name_valid(const char *name, size_t size);
@@ -107,6 +107,9 @@ int made_open_again(unsigned number);
 /* The run has ended, or was none: hands what the files hold to the service, and takes them out where nothing else
  * has changed. out: INIT_MADE_MAX of them, zeroed. */
 void made_end(uint32_t sequence, struct init_made *out);
+/* The janitor's: inodes of the files that are there now, 0 of others. Whoever asks has to look whether they are in the work
+ * directory: a run that ends meanwhile leaves numbers of other files. */
+void made_inodes(uint64_t inodes[static INIT_MADE_MAX]);
 
 /* launch.c */
 

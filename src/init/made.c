@@ -55,7 +55,8 @@ int made_open(const char *name)
     if (fd < 0)
         return -1;
     memcpy(made.names[made.count], name, strlen(name) + 1); /* made_name_valid() */
-    made.fds[made.count++] = fd;
+    made.fds[made.count] = fd;
+    __atomic_store_n(&made.count, made.count + 1, __ATOMIC_RELEASE); /* made_inodes() */
     return 0;
 }
 
@@ -135,6 +136,14 @@ void made_end(uint32_t sequence, struct init_made *out)
     for (unsigned i = 0; i < made.count; i++)
         hand_over(i, sequence, &used, &out[i]);
     take_out();
-    made.count = 0;
+    __atomic_store_n(&made.count, 0, __ATOMIC_RELEASE);
     made.place = NULL;
+}
+
+void made_inodes(uint64_t inodes[static INIT_MADE_MAX])
+{
+    struct stat info;
+    unsigned count = __atomic_load_n(&made.count, __ATOMIC_ACQUIRE);
+    for (unsigned i = 0; i < INIT_MADE_MAX; i++)
+        inodes[i] = i < count && fstat(made.fds[i], &info) == 0 ? info.st_ino : 0;
 }

@@ -499,6 +499,10 @@ INLINE long prepare_python(struct stub_page *page, uint64_t finalize)
         done = apart_prepare(python, &space);
     else
         space = prepare_in_place(page);
+    if (python->apart != 0 && done < 0) { /* a version that is not known: it ends as usual */
+        FUNCTION(python->release, void (*)(int))(state);
+        return 0;
+    }
     bool complete = space != 0 && done == 0 && take_names(page, space);
     if (page->collector == 0 || page->ends == python->none || !end_knows_types(python))
         page->ends = 0;

@@ -38,5 +38,7 @@ enum init_warm_obstacle warm_bring_up(pid_t pid, int control);
 uint64_t warm_own_memory(pid_t pid);
 /* A file of a process, in our /proc. Returns a descriptor, or -1 with errno. */
 int warm_open_proc(pid_t pid, const char *file, int flags);
+/* The beginning of one, as a string. Returns whether it is there. */
+bool warm_read_proc(pid_t pid, const char *file, char *text, size_t size);
 
 #endif

@@ -1,12 +1,9 @@
 /* What the kernel has told an interpreter of its identity at its start, getauxval(3): an interpreter that is kept warm has
  * another one until a run begins, and the run's processes read the same memory. /proc/PID/auxv is the kernel's own copy. */
 #include <elf.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
-#include <unistd.h>
 
 #include "init.h"
 #include "warm.h"
@@ -17,12 +14,8 @@ enum { STACK_FIELD = 28, WORDS_MAX = 16384 };
 static uint64_t start_of_stack(pid_t pid)
 {
     char text[2048];
-    int fd = warm_open_proc(pid, "stat", O_RDONLY);
-    if (fd < 0)
+    if (!warm_read_proc(pid, "stat", text, sizeof(text)))
         return 0;
-    ssize_t got = read(fd, text, sizeof(text) - 1);
-    close(fd);
-    text[got > 0 ? got : 0] = '\0';
     const char *at = strrchr(text, ')'); /* the second field */
     for (int field = 2; at != NULL && field < STACK_FIELD; field++)
         at = strchr(at + 1, ' ');

@@ -250,6 +250,17 @@ int warm_open_proc(pid_t pid, const char *file, int flags)
     return openat(self.proc_fd, path, flags | O_CLOEXEC);
 }
 
+bool warm_read_proc(pid_t pid, const char *file, char *text, size_t size)
+{
+    int fd = warm_open_proc(pid, file, O_RDONLY);
+    if (fd < 0)
+        return false;
+    ssize_t got = read(fd, text, size - 1);
+    close(fd);
+    text[got > 0 ? got : 0] = '\0';
+    return true;
+}
+
 static bool is_alone(pid_t pid)
 {
     char path[64], children[16];
@@ -287,12 +298,8 @@ static bool has_only_given(pid_t pid)
 uint64_t warm_own_memory(pid_t pid)
 {
     char text[2048];
-    int fd = warm_open_proc(pid, "smaps_rollup", O_RDONLY);
-    if (fd < 0)
+    if (!warm_read_proc(pid, "smaps_rollup", text, sizeof(text)))
         return 0;
-    ssize_t got = read(fd, text, sizeof(text) - 1);
-    close(fd);
-    text[got > 0 ? got : 0] = '\0';
     const char *line = strstr(text, "Anonymous:");
     return line != NULL ? strtoull(line + strlen("Anonymous:"), NULL, 10) * 1024 : 0;
 }

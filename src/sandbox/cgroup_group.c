@@ -16,7 +16,7 @@ enum {
     VALUE_SIZE = 512,
     STAT_SIZE =
         256, /* of memory.stat only the first lines count: mm/memcontrol-v1.c, memcg1_stats, */
-    STAT_LONG_SIZE = 1024, /* mm/memcontrol.c, memory_stats */
+    STAT_LONG_SIZE = 4096, /* mm/memcontrol.c, memcg_stat_format */
     USER_AGAIN_RUNS = 64,
     /* v2 before anything is known: more than this in an empty group is page cache */
     GROUP_V2_KEPT_BYTES = 512 * 1024,
@@ -91,16 +91,24 @@ int group_read(const struct cgroup *cg, enum cgroup_file file, uint64_t *value,
     return 0;
 }
 
-/* The number behind "key " at the start of a line. */
-static uint64_t value_of(const char *text, const char *key)
+/* The number behind "key " at the start of a line. Returns whether there is one. */
+static bool find_value(const char *text, const char *key, uint64_t *value)
 {
     size_t length = strlen(key);
     for (const char *line = text; line != NULL; line = strchr(line, '\n')) {
         line += *line == '\n';
-        if (strncmp(line, key, length) == 0 && line[length] == ' ')
-            return strtoull(line + length + 1, NULL, 10);
+        if (strncmp(line, key, length) == 0 && line[length] == ' ') {
+            *value = strtoull(line + length + 1, NULL, 10);
+            return true;
+        }
     }
-    return 0;
+    return false;
+}
+
+static uint64_t value_of(const char *text, const char *key)
+{
+    uint64_t value = 0;
+    return find_value(text, key, &value) ? value : 0;
 }
 
 int group_read_cpu_ns(const struct cgroup *cg, int64_t *cpu_ns, struct cj_error *err)
@@ -206,13 +214,20 @@ int group_read_user(const struct cgroup *cg, uint64_t *bytes, bool *known, struc
     return 0;
 }
 
-int group_read_cache(const struct cgroup *cg, uint64_t *bytes, struct cj_error *err)
+int group_read_stat(const struct cgroup *cg, struct group_stat *stat, struct cj_error *err)
 {
     char text[STAT_LONG_SIZE];
-    if (read_stat(cg, text, sizeof(text), err) < 0)
+    const bool v2 = cg->host->facts.kind == CGROUP_V2;
+    uint64_t kernel = 0;
+    if (read_stat(cg, text, sizeof(text), err) < 0 ||
+        (!v2 && group_read(cg, CGROUP_MEMORY_KERNEL, &kernel, err) < 0))
         return -1;
-    bool v2 = cg->host->facts.kind == CGROUP_V2;
-    *bytes = minus(value_of(text, v2 ? "file" : "cache"), value_of(text, "shmem"));
+    uint64_t shared = value_of(text, "shmem");
+    bool complete = v2 ? find_value(text, "kernel", &kernel) : kernel > 0;
+    stat->cache_bytes = minus(value_of(text, v2 ? "file" : "cache"), shared);
+    stat->own_bytes = complete ? value_of(text, v2 ? "anon" : "rss") + shared + kernel : 0;
+    if (!find_value(text, "workingset_refault_file", &stat->read_again_pages))
+        stat->read_again_pages = value_of(text, "pgmajfault");
     return 0;
 }
 
@@ -563,7 +578,7 @@ static int finish_kills(struct cgroup *cg, bool asked_for, struct cgroup_usage *
 }
 
 static void finish_memory(struct cgroup *cg, const struct cgroup_memory_readings *readings,
-                          struct cgroup_usage *usage)
+                          uint64_t cache, struct cgroup_usage *usage)
 {
     cg->seen.usage_bytes = readings->usage_after;
     cg->seen.kernel_bytes = readings->kernel_after;
@@ -575,6 +590,8 @@ static void finish_memory(struct cgroup *cg, const struct cgroup_memory_readings
     usage->memory_bytes = cgroup_memory_peak(readings);
     if (usage->memory_bytes < cg->mark.figure_bytes)
         usage->memory_bytes = cg->mark.figure_bytes;
+    if (group_was_over(cg, usage->memory_bytes, cache) && usage->oom_kills == 0)
+        usage->oom_kills = 1;
     /* The limit was rounded up a little; a figure above what was asked for would contradict OK. */
     if (cg->begin.limits.memory_bytes > 0 && usage->memory_bytes > cg->begin.limits.memory_bytes) {
         usage->memory_bytes = cg->begin.limits.memory_bytes;
@@ -588,16 +605,19 @@ int group_finish(struct cgroup *cg, const struct cgroup_ended *ended, struct cgr
 {
     memset(usage, 0, sizeof(*usage));
     int64_t cpu_ns;
+    struct group_stat stat = {0};
     struct cgroup_memory_readings readings;
     if (group_read_cpu_ns(cg, &cpu_ns, err) < 0 || finish_tasks(cg, usage, err) < 0 ||
         look_for_leavings(cg, usage, err) < 0 ||
         group_read_since_mark(cg, usage->process_peak, true, &readings, err) < 0 ||
-        finish_kills(cg, !nobody_was_killed(cg, ended->unkilled, usage, &readings), usage, err) < 0)
+        finish_kills(cg, !nobody_was_killed(cg, ended->unkilled, usage, &readings), usage, err) <
+            0 ||
+        (cg->mark.cache_bytes > 0 && group_read_stat(cg, &stat, err) < 0))
         return -1;
     if (!cg->mark.again)
         readings.faulted = ended->faults * cg->host->page_bytes;
     cg->seen.cpu_ns = cpu_ns;
-    finish_memory(cg, &readings, usage);
+    finish_memory(cg, &readings, stat.cache_bytes, usage);
     if (usage->has_memory)
         usage->memory_bytes += cg->begin.limits.forked_bytes;
     cg->seen.time_ns = monotonic_ns();

@@ -103,6 +103,7 @@ struct cgroup {
         uint64_t
             cache_bytes; /* page cache of the run, and room for it, that the limit is raised by (cgroup_settle.c) */
         uint64_t cache_room_bytes; /* of that the room */
+        uint64_t read_again_pages; /* at the last look; UINT64_MAX: there was none */
         int64_t cache_look_ns;     /* until page cache is looked at again */
     } mark;
     int64_t settle_again_ns;
@@ -138,8 +139,17 @@ void group_reclaim(struct cgroup *cg, uint64_t bytes);
 /* Learns on how many CPUs programs run, unless that is known. */
 void group_learn_cpus(struct cgroup *cg, pid_t init_pid);
 
-/* Page cache charged to the group: files, not those in memory (tmpfs). */
-WARN_UNUSED int group_read_cache(const struct cgroup *cg, uint64_t *bytes, struct cj_error *err);
+struct group_stat {
+    uint64_t cache_bytes; /* files, not those in memory (tmpfs) */
+    uint64_t own_bytes;   /* all else, without stock; 0: not known */
+    uint64_t
+        read_again_pages; /* of files, that had been reclaimed before; where that is not told (before Linux
+                                * 5.9), that a process had to wait for */
+};
+
+/* What is charged to the group. */
+WARN_UNUSED int group_read_stat(const struct cgroup *cg, struct group_stat *stat,
+                                struct cj_error *err);
 
 /* v1: what stands in the group but for the kernel's part and stocks. known: that can be read. On v2 nobody needs it. */
 bool group_tells_user(const struct cgroup *cg);
@@ -195,6 +205,10 @@ WARN_UNUSED int group_settle_garbage(struct cgroup *cg, struct cgroup_settled *s
 
 /* Part of group_mark(). */
 void group_mark_cache(struct cgroup *cg);
+
+/* After a run: whether it had more than it might since the last look. figure: its peak, page cache and all; cache: what there is of
+ * that now. */
+bool group_was_over(const struct cgroup *cg, uint64_t figure, uint64_t cache);
 
 int64_t group_settle_ns(const struct cgroup *cg);
 WARN_UNUSED int group_settle(struct cgroup *cg, struct cgroup_settled *settled,

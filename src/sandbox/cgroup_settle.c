@@ -2,8 +2,9 @@
  *
  * Who reads a file's pages first is charged for them, and at the limit they go before the OOM killer is asked. Those that a
  * program needs at once (its code, its libraries, when nobody had them in memory) are read again and again then: it crawls, for
- * seconds, where another that found them in memory is killed, or just fits. So the limit is raised by what of it is page
- * cache, and what is not is held against the limit here: the kernel sees it as soon as the program's own memory fills that. */
+ * seconds, where another that found them in memory is killed, or just fits. So the limit of one that crawls is raised by what
+ * of its memory is page cache, and what is not is held against the limit here: the kernel sees it as soon as the program's own
+ * fills that. */
 #include <errno.h>
 
 #include "base/clock.h"
@@ -19,6 +20,7 @@ enum {
     ROOM_BYTES = 2 * NEAR_BYTES, /* for page cache to come back into */
     STALE_BYTES = 2 * ROOM_BYTES,
     CACHE_LEAST_MOST_BYTES = 256 * 1024 * 1024,
+    CRAWL_PAGES = 64, /* read again from one look to the next; what nobody needs goes once */
     STAT_LATE_PAGES =
         64, /* for each CPU: memory.stat may be behind by so much (MEMCG_CHARGE_BATCH) */
 };
@@ -66,44 +68,62 @@ static int write_cache(struct cgroup *cg, uint64_t cache, struct cj_error *err)
 }
 
 /* A room that was filled at once is made larger each time. */
-static uint64_t next_room(const struct cgroup *cg, bool full)
+static uint64_t next_room(const struct cgroup *cg, bool crawls)
 {
-    return full ? larger(2 * cg->mark.cache_room_bytes, ROOM_BYTES) : ROOM_BYTES;
+    return crawls ? larger(2 * cg->mark.cache_room_bytes, ROOM_BYTES) : ROOM_BYTES;
 }
 
-/* What a look may take for the run's own and is not, or has gone meanwhile. */
-static uint64_t unsure_bytes(const struct cgroup *cg)
+/* What of the run stands beside its page cache. Who crawls changes so much that memory.stat is not behind; where that does not have
+ * all of it (before Linux 5.18), it is what is left of the counter. */
+static bool has_more_than_it_may(const struct cgroup *cg, const struct group_stat *stat,
+                                 uint64_t usage)
 {
     uint64_t cpus = cg->host->cpu_count;
-    return group_stock_bytes(cg, cpus) + STAT_LATE_PAGES * cpus * cg->host->page_bytes +
-           CGROUP_SHARE_ROUNDING;
+    uint64_t most = limit_beside_cache(cg) + CGROUP_SHARE_ROUNDING;
+    if (cg->mark.cache_bytes == 0)
+        return false; /* the kernel sees to that */
+    if (stat->own_bytes > 0)
+        return stat->own_bytes > most + STAT_LATE_PAGES * cg->host->page_bytes / 4;
+    return minus(usage, stat->cache_bytes) >
+           most + group_stock_bytes(cg, cpus) + STAT_LATE_PAGES * cpus * cg->host->page_bytes;
 }
 
-static int raise_or_lower(struct cgroup *cg, uint64_t cache, bool full, struct cj_error *err)
+static int raise_or_lower(struct cgroup *cg, uint64_t cache, bool crawls, struct cj_error *err)
 {
     bool stale = cache + STALE_BYTES < cg->mark.cache_bytes;
-    if (full ? cache == 0 : !stale)
+    if (!crawls && !stale)
         return 0;
-    cg->mark.cache_room_bytes = next_room(cg, full);
+    cg->mark.cache_room_bytes = next_room(cg, crawls);
     uint64_t wanted = cache + cg->mark.cache_room_bytes, most = cache_most(cg);
     if (wanted > most)
         wanted = most;
-    if (full && wanted > cg->mark.cache_bytes)
+    if (crawls && wanted > cg->mark.cache_bytes)
         cg->mark.cache_look_ns = CACHE_NEAR_NS;
     return wanted != cg->mark.cache_bytes ? write_cache(cg, wanted, err) : 0;
+}
+
+/* The first look only says where to count from. */
+static bool has_read_again(struct cgroup *cg, uint64_t pages)
+{
+    uint64_t before = cg->mark.read_again_pages;
+    if (before == UINT64_MAX)
+        cg->mark.cache_look_ns = CACHE_NEAR_NS;
+    cg->mark.read_again_pages = pages;
+    return before != UINT64_MAX && pages >= before + CRAWL_PAGES;
 }
 
 /* usage: read before. */
 static int look_at_cache(struct cgroup *cg, uint64_t usage, bool *over, struct cj_error *err)
 {
-    uint64_t cache, usage_later;
-    if (group_read_cache(cg, &cache, err) < 0 ||
+    struct group_stat stat;
+    uint64_t usage_later;
+    if (group_read_stat(cg, &stat, err) < 0 ||
         group_read(cg, CGROUP_MEMORY_USAGE, &usage_later, err) < 0)
         return -1;
-    uint64_t own = minus(usage < usage_later ? usage : usage_later, cache);
-    *over = own > limit_beside_cache(cg) + unsure_bytes(cg);
+    *over = has_more_than_it_may(cg, &stat, usage < usage_later ? usage : usage_later);
     bool full = usage_later + NEAR_BYTES >= cg->begin.limit_bytes;
-    return *over ? 0 : raise_or_lower(cg, cache, full, err);
+    bool crawls = has_read_again(cg, stat.read_again_pages) && full;
+    return *over ? 0 : raise_or_lower(cg, stat.cache_bytes, crawls, err);
 }
 
 static int settle_cache(struct cgroup *cg, struct cgroup_settled *settled, struct cj_error *err)
@@ -121,10 +141,17 @@ static int settle_cache(struct cgroup *cg, struct cgroup_settled *settled, struc
     return 0;
 }
 
+bool group_was_over(const struct cgroup *cg, uint64_t figure, uint64_t cache)
+{
+    return cg->mark.cache_bytes > 0 &&
+           minus(figure, cache) > cg->begin.limits.memory_bytes + CGROUP_SHARE_ROUNDING;
+}
+
 void group_mark_cache(struct cgroup *cg)
 {
     cg->mark.cache_bytes = cg->mark.cache_room_bytes = 0;
     cg->mark.cache_look_ns = CACHE_STEP_NS;
+    cg->mark.read_again_pages = UINT64_MAX;
 }
 
 int64_t group_settle_ns(const struct cgroup *cg)

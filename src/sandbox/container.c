@@ -353,6 +353,7 @@ static void clear(struct container *container)
     container->exec_fd = container->end_fd = -1;
     container->outputs[0] = container->outputs[1] = -1;
     memset(container->made_fds, -1, sizeof(container->made_fds));
+    container->made_place = -1;
     container->running = container->broken = container->copied_in = container->lost = false;
     container->outputs_given = 0;
     container->held = (struct container_held){0}; /* container_forget_held() has been called */

@@ -41,6 +41,7 @@ static void put_made(struct container *container, const struct container_run *ru
     for (size_t i = 0; i < run->made_count; i++) {
         size_t size = strlen(run->made[i]) + 1;
         memcpy(container->arena + *at, run->made[i], size);
+        container->made_names[i] = run->made[i];
         request->made_offsets[i] = *at;
         *at += (uint32_t)size;
     }
@@ -267,9 +268,16 @@ int container_kill(struct container *container, struct cj_error *err)
         return -1;
     struct init_request request = {.op = INIT_OP_KILL};
     struct init_answer answer;
-    if (container_ask(container, &request, -1, &answer, NULL, err) == 0)
+    struct cj_error why;
+    if (container_ask(container, &request, -1, &answer, NULL, &why) == 0)
         return 0;
-    return container_await_death(container, 0) ? 0 : -1; /* then nobody is left to be killed */
+    /* Nobody is left to be killed once init is dead. The end of its sockets comes before: it dies for good when the kernel
+     * has ended all the others, zap_pid_ns_processes(). */
+    if (container_await_death(container, why.code == EPIPE ? CONTAINER_DEATH_TIMEOUT_NS : 0))
+        return 0;
+    if (err != NULL)
+        *err = why;
+    return -1;
 }
 
 /* ---- its end ---- */
@@ -413,17 +421,6 @@ static void judge_memory(const struct container *container, const struct init_en
     end->error = 0;
     end->step = "";
     end->wait_status = SIGKILL;
-}
-
-bool container_makes_files(const struct container *container)
-{
-    return container->sandbox->own_work_dir;
-}
-
-void container_forget_made(struct container *container)
-{
-    for (unsigned i = 0; i < INIT_MADE_MAX; i++)
-        fd_close(&container->made_fds[i]);
 }
 
 /* Init is ours, but what it says of places and sizes is checked like anybody's. */

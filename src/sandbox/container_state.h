@@ -60,6 +60,9 @@ struct container {
     uint32_t dirt;               /* enum init_dirt, of the last run */
     uint32_t made_count;
     int made_fds[INIT_MADE_MAX]; /* what made files of the last run came as descriptors; -1 */
+    int made_place;              /* their directory, once it has been looked at; -1 */
+    const char *made_names[INIT_MADE_MAX]; /* the caller's, while the run goes on */
+    uint64_t made_inodes[INIT_MADE_MAX];
     char *env_text;
     const char **env;
     size_t env_count;
@@ -86,7 +89,7 @@ bool container_await_death(const struct container *container, int64_t timeout_ns
 /* What was held is not there any more. */
 void container_forget_held(struct container *container);
 
-/* Closes what made files of the last run came as descriptors. */
+/* Closes what made files of the last run came as descriptors, and their directory. */
 void container_forget_made(struct container *container);
 
 /* What init shows while a run goes on. */

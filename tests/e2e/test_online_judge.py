@@ -95,3 +95,38 @@ def test_the_pattern_of_an_online_judge(service):
     for name in (solution, checker, guesser, interactor):
         assert service.request("DELETE", "/file/" + name).status == 200
     assert set(service.get("/file").json) == before
+
+
+# ---- many solutions and one manager, which opens its pipes by their names ----
+
+MANAGER = """import sys
+answers = [open(name) for name in sys.argv[1::2]]
+questions = [open(name, "w") for name in sys.argv[2::2]]
+for k in range(50):
+    for i, question in enumerate(questions):
+        print(k, file=question, flush=True)
+        assert int(answers[i].readline()) == k * (i + 1)
+print("all right")
+"""
+SOLUTION = "import sys\nfor line in sys.stdin:\n    print(int(line) * (int(sys.argv[1]) + 1), flush=True)\n"
+
+
+@pytest.mark.parametrize("proxy", [False, True])
+def test_a_manager_of_several_processes(service, proxy):
+    count = 3
+    limits = {"cpuLimit": 4 * 10**9, "clockLimit": 12 * 10**9, "memoryLimit": 128 * MIB}
+    names = [f"/proc/self/fd/{fd}" for fd in range(3, 3 + 2 * count)]
+    manager = command("/usr/bin/python3", "m.py", *names, copyIn={"m.py": {"content": MANAGER}, "answer": {"src": "/dev/null"}},
+                      **limits)
+    solutions = [command("/usr/bin/python3", "s.py", str(i), copyIn={"s.py": {"content": SOLUTION}},
+                         files=[None, None, collector("stderr")], **limits) for i in range(count)]
+    more = {"proxy": True, "max": MIB} if proxy else {}
+    pipes = []
+    for i in range(count):
+        pipes.append(pipe_between((i + 1, 1), (0, 2 * i + 3), name=f"sol2mgr[{i}]", **more))
+        pipes.append(pipe_between((0, 2 * i + 4), (i + 1, 0), name=f"mgr2sol[{i}]", **more))
+    results = service.run_all(manager, *solutions, pipes=pipes)
+    assert [r["status"] for r in results] == ["Accepted"] * (count + 1), results
+    assert results[0]["files"]["stdout"] == "all right\n"
+    heard = [results[i + 1]["files"].get(f"sol2mgr[{i}]") for i in range(count)]
+    assert heard == ["".join(f"{k * (i + 1)}\n" for k in range(50)) if proxy else None for i in range(count)]

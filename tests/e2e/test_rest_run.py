@@ -508,6 +508,51 @@ def test_a_collector_can_be_stored(service):
 
 
 @kept
+@pytest.mark.parametrize("more, words", [
+    ({"cpuSetLimit": "abc"}, "cgroup: failed to set cpuset limit: "),
+    ({"args": ["/bin/true", "x" * (200 << 10)]}, "start: /bin/true: execve: argument list too long"),
+    ({"args": ["/nonexist"]}, "start: /nonexist: execve: no such file or directory"),
+])
+def test_what_cannot_start_has_its_outputs(service, more, words):
+    """Clients take them for granted, whatever the status."""
+    files = [{"content": ""}, collector("stdout"), collector("stderr", pipe=True)]
+    result = service.run(command(files=files, **more))
+    assert result["status"] == "Internal Error" and result["error"].startswith(words)
+    assert result["files"] == {"stderr": "", "stdout": ""}
+    result = service.run(command(files=files, copyOutCached=["stdout"], **more))
+    assert result["files"] == {"stderr": ""} and service.get("/file/" + result["fileIds"]["stdout"]).body == b""
+
+
+FLOODED = [{"name": "o", "type": "CollectSizeExceeded", "message": "Output Limit Exceeded"}]
+
+
+@better(reason="who floods a file that is collected is stopped, as who floods a pipe; go-judge waits for a limit or a full disk")
+@pytest.mark.parametrize("name, more", [("o", {}), ("/tmp/o", {}), ("o", {"copyOutCached": ["o"]})])
+def test_a_flood_of_a_file_is_stopped(service, name, more):
+    errors = [{**FLOODED[0], "name": name}]
+    more = {**more, "copyOutCached": [name]} if more else {}
+    began = time.monotonic()
+    result = service.run(command("/usr/bin/yes", files=[{"content": ""}, collector(name, 1000)], cpuLimit=10**10,
+                                 clockLimit=10**10, memoryLimit=512 * MIB, **more))
+    assert (result["status"], result["exitStatus"], result["fileError"]) == ("Output Limit Exceeded", 9, errors)
+    assert time.monotonic() - began < 5 and result["memory"] < 120 * MIB
+    content = service.get("/file/" + result["fileIds"][name]).body.decode() if more else result["files"][name]
+    assert content == "y\n" * 500
+
+
+@kept
+def test_much_output_is_no_flood(service):
+    """What is asked for comes back, however large; a file that only has the collector's name is no output."""
+    files = [{"content": ""}, collector("o", 30 * MIB), collector("e", 1000)]
+    result = service.run(shell("head -c 31457280 /dev/zero; sleep 0.1", files=files, memoryLimit=128 * MIB,
+                               copyOutCached=["o"], clockLimit=10**10))
+    assert result["status"] == "Accepted" and len(service.get("/file/" + result["fileIds"]["o"]).body) == 30 * MIB
+    result = service.run(shell("echo first; sleep 0.1; rm o; head -c 5000000 /dev/zero >o; sleep 0.1; echo last",
+                               files=[{"content": ""}, collector("o", 1000)], clockLimit=10**10))
+    assert (result["status"], result["files"]["o"]) == ("Accepted", "first\nlast\n")
+
+
+@kept
 def test_parents_are_made(service):
     copies = {"a/b/c.txt": {"content": "deep"}, "/tmp/x": {"content": "tmp"}}
     assert accepted(service.run(shell("cat a/b/c.txt /tmp/x", copyIn=copies))) == "deeptmp"
@@ -518,6 +563,22 @@ def test_a_copy_that_cannot_be_made(service):
     result = service.run(shell("echo ran", copyIn={"/usr/x": {"content": ""}}))
     assert result["status"] == "File Error" and result["time"] == 0 and "files" not in result
     assert [(e["name"], e["type"]) for e in result["fileError"]] == [("/usr/x", "CopyInCreateFile")]
+
+
+@kept
+@pytest.mark.parametrize("prefixes", [[], ["-src-prefix", "/dev,/proc"]])
+def test_host_files_that_are_special(serve, prefixes):
+    """Judges name /dev/null where a problem has no such file. Files of /proc have no size, and sendfile(2) does not take them."""
+    started = serve(*prefixes)
+    copies = {"none": {"src": "/dev/null"}, "version": {"src": "/proc/version"}}
+    with open("/proc/version", encoding="ascii") as file:
+        assert accepted(started.run(shell("wc -c <none; cat version", copyIn=copies))) == "0\n" + file.read()
+    assert started.run(shell("true", copyIn={"a": {"src": "/proc/version"}}, copyOutCached=["a"]))["status"] == "Accepted"
+    answer = started.post_run({"cmd": [shell("echo ran", copyIn={"x": {"src": "/dev/zero"}})]})
+    if prefixes:
+        refused(answer, "/dev/zero")
+    else:
+        assert [(e["name"], e["type"]) for e in answer.json[0]["fileError"]] == [("x", "CopyInOpenFile")]
 
 
 @kept

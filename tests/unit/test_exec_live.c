@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -383,6 +384,26 @@ static void a_flood_ends_its_own_command_only(void **state)
     assert_status(&trial.results[1], EXEC_ACCEPTED);
     assert_file(&trial.results[1], "stdout", "fine\n");
     trial_end(&trial);
+}
+
+/* In the work directory, where init makes it, and elsewhere. The memory it takes is the command's, and there is enough. */
+static void a_flood_of_a_file_ends_its_command(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"made", "/tmp/opened"};
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        struct trial trial;
+        trial_begin(&trial);
+        struct exec_request *request = trial_shell(&trial, "exec cat /dev/zero");
+        trial.files[0][1].kind = EXEC_FILE_COLLECT_FILE;
+        trial.files[0][1].name = names[i];
+        request->limits.memory_bytes = 512 * MIB;
+        trial_run(&trial);
+        assert_status(&trial.results[0], EXEC_OUTPUT_LIMIT);
+        assert_int_equal(find_file(&trial.results[0], names[i])->size, 1 << 20);
+        assert_true(trial.results[0].wall_ns < NS_PER_S);
+        trial_end(&trial);
+    }
 }
 
 /* Its pipes close, so the others see it. */
@@ -1143,6 +1164,29 @@ static void a_sparse_file_costs_what_it_holds(void **state)
     trial_end(&trial);
 }
 
+/* Its sockets close before it is dead for good: the kernel ends the others of its namespace in between. */
+static void a_run_whose_init_is_dying_can_be_killed(void **state)
+{
+    (void)state;
+    struct container *container = exec_fixture_container(0);
+    const char *const args[] = {"/bin/sh", "-c", "for i in 1 2 3 4 5 6 7; do sleep 9 & done; wait"};
+    for (int round = 0; round < 20; round++) {
+        struct container_run run = {.args = args, .arg_count = COUNT_OF(args)};
+        struct cj_error err = {0};
+        run.limits.memory_bytes = 64 * MIB;
+        run.limits.processes = 16;
+        if (container_start(container, &run, &err) < 0)
+            fail_msg("start: %s", err.message);
+        usleep(5000);
+        kill(container_init_pid(container), SIGKILL);
+        usleep((unsigned)round * 20);
+        if (container_kill(container, &err) < 0)
+            fail_msg("round %d: %s", round, err.message);
+        if (container_reset(container, &err) < 0)
+            fail_msg("reset: %s", err.message);
+    }
+}
+
 #define TEST(name) cmocka_unit_test(name)
 
 int main(int argc, char **argv)
@@ -1164,6 +1208,7 @@ int main(int argc, char **argv)
         TEST(two_proxies_of_one_name_make_one_file),
         TEST(commands_without_pipes_do_not_wait_for_each_other),
         TEST(a_flood_ends_its_own_command_only),
+        TEST(a_flood_of_a_file_ends_its_command),
         TEST(a_command_that_cannot_start_leaves_the_others_alone),
         TEST(a_group_is_cancelled_as_a_whole),
         TEST(slots_run_groups_at_the_same_time),
@@ -1190,6 +1235,7 @@ int main(int argc, char **argv)
         TEST(stored_files_are_inputs),
         TEST(a_large_file_comes_out_once),
         TEST(a_sparse_file_costs_what_it_holds),
+        TEST(a_run_whose_init_is_dying_can_be_killed),
     };
     if (argc > 1)
         setenv("EXEC_VICTIM", argv[1], 1);

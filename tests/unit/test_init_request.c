@@ -130,7 +130,7 @@ static void absolute_missing_and_bad_paths_are_refused(void **state)
 static void unknown_operations_are_told_so(void **state)
 {
     (void)state;
-    static const uint32_t ops[] = {0, INIT_OP_OPEN_FOLDER + 1, UINT32_MAX};
+    static const uint32_t ops[] = {0, INIT_OP_MADE + 1, UINT32_MAX};
     for (size_t i = 0; i < COUNT_OF(ops); i++) {
         int fd;
         assert_int_equal(answer_to((struct init_request){.op = ops[i]}, &fd, NULL).error, ENOSYS);

@@ -406,6 +406,31 @@ static void a_flood_is_an_output_limit_however_it_ended(void **state)
     }
 }
 
+/* ---- figures ---- */
+
+static void who_is_killed_for_memory_had_more_than_its_limit(void **state)
+{
+    (void)state;
+    const uint64_t extra = 16 * 1024;
+    struct exec_outcome outcome = quiet();
+    const uint64_t limit = outcome.memory_limit_bytes = UINT64_C(64) << 20;
+    outcome.memory_bytes = limit - 20 * 1024;
+    assert_int_equal(exec_memory_figure(&outcome, extra), limit - 20 * 1024); /* it was not */
+    outcome.oom_kills = 1;
+    assert_int_equal(exec_memory_figure(&outcome, extra), limit + extra);
+    assert_int_equal(exec_memory_figure(&outcome, 0), limit);
+    outcome.memory_bytes = limit;
+    assert_int_equal(exec_memory_figure(&outcome, extra), limit + extra);
+    outcome.memory_bytes = limit + 4096; /* known exactly */
+    assert_int_equal(exec_memory_figure(&outcome, extra), limit + 4096);
+    outcome.memory_bytes = limit / 2; /* the machine had no more */
+    assert_int_equal(exec_memory_figure(&outcome, extra), limit / 2);
+    outcome.memory_bytes = limit - 1;
+    outcome.oom_kills = 0;
+    outcome.killed = KILL_MEMORY;
+    assert_int_equal(exec_memory_figure(&outcome, extra), limit + extra);
+}
+
 /* ---- names ---- */
 
 static void names_are_those_of_the_reference(void **state)
@@ -462,6 +487,7 @@ int main(void)
             a_time_limit_at_the_memory_limit_is_a_memory_limit_only_with_an_allocation_limit),
         cmocka_unit_test(our_own_kill_is_no_failed_allocation),
         cmocka_unit_test(a_flood_is_an_output_limit_however_it_ended),
+        cmocka_unit_test(who_is_killed_for_memory_had_more_than_its_limit),
         cmocka_unit_test(names_are_those_of_the_reference),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

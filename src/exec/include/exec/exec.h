@@ -20,6 +20,7 @@
 
 /* ---- what is wanted ---- */
 
+struct stat;  /* sys/stat.h */
 struct store; /* store/store.h */
 
 enum exec_file_kind {
@@ -284,6 +285,9 @@ void exec_result_free(struct exec_result *result);
  * urandom) only, never waiting for one. What the program gets can be neither written, truncated nor
  * opened anew for writing through /proc/self/fd. *fd is the caller's. */
 WARN_UNUSED int exec_open_input(const char *path, int *fd, struct cj_error *err);
+
+/* Whether it is /dev/null: as good as an empty file for who copies it. */
+bool exec_is_null_device(const struct stat *info);
 
 /* Opens anew what exec_open_input() gave: an open file of its own, at that offset, no less safe. *out is
  * the caller's. */

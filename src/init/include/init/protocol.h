@@ -310,6 +310,7 @@ enum init_op {
     INIT_OP_HOLD, /* the file arena[path] of the work directory stays over resets that say so, while no run has had it for
                      * writing; one at a time. EOPNOTSUPP where that cannot be */
     INIT_OP_OPEN_FOLDER, /* open the directory arena[path] for reading. Answer carries it */
+    INIT_OP_MADE, /* while a run goes on: answer carries the work directory, and tells the inodes of the run's made files */
 };
 
 enum init_warm_action {
@@ -365,6 +366,7 @@ struct init_answer {
     uint64_t
         memory_bytes; /* LOOK: of the largest process, and of all files and segments; WARM_START: what the
                             * interpreter holds for itself */
+    uint64_t made_inodes[INIT_MADE_MAX]; /* MADE; 0: not there */
 };
 
 #endif

@@ -182,6 +182,11 @@ struct container_live {
 WARN_UNUSED int container_look(struct container *container, struct container_live *live,
                                struct cj_error *err);
 
+/* How much its made files hold by now, as far as they are where they were made; 0 of others. The first look at a run asks
+ * init; it should have begun by then. Returns 0, or -1: it cannot be seen. */
+WARN_UNUSED int container_look_at_made(struct container *container,
+                                       uint64_t bytes[static CONTAINER_MADE_MAX]);
+
 /* Before container_start() of a run with that memory limit, and of any other command of its request
  * (cgroup_make_room()). */
 WARN_UNUSED int container_make_room(struct container *container, uint64_t memory_bytes,
