@@ -20,6 +20,7 @@ for name in ("atexit", "gc"): # a program that has not imported them does not ha
 at_first = gc.get_objects()
 started = {name: dict(vars(module)) for name, module in modules.items()}
 finders_before, filters_before, path_before = set(finders), list(filters), sys.path[has_looked:]
+recursion_limit, frame_here = sys.getrecursionlimit, sys._getframe
 filters_mutated, path_importer, listdir = _warnings._filters_mutated, PathFinder._path_importer_cache, posix.listdir
 
 # The function of the import system that finds and loads what is not in sys.modules: it stays, and gets other code.
@@ -352,9 +353,17 @@ def load_again(name, import_):
         filters_mutated()
 
 
+def has_room():
+    """For as many calls, one in the other, as it takes to load them from disk: numpy's need 90."""
+    left, frame = recursion_limit() - 100, frame_here()
+    while frame is not None and left > 0:
+        left, frame = left - 1, frame.f_back
+    return left > 0
+
+
 def can_come_back(name):
     try:
-        return not is_overridden(name) and not is_shadowed()
+        return has_room() and not is_overridden(name) and not is_shadowed()
     except BaseException: # what a program may have put into these tables, or no room to look at them
         return False
 
@@ -471,7 +480,7 @@ def leave_out():
     return 0
 
 
-for one in (find_or_load, can_come_back, come_back, import_needs, load_again, order_for, order_of, fresh, is_shadowed, is_overridden, is_found_in,
+for one in (find_or_load, can_come_back, has_room, come_back, import_needs, load_again, order_for, order_of, fresh, is_shadowed, is_overridden, is_found_in,
             filters_now, add_filters, load):
     one.__code__ = one.__code__.replace(co_filename=plain_code.co_filename)
 gc.collect()

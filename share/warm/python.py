@@ -23,6 +23,7 @@ from _frozen_importlib_external import SourceFileLoader
 below, next, reversed, id, len, list, map, set, type, vars = getattr, next, reversed, id, len, list, map, set, type, vars
 references = sys.getrefcount
 apart = calls is None and sys.version_info >= (3, 10)
+names_of_sys = vars(sys)
 tells_of_errors, reads_and_writes = sys.version_info >= (3, 13), {io.BufferedRandom}
 outside = {"modules": sys.modules, "filters": _warnings.filters, "streams": (sys.__stdin__, sys.stdout, sys.stderr)}
 gettrace, getprofile = sys.gettrace, sys.getprofile
@@ -171,7 +172,7 @@ def is_harmless(modules):
 def is_quiet():
     """Whether nobody waits for the end, and the streams are those of the start."""
     modules, filters, (_, stdout, stderr) = outside["modules"], outside["filters"], outside["streams"]
-    if callbacks() or threads() or sys.stdout is not stdout or sys.stderr is not stderr:
+    if callbacks() or threads() or names_of_sys["stdout"] is not stdout or names_of_sys["stderr"] is not stderr:
         return False
     if has_other_filters(filters):
         return False
@@ -229,8 +230,16 @@ def finish(looked=False):
     return 0
 
 
+def stays(one):
+    """As long as the interpreter, whoever refers to it, such as None: it needs no reference of ours, and a program that looks at
+    their number finds that of a cold start."""
+    if type(one) is type:
+        return not one.__flags__ & 1 << 9 # Py_TPFLAGS_HEAPTYPE
+    return one is None or one is True or one is False or one is ... or one == () or references(one) > 100000000
+
+
 def referred_to(first):
-    """What is not apart, and referred to from there: beginning with an object that is."""
+    """What is not apart, and may end, and is referred to from there: beginning with an object that is."""
     here, met, found, left = id(first) >> 24, set(), [], [first]
     while left:
         one = left.pop()
@@ -238,7 +247,8 @@ def referred_to(first):
             continue
         met.add(id(one))
         if id(one) >> 24 != here:
-            found.append(one)
+            if not stays(one):
+                found.append(one)
             continue
         left += gc.get_referents(one)
         if type(one) is code:
@@ -268,6 +278,7 @@ del before, name, atexit, io, _thread, _warnings, _weakref
 if apart: # code that has never run, in place of what has: it would remember types by the numbers that they have got here
     for one in [one for one in space.values() if type(one) is function]:
         one.__code__ = one.__code__.replace()
+    del sys
     held += referred_to(space)
 else:
     gc.enable()

@@ -146,7 +146,7 @@ static bool is_path_inside(const char *path)
 static int read_prepared(const struct yml_node *map, struct language *language,
                          struct cj_error *err)
 {
-    static const char *const keys[] = {"command", "keep", "env", "when", "build", NULL};
+    static const char *const keys[] = {"command", "keep", "env", "when", "unless", "build", NULL};
     struct language_prepared *prepared = &language->prepared;
     if (map == NULL)
         return 0;
@@ -154,6 +154,7 @@ static int read_prepared(const struct yml_node *map, struct language *language,
         require_text(map, "command", &prepared->command, err) < 0 ||
         require_text(map, "build", &prepared->build, err) < 0 ||
         read_text(map, "when", &prepared->when, err) < 0 ||
+        read_texts(map, "unless", &prepared->unless, err) < 0 ||
         read_texts(map, "keep", &prepared->keep, err) < 0 ||
         read_texts(map, "env", &prepared->env, err) < 0)
         return -1;

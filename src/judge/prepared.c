@@ -317,15 +317,25 @@ static struct item *item_of(struct prepared *prepared, const struct language *la
     return NULL;
 }
 
-static bool concerns(const struct judge_program *program)
+static bool has_text(const struct judge_program *program, const char *text)
 {
-    const char *when = program->language->prepared.when;
-    for (size_t i = 0; when != NULL && i < program->file_count; i++) {
+    for (size_t i = 0; i < program->file_count; i++) {
         const struct judge_file *file = &program->files[i];
-        if (file->size > 0 && memmem(file->data, file->size, when, strlen(when)) != NULL)
+        if (file->size > 0 && memmem(file->data, file->size, text, strlen(text)) != NULL)
             return true;
     }
-    return when == NULL;
+    return false;
+}
+
+static bool concerns(const struct judge_program *program)
+{
+    const struct language_prepared *prepared = &program->language->prepared;
+    if (prepared->when != NULL && !has_text(program, prepared->when))
+        return false;
+    for (size_t i = 0; i < prepared->unless.count; i++)
+        if (has_text(program, prepared->unless.items[i]))
+            return false;
+    return true;
 }
 
 static void want(struct prepared *prepared, struct item *item)

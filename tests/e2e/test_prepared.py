@@ -1,6 +1,7 @@
 """What is prepared once makes builds quick, and changes nothing else: not what comes out, not what a compiler says, and
 nothing that a program does reaches it."""
 import os
+import re
 import time
 
 import pytest
@@ -23,6 +24,7 @@ languages:
       command: sh -c 'mkdir sub; echo prepared > sub/file; cat %(folder)s/tool > file'
       keep: [sub/file, file]
       when: QUICK
+      unless: [SLOW, slow too]
       build: sh -c 'cat {prepared}/sub/file {prepared}/file > {exe}; . ./{source}'
   - id: tree
     source: main.txt
@@ -136,6 +138,8 @@ def test_it_is_made_once_and_used_where_it_is_of_use(service):
     before = counts(service)
     assert judge(service, "# QUICK") == ("prepared\n1\n", "")
     assert judge(service, "# slow") == ("plain\n", "")
+    for word in ("SLOW", "slow too"):
+        assert judge(service, f"# QUICK, {word}") == ("plain\n", "")
     after = counts(service)
     assert after == {**before, "quick": before["quick"] + 1}
     assert after["made"] == 1 and after["failed"] == 0
@@ -350,6 +354,18 @@ WARNS = """#include <bits/stdc++.h>
 int f() { }
 int main() { std::puts("x"); }
 """
+# Only the linker has something to say, and another linker has not.
+LINKER_WARNS = """#include <bits/stdc++.h>
+asm(".section .note.GNU-stack,\\"x\\",@progbits\\n.text");
+int main() { std::puts("x"); }
+""", """#include <bits/stdc++.h>
+asm(".section .mine,\\"awx\\",@progbits\\n.byte 1\\n.text");
+int main() { std::puts("x"); }
+"""
+LINKED_OTHERWISE = """#include <bits/stdc++.h>
+void absent() __attribute__((visibility("hidden"), weak));
+int main() { std::cout << (absent == nullptr); }
+"""
 
 
 def test_cpp_says_and_does_the_same(start):
@@ -362,6 +378,10 @@ def test_cpp_says_and_does_the_same(start):
         words = judge(service, WRONG, "cpp17", "Compile Error")[1]
         assert words == judge(plain, WRONG, "cpp17", "Compile Error")[1] and "from main.cpp:1" in words
         assert judge(service, WARNS, "cpp17") == judge(plain, WARNS, "cpp17")
+        for source in LINKER_WARNS:
+            said = [re.sub(r"/tmp/cc\w+", "", judge(one, source, "cpp17")[1]) for one in (service, plain)]
+            assert said[0] == said[1] and "warning" in said[0], said
+        assert judge(service, LINKED_OTHERWISE, "cpp17") == judge(plain, LINKED_OTHERWISE, "cpp17")
         assert counts(service) == {"made": 1, "failed": 0, "quick": 1, "plain": 2}
 
 

@@ -345,6 +345,57 @@ static void programs_that_might_tell_preload_nothing(void **state)
                          cases[i].preloads);
 }
 
+/* An end as usual takes apart, and copies, more than a cold one: its figures would be too high. */
+static void programs_that_might_end_as_usual_preload_nothing(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool preloads;
+    } cases[] = {
+        {"import numpy as np, sys, heapq as h", true},
+        {"import sys\nfrom collections import deque\nimport numpy.linalg as la", true},
+        {"import numpy\nfrom os.path import join; import collections.abc", true},
+        {"import numpy # import sqlite3", true},
+        {"import numpy, sqlite3", false},
+        {"import numpy\ndef f():\n    import logging.handlers as h", false},
+        {"import numpy\ntry: import scipy.sparse\nexcept ImportError: pass", false},
+        {"from concurrent.futures import ThreadPoolExecutor\nimport numpy", false},
+        {"import numpy\nfrom . import x", false},
+        {"import numpy, sysx", false},
+        {"import numpy, os, numpyx", false},
+        {"import numpy,", true},
+        {"import numpy.testing", false},
+        {"import numpy as np; np.savez('x')", false},
+        {"import numpy, os\nif os.fork() == 0: pass", false},
+        {"import numpy\ndef g(): yield 1", false},
+        {"import numpy; import re", true},
+    };
+    char out[WARM_PRELOAD_SIZE];
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        assert_int_equal(preload_of(cases[i].text, strlen(cases[i].text), out) != NULL,
+                         cases[i].preloads);
+}
+
+/* Beside the interpreter's own memory lie tables for what is ahead, which are used by nobody but are counted there. */
+static void limits_on_address_space_preload_nothing(void **state)
+{
+    (void)state;
+    static const char *const args[] = {"python3", "main.py"};
+    const struct exec_copy_in file = {
+        .name = "main.py", .kind = EXEC_COPY_CONTENT, .data = "import numpy", .size = 12};
+    struct exec_request request = request_for(args, 2, NULL, 0);
+    char out[WARM_PRELOAD_SIZE];
+    request.copy_in = &file;
+    request.copy_in_count = 1;
+    assert_non_null(warm_preload(&warm, &request, out));
+    request.limits.address_space = true;
+    assert_null(warm_preload(&warm, &request, out));
+    request.limits.address_space = false;
+    request.limits.data_segment = true;
+    assert_null(warm_preload(&warm, &request, out));
+}
+
 /* What is not looked at to its end might tell there. */
 static void long_programs_preload_nothing(void **state)
 {
@@ -404,6 +455,8 @@ int main(void)
         cmocka_unit_test(archives_are_looked_for_at_the_end),
         cmocka_unit_test(statements_that_import_are_found),
         cmocka_unit_test(programs_that_might_tell_preload_nothing),
+        cmocka_unit_test(programs_that_might_end_as_usual_preload_nothing),
+        cmocka_unit_test(limits_on_address_space_preload_nothing),
         cmocka_unit_test(long_programs_preload_nothing),
         cmocka_unit_test(files_that_could_be_imported_instead_preload_nothing),
     };

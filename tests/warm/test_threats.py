@@ -602,6 +602,26 @@ def test_memory_with_modules_ahead_is_that_of_a_cold_start(service, cjudge, tmp_
         assert sorted(result["time"] for result in one)[2] < sorted(result["time"] for result in other)[2]
 
 
+@pytest.mark.parametrize("source", [
+    "import numpy, sqlite3; sqlite3.connect(':memory:').execute('select 1')",
+    "import numpy as np\nimport logging\nlogging.warning('x %s', np.ones(2))",
+    "import numpy.testing as t; t.assert_allclose([1], [1])",
+    "import numpy as np\ndef g():\n    try: yield\n    finally: print(np.ones(1))\nx = g(); next(x)",
+    "import os\np = os.fork()\nimport numpy\nif p: os.wait()",
+    "import os, sys\nif 'A' not in os.popen('echo $A').read(): os.execvp('sh', ['sh', '-c', 'exit 0'])\nimport numpy",
+    "import numpy as np; np.savez('x', a=np.ones(3))",
+], ids=["sqlite", "logging", "testing", "generator", "fork", "exec", "archive"])
+def test_memory_of_what_ends_otherwise_is_that_of_a_cold_start(service, cjudge, tmp_path, source):
+    """It takes what came ahead to pieces, shares it with a child, or never has it."""
+    preloaded(service)
+    with Service(cjudge, "-parallelism", 1, "-warm-runs", 0, folder=str(tmp_path)) as cold:
+        one = [run(service, source) for _ in range(5)]
+        other = [run(cold, source) for _ in range(5)]
+        assert all(result.get("warm") for result in one[2:])
+        middle = [sorted(result["memory"] for result in results)[2] for results in (one, other)]
+        assert abs(middle[0] - middle[1]) <= 2 * MIB, middle
+
+
 def test_it_can_be_switched_off(cjudge, tmp_path):
     with Service(cjudge, "-parallelism", 1, "-warm-preload=false", folder=str(tmp_path)) as service:
         results = [service.run(FROZEN.request()) for _ in range(6)]

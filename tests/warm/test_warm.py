@@ -98,19 +98,23 @@ def load(path):
 # Words that choose the interpreter without modules ahead (src/exec/warm_preload.c).
 TELLING = re.compile(r"\b_*(imp|importlib|import__|frozen_importlib\w*|builtins|meta_path|modules|path_hooks|path_importer_cache|pkgutil|reload|"
                      r"runpy|subclasses__|gc|getallocatedblocks|getrefcount|tracemalloc|settrace|setprofile|environ|putenv|del__|atexit|"
-                     r"weakref|setrlimit|run_exitfuncs|spec__)\b")
+                     r"weakref|setrlimit|run_exitfuncs|spec__|exec\w*|fork\w*|popen|spawn\w*|IOBase|savez\w*|testing|help|simplefilter|daemon)\b")
+# Modules whose import does the same, in a statement.
+USUAL_END = re.compile(r"(\b(?:import|from)|,) +(?=(?:_frozen_importlib|asyncio|atexit|builtins|bz2|concurrent|doctest|gc|gzip|imp|importlib|logging|lzma|"
+                       r"multiprocessing|pickletools|pkgutil|runpy|secrets|shutil|socket|sqlite3|statistics|subprocess|tempfile|timeit|tracemalloc|"
+                       r"unittest|weakref|xml|zipfile|zipimport)\b)")
 
 
 def hidden(program):
     """The same names in letters that Python takes for these, and the service does not (NFKC, PEP 3131): what the text's look leaves to
-    chance has to do as well."""
+    chance has to do as well. Names in a statement that imports stand in a line of their own, and "yield" cannot be hidden."""
     def disguise(match):
         word = match[0]
         at = re.search("[a-z]", word).start()
         return word[:at] + chr(0x1d5ba + ord(word[at]) - ord("a")) + word[at + 1:]
     other = Program(program.name + "_hidden", "")
     other.stdin, other.args, other.env = program.stdin, program.args, program.env
-    other.source = TELLING.sub(disguise, program.source)
+    other.source = TELLING.sub(disguise, USUAL_END.sub("\\g<1> \\\\\n", program.source))
     return other
 
 

@@ -35,8 +35,9 @@ struct language_prepared {
         keep; /* files that it makes, and folders ("cache/"); they lie below {prepared} */
     /* "K=V" of `build`, and of `command`, where {prepared} is the work directory; in front of the language's */
     struct language_texts env;
-    const char *when;  /* a text that a source must hold for it to be of use; NULL: it always is */
-    const char *build; /* in place of `build`; {prepared} is a folder */
+    const char *when; /* a text that a source must hold for it to be of use; NULL: it always is */
+    struct language_texts unless; /* texts that no source may hold */
+    const char *build;            /* in place of `build`; {prepared} is a folder */
 };
 
 /* Small programs, which show that a language works (cjudge languages --check). NULL: none. */
