@@ -214,18 +214,21 @@ int group_read_user(const struct cgroup *cg, uint64_t *bytes, bool *known, struc
     return 0;
 }
 
+/* v1 does not tell which of the kernel's objects can be reclaimed: of those that cannot, page tables are the most. */
 int group_read_stat(const struct cgroup *cg, struct group_stat *stat, struct cj_error *err)
 {
+    enum { PAGE_TABLES_SHARE = 512 };
     char text[STAT_LONG_SIZE];
-    const bool v2 = cg->host->facts.kind == CGROUP_V2;
-    uint64_t kernel = 0;
-    if (read_stat(cg, text, sizeof(text), err) < 0 ||
-        (!v2 && group_read(cg, CGROUP_MEMORY_KERNEL, &kernel, err) < 0))
+    if (read_stat(cg, text, sizeof(text), err) < 0)
         return -1;
-    uint64_t shared = value_of(text, "shmem");
-    bool complete = v2 ? find_value(text, "kernel", &kernel) : kernel > 0;
-    stat->cache_bytes = minus(value_of(text, v2 ? "file" : "cache"), shared);
-    stat->own_bytes = complete ? value_of(text, v2 ? "anon" : "rss") + shared + kernel : 0;
+    const bool v2 = cg->host->facts.kind == CGROUP_V2;
+    uint64_t shared = value_of(text, "shmem"), private = value_of(text, v2 ? "anon" : "rss");
+    uint64_t objects = value_of(text, "slab_reclaimable");
+    uint64_t kernel = minus(value_of(text, "kernel"), objects);
+    if (kernel == 0)
+        kernel = private / PAGE_TABLES_SHARE;
+    stat->cache_bytes = minus(value_of(text, v2 ? "file" : "cache"), shared) + objects;
+    stat->own_bytes = private + shared + kernel;
     if (!find_value(text, "workingset_refault_file", &stat->read_again_pages))
         stat->read_again_pages = value_of(text, "pgmajfault");
     return 0;
@@ -578,7 +581,7 @@ static int finish_kills(struct cgroup *cg, bool asked_for, struct cgroup_usage *
 }
 
 static void finish_memory(struct cgroup *cg, const struct cgroup_memory_readings *readings,
-                          uint64_t cache, struct cgroup_usage *usage)
+                          uint64_t left, struct cgroup_usage *usage)
 {
     cg->seen.usage_bytes = readings->usage_after;
     cg->seen.kernel_bytes = readings->kernel_after;
@@ -590,7 +593,7 @@ static void finish_memory(struct cgroup *cg, const struct cgroup_memory_readings
     usage->memory_bytes = cgroup_memory_peak(readings);
     if (usage->memory_bytes < cg->mark.figure_bytes)
         usage->memory_bytes = cg->mark.figure_bytes;
-    if (group_was_over(cg, usage->memory_bytes, cache) && usage->oom_kills == 0)
+    if (group_was_over(cg, usage->memory_bytes, left) && usage->oom_kills == 0)
         usage->oom_kills = 1;
     /* The limit was rounded up a little; a figure above what was asked for would contradict OK. */
     if (cg->begin.limits.memory_bytes > 0 && usage->memory_bytes > cg->begin.limits.memory_bytes) {
@@ -614,10 +617,11 @@ int group_finish(struct cgroup *cg, const struct cgroup_ended *ended, struct cgr
             0 ||
         (cg->mark.cache_bytes > 0 && group_read_stat(cg, &stat, err) < 0))
         return -1;
+    uint64_t left = stat.cache_bytes + minus(readings.kernel_after, readings.kernel_before);
     if (!cg->mark.again)
         readings.faulted = ended->faults * cg->host->page_bytes;
     cg->seen.cpu_ns = cpu_ns;
-    finish_memory(cg, &readings, stat.cache_bytes, usage);
+    finish_memory(cg, &readings, left, usage);
     if (usage->has_memory)
         usage->memory_bytes += cg->begin.limits.forked_bytes;
     cg->seen.time_ns = monotonic_ns();

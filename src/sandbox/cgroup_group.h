@@ -140,8 +140,9 @@ void group_reclaim(struct cgroup *cg, uint64_t bytes);
 void group_learn_cpus(struct cgroup *cg, pid_t init_pid);
 
 struct group_stat {
-    uint64_t cache_bytes; /* files, not those in memory (tmpfs) */
-    uint64_t own_bytes;   /* all else, without stock; 0: not known */
+    uint64_t
+        cache_bytes; /* files, not those in memory (tmpfs); v2: and kernel objects that can be reclaimed */
+    uint64_t own_bytes; /* of all else what cannot be reclaimed, at least */
     uint64_t
         read_again_pages; /* of files, that had been reclaimed before; where that is not told (before Linux
                                 * 5.9), that a process had to wait for */
@@ -206,9 +207,9 @@ WARN_UNUSED int group_settle_garbage(struct cgroup *cg, struct cgroup_settled *s
 /* Part of group_mark(). */
 void group_mark_cache(struct cgroup *cg);
 
-/* After a run: whether it had more than it might since the last look. figure: its peak, page cache and all; cache: what there is of
- * that now. */
-bool group_was_over(const struct cgroup *cg, uint64_t figure, uint64_t cache);
+/* After a run: whether it had more than it might since the last look. figure: its peak, page cache and all; left: what there still
+ * is of that, and of kernel objects. */
+bool group_was_over(const struct cgroup *cg, uint64_t figure, uint64_t left);
 
 int64_t group_settle_ns(const struct cgroup *cg);
 WARN_UNUSED int group_settle(struct cgroup *cg, struct cgroup_settled *settled,

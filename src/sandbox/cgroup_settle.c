@@ -73,19 +73,26 @@ static uint64_t next_room(const struct cgroup *cg, bool crawls)
     return crawls ? larger(2 * cg->mark.cache_room_bytes, ROOM_BYTES) : ROOM_BYTES;
 }
 
-/* What of the run stands beside its page cache. Who crawls changes so much that memory.stat is not behind; where that does not have
- * all of it (before Linux 5.18), it is what is left of the counter. */
-static bool has_more_than_it_may(const struct cgroup *cg, const struct group_stat *stat,
-                                 uint64_t usage)
+/* What a look may take for the run's own and is not, or has gone meanwhile. */
+static uint64_t unsure_bytes(const struct cgroup *cg)
 {
     uint64_t cpus = cg->host->cpu_count;
-    uint64_t most = limit_beside_cache(cg) + CGROUP_SHARE_ROUNDING;
-    if (cg->mark.cache_bytes == 0)
-        return false; /* the kernel sees to that */
-    if (stat->own_bytes > 0)
-        return stat->own_bytes > most + STAT_LATE_PAGES * cg->host->page_bytes / 4;
-    return minus(usage, stat->cache_bytes) >
-           most + group_stock_bytes(cg, cpus) + STAT_LATE_PAGES * cpus * cg->host->page_bytes;
+    return group_stock_bytes(cg, cpus) + STAT_LATE_PAGES * cpus * cg->host->page_bytes +
+           CGROUP_SHARE_ROUNDING;
+}
+
+/* Who crawls changes so much that memory.stat is not behind. */
+static bool has_more_than_it_may(const struct cgroup *cg, const struct group_stat *stat)
+{
+    return cg->mark.cache_bytes > 0 && /* else the kernel sees to that */
+           stat->own_bytes > limit_beside_cache(cg) + CGROUP_SHARE_ROUNDING +
+                                 STAT_LATE_PAGES * cg->host->page_bytes / 4;
+}
+
+/* Beside page cache it is within its limit. What is not may be kernel objects, which are reclaimed as well, or kept. */
+static bool may_have_more(const struct cgroup *cg, const struct group_stat *stat, uint64_t usage)
+{
+    return minus(usage, stat->cache_bytes) <= limit_beside_cache(cg) + unsure_bytes(cg);
 }
 
 static int raise_or_lower(struct cgroup *cg, uint64_t cache, bool crawls, struct cj_error *err)
@@ -120,9 +127,10 @@ static int look_at_cache(struct cgroup *cg, uint64_t usage, bool *over, struct c
     if (group_read_stat(cg, &stat, err) < 0 ||
         group_read(cg, CGROUP_MEMORY_USAGE, &usage_later, err) < 0)
         return -1;
-    *over = has_more_than_it_may(cg, &stat, usage < usage_later ? usage : usage_later);
+    *over = has_more_than_it_may(cg, &stat);
     bool full = usage_later + NEAR_BYTES >= cg->begin.limit_bytes;
-    bool crawls = has_read_again(cg, stat.read_again_pages) && full;
+    bool crawls = has_read_again(cg, stat.read_again_pages) && full &&
+                  may_have_more(cg, &stat, usage < usage_later ? usage : usage_later);
     return *over ? 0 : raise_or_lower(cg, stat.cache_bytes, crawls, err);
 }
 
@@ -141,10 +149,10 @@ static int settle_cache(struct cgroup *cg, struct cgroup_settled *settled, struc
     return 0;
 }
 
-bool group_was_over(const struct cgroup *cg, uint64_t figure, uint64_t cache)
+bool group_was_over(const struct cgroup *cg, uint64_t figure, uint64_t left)
 {
     return cg->mark.cache_bytes > 0 &&
-           minus(figure, cache) > cg->begin.limits.memory_bytes + CGROUP_SHARE_ROUNDING;
+           minus(figure, left) > cg->begin.limits.memory_bytes + CGROUP_SHARE_ROUNDING;
 }
 
 void group_mark_cache(struct cgroup *cg)
