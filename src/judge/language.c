@@ -453,6 +453,7 @@ void languages_free(struct languages *languages)
         free(language->needs.items);
         free(language->inputs.items);
         free(language->preload.items);
+        free(language->prepared.unless.items);
         free(language->prepared.keep.items);
         free(language->prepared.env.items);
     }
