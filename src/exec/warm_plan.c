@@ -215,7 +215,7 @@ static bool may_be_archive(const char *data, size_t size)
     static const char mark[] = {'P', 'K', 5, 6};
     size_t looked_at = 65536 + 22;
     size_t from = size > looked_at ? size - looked_at : 0;
-    return memmem(data + from, size - from, mark, sizeof(mark)) != NULL;
+    return size > 0 && memmem(data + from, size - from, mark, sizeof(mark)) != NULL;
 }
 
 static bool fd_may_be_archive(int fd)
