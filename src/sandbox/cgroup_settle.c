@@ -47,9 +47,10 @@ static uint64_t cache_most(const struct cgroup *cg)
     return larger(cg->begin.limits.memory_bytes, CACHE_LEAST_MOST_BYTES);
 }
 
-/* v1 refuses to lower it below what is used, which may have grown since it was read: then not now. */
-static int write_cache(struct cgroup *cg, uint64_t cache, struct cj_error *err)
+/* v1 reclaims what it can, and refuses to lower the limit below what is used then. */
+static int write_cache(struct cgroup *cg, uint64_t cache, bool *refused_lower, struct cj_error *err)
 {
+    *refused_lower = false;
     const struct cgroup_written written = cg->written;
     const uint64_t before = cg->mark.cache_bytes;
     struct cj_error refused;
@@ -60,7 +61,8 @@ static int write_cache(struct cgroup *cg, uint64_t cache, struct cj_error *err)
     cg->mark.cache_bytes = before;
     cg->written = written;
     cg->written.memory_known = false; /* one of the two files may have it */
-    if (refused.code == EBUSY)
+    *refused_lower = refused.code == EBUSY;
+    if (*refused_lower)
         return 0;
     if (err != NULL)
         *err = refused;
@@ -84,13 +86,12 @@ static uint64_t unsure_bytes(const struct cgroup *cg)
 /* Who crawls changes so much that memory.stat is not behind. */
 static bool has_more_than_it_may(const struct cgroup *cg, const struct group_stat *stat)
 {
-    return cg->mark.cache_bytes > 0 && /* else the kernel sees to that */
-           stat->own_bytes > limit_beside_cache(cg) + CGROUP_SHARE_ROUNDING +
-                                 STAT_LATE_PAGES * cg->host->page_bytes / 4;
+    return stat->own_bytes > limit_beside_cache(cg) + 2 * CGROUP_SHARE_ROUNDING;
 }
 
-/* Beside page cache it is within its limit. What is not may be kernel objects, which are reclaimed as well, or kept. */
-static bool may_have_more(const struct cgroup *cg, const struct group_stat *stat, uint64_t usage)
+/* What is not page cache may be kernel objects that can be reclaimed, or that are kept (pipes, sockets). */
+static bool fits_beside_cache(const struct cgroup *cg, const struct group_stat *stat,
+                              uint64_t usage)
 {
     return minus(usage, stat->cache_bytes) <= limit_beside_cache(cg) + unsure_bytes(cg);
 }
@@ -106,7 +107,25 @@ static int raise_or_lower(struct cgroup *cg, uint64_t cache, bool crawls, struct
         wanted = most;
     if (crawls && wanted > cg->mark.cache_bytes)
         cg->mark.cache_look_ns = CACHE_NEAR_NS;
-    return wanted != cg->mark.cache_bytes ? write_cache(cg, wanted, err) : 0;
+    bool refused; /* it has grown since it was read: not now, then */
+    return wanted != cg->mark.cache_bytes ? write_cache(cg, wanted, &refused, err) : 0;
+}
+
+/* The kernel tells by what it can reclaim. */
+static int take_room_back(struct cgroup *cg, struct group_stat *stat, bool *over,
+                          struct cj_error *err)
+{
+    bool refused;
+    uint64_t usage;
+    if (write_cache(cg, stat->cache_bytes, &refused, err) < 0)
+        return -1;
+    cg->mark.cache_look_ns = CACHE_NEAR_NS;
+    if (!refused)
+        return 0;
+    if (group_read(cg, CGROUP_MEMORY_USAGE, &usage, err) < 0 || group_read_stat(cg, stat, err) < 0)
+        return -1;
+    *over = !fits_beside_cache(cg, stat, usage);
+    return 0;
 }
 
 /* The first look only says where to count from. */
@@ -127,11 +146,15 @@ static int look_at_cache(struct cgroup *cg, uint64_t usage, bool *over, struct c
     if (group_read_stat(cg, &stat, err) < 0 ||
         group_read(cg, CGROUP_MEMORY_USAGE, &usage_later, err) < 0)
         return -1;
-    *over = has_more_than_it_may(cg, &stat);
+    bool raised = cg->mark.cache_bytes > 0; /* else the kernel sees to the limit */
+    bool fits = fits_beside_cache(cg, &stat, usage < usage_later ? usage : usage_later);
     bool full = usage_later + NEAR_BYTES >= cg->begin.limit_bytes;
-    bool crawls = has_read_again(cg, stat.read_again_pages) && full &&
-                  may_have_more(cg, &stat, usage < usage_later ? usage : usage_later);
-    return *over ? 0 : raise_or_lower(cg, stat.cache_bytes, crawls, err);
+    bool crawls = has_read_again(cg, stat.read_again_pages) && full;
+    *over = raised && has_more_than_it_may(cg, &stat);
+    if (*over)
+        return 0;
+    return raised && !fits ? take_room_back(cg, &stat, over, err)
+                           : raise_or_lower(cg, stat.cache_bytes, crawls && fits, err);
 }
 
 static int settle_cache(struct cgroup *cg, struct cgroup_settled *settled, struct cj_error *err)

@@ -608,6 +608,25 @@ static void page_cache_is_beside_the_limit(void **state)
     unlink(path);
 }
 
+/* Nor does what the limit was raised by for page cache become room for anything else, such as what stands in pipes. */
+static void page_cache_is_no_room_for_others(void **state)
+{
+    (void)state;
+    const struct cgroup_limits limits = {.memory_bytes = 16 * MIB, .processes = 4};
+    char path[] = "/var/tmp/cgroup-live-XXXXXX";
+    auto_fd int fd = make_file(path, 8);
+    for (int i = 0; i < 3; i++) {
+        int status;
+        bool over;
+        posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+        struct cgroup_usage usage = run_settled(&limits, &status, &over, "map", path, "grow",
+                                                "11534336", "pipe", "9", "sleep", "300", NULL);
+        assert_true(over || (status == SIGKILL && usage.oom_kills > 0));
+        recycle();
+    }
+    unlink(path);
+}
+
 /* The first bytes of a file; "" when there is none. */
 static void read_start(const char *path, char *text, size_t size)
 {
@@ -1023,6 +1042,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(kernel_memory_counts),
         cmocka_unit_test(page_cache_is_not_inherited),
         cmocka_unit_test(page_cache_is_beside_the_limit),
+        cmocka_unit_test(page_cache_is_no_room_for_others),
         cmocka_unit_test(cpu_rate_slows_down),
         cmocka_unit_test(cpu_sets_are_checked),
         cmocka_unit_test(who_is_there_before_is_the_runs),
