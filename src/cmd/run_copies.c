@@ -10,6 +10,7 @@
 
 #include "answer.h"
 #include "base/fd.h"
+#include "base/path.h"
 
 enum { READER_LOOK_MS = 10 };
 
@@ -165,20 +166,10 @@ static const char *without_dots(const char *path)
     return path;
 }
 
-static bool goes_up(const char *path)
-{
-    for (const char *part = path; part != NULL; part = strchr(part, '/')) {
-        part += *part == '/';
-        if (strncmp(part, "..", 2) == 0 && (part[2] == '/' || part[2] == '\0'))
-            return true;
-    }
-    return false;
-}
-
 void run_copies_add_program(struct run_copies *copies, const char *program)
 {
     struct stat info;
-    if (program[0] == '/' || strchr(program, '/') == NULL || goes_up(program) ||
+    if (program[0] == '/' || strchr(program, '/') == NULL || path_leads_up(program) ||
         stat(program, &info) < 0 || !S_ISREG(info.st_mode))
         return;
     for (size_t i = 0; i < copies->in_count; i++)

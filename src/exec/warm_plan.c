@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/path.h"
 
 /* ---- the environment ---- */
 
@@ -172,16 +173,6 @@ static bool has_hidden_files(const struct exec_request *request)
 
 /* ---- its script ---- */
 
-static bool leads_up(const char *path)
-{
-    for (const char *part = path; part != NULL; part = strchr(part, '/')) {
-        part += *part == '/';
-        if (strncmp(part, "..", 2) == 0 && (part[2] == '/' || part[2] == '\0'))
-            return true;
-    }
-    return false;
-}
-
 /* Init looks for the name in what the interpreter says to the kernel, as it stands or behind the work directory:
  * outside of that it could be a file that the interpreter itself, or what loads it, opens before. */
 static bool is_script(const struct exec_warm *warm, const struct exec_request *request)
@@ -193,7 +184,7 @@ static bool is_script(const struct exec_warm *warm, const struct exec_request *r
     size_t length = strlen(warm->work_dir);
     bool inside =
         script[0] != '/' || (strncmp(script, warm->work_dir, length) == 0 && script[length] == '/');
-    return script[0] != '\0' && script[0] != '-' && inside && !leads_up(script) &&
+    return script[0] != '\0' && script[0] != '-' && inside && !path_leads_up(script) &&
            length + 1 + strlen(script) < PATH_MAX;
 }
 

@@ -179,12 +179,13 @@ WARN_UNUSED int cgroup_make_room(struct cgroup *cg, uint64_t memory_bytes, bool 
 
 /* What cgroup_settle() found. */
 struct cgroup_settled {
-    int64_t next_ns; /* until it is due again; INT64_MAX: the limit is the exact one */
+    int64_t next_ns; /* until it is due again; INT64_MAX: there is nothing to look after */
     bool over;       /* the run has more than it may; the kernel did not see it in time */
 };
 
 /* A run's limit begins with room for kernel memory of earlier runs, which stands in the same group (about 100 KiB
- * each) until it is freed, some 10 ms after their end. cgroup_settle() takes back what has been freed; it is due, as long
+ * each) until it is freed, some 10 ms after their end. cgroup_settle() takes back what has been freed. And it raises the limit of
+ * a run that reads its files again and again by its page cache, which the kernel would reclaim for ever. It is due, as long
  * as the run lives, cgroup_settle_ns() after cgroup_begin(), and as it says itself then. Two or three system calls, some more
  * where there is something to take back. */
 int64_t cgroup_settle_ns(const struct cgroup *cg);
